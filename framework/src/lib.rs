@@ -1,1 +1,34 @@
-pub fn x(){}
+//! Design and simulate sequential genetic-perturbation screens.
+//!
+//! This crate holds the nouns ([`domain`]), the six plugin traits ([`plugin`]), the loop, the store,
+//! the reports and the command line. It knows no plugin by name: whatever is linked into the program
+//! and registered with [`register!`] is in the catalogue.
+
+pub mod data;
+pub mod domain;
+pub mod error;
+pub mod metrics;
+pub mod numerics;
+pub mod plugin;
+pub mod scenario;
+pub mod streams;
+
+pub use error::{Error, Result};
+pub use inventory;
+pub use serde_json;
+pub use table;
+pub use typetag;
+
+/// What a plugin file needs.
+pub mod prelude {
+    pub use crate::domain::*;
+    pub use crate::error::{Error, Result};
+    pub use crate::numerics::gram::Rows;
+    pub use crate::numerics::{Cholesky, FeatureGram, Gram, GramSource};
+    pub use crate::plugin::*;
+    pub use crate::register;
+    pub use crate::streams::{StreamRng, Streams};
+    pub use ndarray::{Array1, Array2, Array3, ArrayView1, ArrayView2, Axis};
+    pub use rand::{Rng, RngExt};
+    pub use serde::{Deserialize, Serialize};
+}

@@ -1,1 +1,32 @@
-pub use polars;
+//! Tables in and out of CSV and Parquet.
+//!
+//! [`read`] takes `.csv`, `.csv.gz`, `.tsv`, `.tsv.gz` and `.parquet`, and gives a [`Table`] whose
+//! columns are asked for by name and by type. Every failure is a [`TableError`], which names the
+//! file, the place in it, the cause and the remedy.
+//!
+//! ```
+//! use table::{Column, Table};
+//!
+//! let table = Table::new()
+//!     .with("gene", Column::Text(vec![Some("TP53".into()), Some("KRAS".into())]))
+//!     .with("value", Column::Number(vec![0.5, -1.25]));
+//! assert_eq!(table.text("gene")?, ["TP53", "KRAS"]);
+//! assert_eq!(table.numbers("value")?, [0.5, -1.25]);
+//! # Ok::<(), table::TableError>(())
+//! ```
+
+mod cells;
+mod csv;
+mod error;
+mod parquet;
+mod read;
+mod table;
+mod write;
+
+pub use error::TableError;
+pub use read::read;
+pub use table::{Column, Table};
+pub use write::{write_csv, write_json, write_parquet};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,17 @@
+//! The nouns: genes, perturbations, pools, readouts, batches.
+
+mod batch;
+mod candidates;
+mod gene;
+mod inputs;
+mod pool;
+mod readout;
+mod target;
+
+pub use batch::{Batch, Top};
+pub use candidates::Candidates;
+pub use gene::{Gene, Genes, Match, NameReport, SymbolUpdates};
+pub use inputs::{Block, Compose, Inputs, Missing};
+pub use pool::{Perturbation, Pool};
+pub use readout::{Cells, FourClasses, Observed, Posterior, Readouts};
+pub use target::{Direction, Target};

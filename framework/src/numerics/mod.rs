@@ -1,0 +1,11 @@
+//! Dense linear algebra, Gram matrices and statistics. Knows no plugin, no file and no figure.
+//!
+//! Every operation gives the same bits on any number of threads: work is cut into tiles of fixed size,
+//! each tile is computed sequentially, and reductions run in tile order.
+
+pub mod gram;
+pub mod linalg;
+pub mod stats;
+
+pub use gram::{FeatureGram, Gram, GramSource};
+pub use linalg::{Cholesky, eigh, matmul, matmul_t, sq_distances, symmetric_product};

@@ -1,0 +1,138 @@
+//! Correlations, intervals and the normal distribution.
+
+use statrs::distribution::{Continuous, ContinuousCDF, Normal, StudentsT};
+
+/// Mean; NaN of nothing.
+pub fn mean(x: &[f64]) -> f64 {
+    x.iter().sum::<f64>() / x.len() as f64
+}
+
+/// Standard deviation with n - 1; NaN below two values.
+pub fn sd(x: &[f64]) -> f64 {
+    let m = mean(x);
+    (x.iter().map(|v| (v - m).powi(2)).sum::<f64>() / (x.len() as f64 - 1.0)).sqrt()
+}
+
+/// Linear interpolation between order statistics (numpy's default); NaN of nothing.
+pub fn quantile(x: &[f64], q: f64) -> f64 {
+    let mut s = x.to_vec();
+    s.sort_by(f64::total_cmp);
+    match s.len() {
+        0 => f64::NAN,
+        n => {
+            let at = q.clamp(0.0, 1.0) * (n - 1) as f64;
+            let (lo, part) = (at.floor() as usize, at.fract());
+            s[lo] + part * (s[(lo + 1).min(n - 1)] - s[lo])
+        }
+    }
+}
+
+/// Half width of the 95 % Student t interval of a mean, t(.975, n-1) s / √n; NaN below two values.
+pub fn half_width_95(x: &[f64]) -> f64 {
+    match StudentsT::new(0.0, 1.0, x.len() as f64 - 1.0) {
+        Ok(t) if x.len() > 1 => t.inverse_cdf(0.975) * sd(x) / (x.len() as f64).sqrt(),
+        _ => f64::NAN,
+    }
+}
+
+/// Two-sided p of the exact sign-flip permutation test that paired differences have mean zero: the
+/// share of the 2ⁿ sign patterns whose |mean| is at least the observed one. Exact up to n = 20; above,
+/// the t test's p. NaN of nothing.
+pub fn sign_flip_p(d: &[f64]) -> f64 {
+    let n = d.len();
+    if n == 0 {
+        return f64::NAN;
+    }
+    let observed = d.iter().sum::<f64>().abs();
+    if n > 20 {
+        let t = mean(d) / (sd(d) / (n as f64).sqrt());
+        return StudentsT::new(0.0, 1.0, n as f64 - 1.0).map_or(f64::NAN, |s| 2.0 * (1.0 - s.cdf(t.abs())));
+    }
+    let slack = 1e-12 * d.iter().map(|v| v.abs()).sum::<f64>();
+    // Patterns come in pairs of opposite sign, so the last sign is held fixed.
+    let half = 1u32 << (n - 1);
+    let extreme = (0..half)
+        .filter(|p| {
+            let s: f64 = d.iter().enumerate().map(|(i, v)| if p >> i & 1 == 1 { -v } else { *v }).sum();
+            s.abs() >= observed - slack
+        })
+        .count();
+    extreme as f64 / half as f64
+}
+
+/// Pearson correlation; 0 where one side is constant.
+pub fn pearson(a: &[f64], b: &[f64]) -> f64 {
+    let (ma, mb) = (mean(a), mean(b));
+    let (mut ab, mut aa, mut bb) = (0.0, 0.0, 0.0);
+    for (x, y) in a.iter().zip(b) {
+        ab += (x - ma) * (y - mb);
+        aa += (x - ma) * (x - ma);
+        bb += (y - mb) * (y - mb);
+    }
+    if aa > 0.0 && bb > 0.0 { ab / (aa * bb).sqrt() } else { 0.0 }
+}
+
+/// Ranks from 1, ties share their mean rank.
+pub fn ranks(x: &[f64]) -> Vec<f64> {
+    let mut order: Vec<usize> = (0..x.len()).collect();
+    order.sort_by(|&i, &j| x[i].total_cmp(&x[j]));
+    let mut out = vec![0.0; x.len()];
+    let mut i = 0;
+    while i < order.len() {
+        let mut j = i;
+        while j + 1 < order.len() && x[order[j + 1]] == x[order[i]] {
+            j += 1;
+        }
+        let rank = (i + j) as f64 / 2.0 + 1.0;
+        order[i..=j].iter().for_each(|&k| out[k] = rank);
+        i = j + 1;
+    }
+    out
+}
+
+/// Spearman correlation: Pearson of the ranks.
+pub fn spearman(a: &[f64], b: &[f64]) -> f64 {
+    pearson(&ranks(a), &ranks(b))
+}
+
+/// Φ, the standard normal distribution function.
+pub fn normal_cdf(z: f64) -> f64 {
+    Normal::standard().cdf(z)
+}
+
+/// φ, the standard normal density.
+pub fn normal_pdf(z: f64) -> f64 {
+    Normal::standard().pdf(z)
+}
+
+/// Φ⁻¹.
+pub fn normal_quantile(p: f64) -> f64 {
+    Normal::standard().inverse_cdf(p)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn closed_forms() {
+        assert_eq!(ranks(&[3.0, 1.0, 3.0, 2.0]), [3.5, 1.0, 3.5, 2.0]);
+        assert!((pearson(&[1.0, 2.0, 3.0], &[2.0, 4.0, 6.5]) - 0.9966157).abs() < 1e-6);
+        assert_eq!(pearson(&[1.0, 1.0], &[2.0, 4.0]), 0.0);
+        assert_eq!(spearman(&[1.0, 2.0, 3.0], &[1.0, 8.0, 9.0]), 1.0);
+        assert_eq!(quantile(&[4.0, 1.0, 3.0, 2.0], 0.5), 2.5);
+        assert!((normal_cdf(1.959963985) - 0.975).abs() < 1e-9);
+        // t(.975, 4) = 2.776445
+        assert!((half_width_95(&[1.0, 2.0, 3.0, 4.0, 5.0]) - 2.776445 * 2.5f64.sqrt() / 5f64.sqrt()).abs() < 1e-5);
+        assert!(half_width_95(&[1.0]).is_nan());
+    }
+
+    #[test]
+    fn sign_flips_by_hand() {
+        // Of the 8 patterns of {1, 2, 3} only all-plus and all-minus reach |sum| = 6.
+        assert_eq!(sign_flip_p(&[1.0, 2.0, 3.0]), 0.25);
+        assert_eq!(sign_flip_p(&[1.0, -1.0]), 1.0);
+        assert_eq!(sign_flip_p(&[0.0, 0.0, 0.0]), 1.0);
+        assert!((sign_flip_p(&[1.0; 10]) - 2.0 / 1024.0).abs() < 1e-15);
+    }
+}

@@ -1,0 +1,82 @@
+//! Models: from measurements to a surrogate.
+
+use super::Plugin;
+use crate::domain::{Inputs, Observed, Posterior};
+use crate::error::{Error, Result};
+use crate::streams::{StreamRng, Streams};
+use ndarray::{Array2, Array3};
+use std::sync::Arc;
+
+/// What a fitted model can be asked for, known before fitting so that a scenario is refused early.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Provides {
+    /// A standard deviation beside the mean.
+    pub sd: bool,
+    /// Joint draws of the function.
+    pub draws: bool,
+    /// A representation of its own ([`Surrogate::embed`]).
+    pub embedding: bool,
+}
+
+/// What a model must be given.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Requires {
+    /// Feature rows, that is at least one active prior.
+    pub features: bool,
+    /// Measured effects of single genes.
+    pub single_effects: bool,
+}
+
+/// What a model sees when it is fitted.
+pub struct FitContext<'a> {
+    /// Features of all perturbations; kept by the surrogate to predict by id.
+    pub inputs: &'a Arc<Inputs>,
+    /// All measurements so far; never empty.
+    pub observed: &'a Observed,
+    /// Streams of this model in this round.
+    pub streams: &'a Streams,
+}
+
+/// A model family with its settings. Fitted from scratch every round.
+#[typetag::serde(tag = "use")]
+pub trait Model: Plugin {
+    /// Fits all outputs at once.
+    fn fit(&self, cx: &FitContext) -> Result<Box<dyn Surrogate>>;
+    /// What the surrogate will be able to answer.
+    fn provides(&self) -> Provides {
+        Provides::default()
+    }
+    /// What fitting needs.
+    fn requires(&self) -> Requires {
+        Requires::default()
+    }
+}
+
+/// A fitted model.
+pub trait Surrogate: Send + Sync {
+    /// Mean and, where provided, sd of the noise-free readout: ids x outputs.
+    fn predict(&self, ids: &[usize]) -> Result<Posterior>;
+
+    /// `n` joint draws of the function: n x ids x outputs. A draw is one function: the same draw number
+    /// of one call is consistent over ids.
+    fn draw(&self, ids: &[usize], n: usize, rng: &mut StreamRng) -> Result<Array3<f64>> {
+        let _ = (ids, n, rng);
+        Err(Error::Unsupported("this model gives no posterior draws".into()))
+    }
+
+    /// The model's own representation: ids x features.
+    fn embed(&self, ids: &[usize]) -> Result<Array2<f64>> {
+        let _ = ids;
+        Err(Error::Unsupported("this model has no representation of its own".into()))
+    }
+
+    /// Leave-one-out residuals y - ŷ of the measured rows (rows x outputs), where they are cheap.
+    fn loo_residuals(&self) -> Option<Array2<f64>> {
+        None
+    }
+
+    /// Fitted quantities worth keeping with the round (noise, length scale), by name.
+    fn record(&self) -> Vec<(String, f64)> {
+        vec![]
+    }
+}

@@ -1,0 +1,69 @@
+//! Oracles: who answers a batch, a recorded screen or a simulator.
+
+use super::Plugin;
+use crate::data::DataRoot;
+use crate::domain::{Pool, Readouts};
+use crate::error::Result;
+use crate::streams::Streams;
+use ndarray::Array2;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// What is at hand when data is opened.
+pub struct Setup<'a> {
+    /// Tables under the data root, each read once.
+    pub data: &'a DataRoot,
+    /// Streams of the world (the same for every arm under one seed).
+    pub streams: &'a Streams,
+}
+
+/// A source of measurements with its settings.
+#[typetag::serde(tag = "use")]
+pub trait Oracle: Plugin {
+    /// Reads or builds the screen.
+    fn open(&self, setup: &Setup) -> Result<Box<dyn Screen>>;
+    /// Files it reads, relative to the data root.
+    fn data_files(&self) -> Vec<PathBuf> {
+        vec![]
+    }
+    /// Whether the screen depends on the seed; one that does not is opened once and shared by all runs.
+    fn seeded(&self) -> bool {
+        true
+    }
+}
+
+/// An opened screen.
+pub trait Screen: Send + Sync {
+    /// All perturbations.
+    fn pool(&self) -> &Arc<Pool>;
+
+    /// Number of outputs of a readout.
+    fn n_outputs(&self) -> usize;
+
+    /// Measures a batch in a round. The answer for a perturbation depends on the streams, its id, the
+    /// replicate and the round only, never on what else is in the batch, so that all arms under one
+    /// seed meet the same world.
+    fn measure(&self, ids: &[usize], round: usize, streams: &Streams) -> Result<Readouts>;
+
+    /// The noise-free readouts (ids x outputs), where they are known: hits and test scores use them.
+    fn truth(&self, ids: &[usize]) -> Option<Array2<f64>> {
+        let _ = ids;
+        None
+    }
+
+    /// Known effects of single genes, genes x outputs, for pools of pairs; NaN where unknown.
+    fn single_effects(&self) -> Option<Array2<f64>> {
+        None
+    }
+
+    /// The hidden factors behind each gene (genes x factors) of a simulator, from which priors of known
+    /// quality can be made.
+    fn gene_factors(&self) -> Option<Array2<f64>> {
+        None
+    }
+
+    /// What the reader of the log should know (rows dropped, names lost).
+    fn notes(&self) -> Vec<String> {
+        vec![]
+    }
+}

@@ -1,0 +1,214 @@
+//! The types behind a scenario file. No `flatten`, no `untagged`: every mistake has a place.
+
+use crate::domain::{Compose, Missing, Target};
+use crate::plugin::{Acquisition, Kernel, Model, Oracle, Prior};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// Which seeds a scenario is repeated under.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Seeds {
+    /// First seed.
+    #[serde(default)]
+    pub from: u64,
+    /// How many.
+    pub count: u64,
+}
+
+impl Seeds {
+    /// The seeds in order.
+    pub fn iter(self) -> std::ops::Range<u64> {
+        self.from..self.from + self.count
+    }
+}
+
+/// What differs between repeats.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub enum Varies {
+    /// Training and selection only: split, initial set and noise are those of the first seed.
+    #[serde(rename = "training")]
+    Training,
+    /// Also the initial set.
+    #[serde(rename = "init+training")]
+    Init,
+    /// Also the test split, the noise and, where it is simulated, the world.
+    #[default]
+    #[serde(rename = "split+init+training")]
+    Split,
+}
+
+/// The `[repeat]` section.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Repeat {
+    /// What differs between repeats.
+    pub varies: Varies,
+}
+
+/// Which perturbations the scenario uses, judged by the priors that the file names (not only the
+/// active ones), so that all arms share one pool.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CoveredBy {
+    /// Keep all genes.
+    #[default]
+    None,
+    /// Keep genes that at least one prior covers.
+    Any,
+    /// Keep genes that every prior covers (GeneDisco's usable genes).
+    All,
+}
+
+/// The `[pool]` section.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PoolRules {
+    /// Which genes stay.
+    pub covered_by: CoveredBy,
+    /// What stands in for genes that a prior lacks.
+    pub missing: Missing,
+    /// How rows of genes become rows of pairs and larger sets.
+    pub compose: Compose,
+    /// Share of the pool held out for testing.
+    pub test: f64,
+    /// Size of the initial set, drawn uniformly; it is measured before round 1 and costs no round.
+    pub init: usize,
+    /// A table of old and current gene symbols (columns old_symbol, symbol), used when joining priors.
+    pub symbol_updates: Option<PathBuf>,
+}
+
+impl Default for PoolRules {
+    fn default() -> Self {
+        Self {
+            covered_by: CoveredBy::None,
+            missing: Missing::Mean,
+            compose: Compose::Sum,
+            test: 0.2,
+            init: 0,
+            symbol_updates: None,
+        }
+    }
+}
+
+/// One resolved scenario: an arm of a sweep, without its seed.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scenario {
+    /// Names the results folder.
+    pub name: String,
+    /// Seeds of the sweep.
+    pub seeds: Seeds,
+    /// Rounds after the initial set.
+    pub rounds: usize,
+    /// Perturbations a round.
+    pub batch: usize,
+    /// Names of the metrics to compute each round.
+    pub metrics: Vec<String>,
+    /// What counts as a hit.
+    #[serde(default)]
+    pub target: Target,
+    /// Which perturbations, and how they are divided.
+    #[serde(default)]
+    pub pool: PoolRules,
+    /// What differs between repeats.
+    #[serde(default)]
+    pub repeat: Repeat,
+    /// Who answers.
+    pub oracle: Box<dyn Oracle>,
+    /// What learns.
+    #[serde(default)]
+    pub model: Option<Box<dyn Model>>,
+    /// Similarity for selection rules; absent: inner products of prior features.
+    #[serde(default)]
+    pub kernel: Option<Box<dyn Kernel>>,
+    /// What chooses.
+    pub acquisition: Box<dyn Acquisition>,
+    /// Knowledge about genes, by name.
+    #[serde(default)]
+    pub prior: BTreeMap<String, Box<dyn Prior>>,
+    /// Names of the priors in use; absent: all.
+    #[serde(default)]
+    pub priors: Option<Vec<String>>,
+}
+
+impl Scenario {
+    /// The names of the active priors, sorted.
+    pub fn active_priors(&self) -> Vec<&str> {
+        self.prior
+            .keys()
+            .map(String::as_str)
+            .filter(|n| self.priors.as_ref().is_none_or(|list| list.iter().any(|p| p == n)))
+            .collect()
+    }
+
+    /// Every data file that the scenario reads, relative to the data root, sorted.
+    pub fn data_files(&self) -> Vec<PathBuf> {
+        let mut files = self.oracle.data_files();
+        files.extend(self.prior.values().flat_map(|p| p.data_files()));
+        files.extend(self.pool.symbol_updates.clone());
+        files.sort();
+        files.dedup();
+        files
+    }
+}
+
+/// A table of the user's own and the columns that matter in it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UserTable {
+    /// File, relative to the campaign file.
+    pub path: PathBuf,
+    /// The columns that hold gene names: one for single genes, two for pairs, and so on.
+    #[serde(default = "gene_column")]
+    pub genes: Vec<String>,
+    /// The columns that hold readouts.
+    #[serde(default)]
+    pub values: Vec<String>,
+}
+
+fn gene_column() -> Vec<String> {
+    vec!["gene".into()]
+}
+
+/// A campaign file: the next batch of a real screen. Like a scenario, with the laboratory as oracle.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Campaign {
+    /// Names the output.
+    pub name: String,
+    /// Seed of every random choice.
+    #[serde(default)]
+    pub seed: u64,
+    /// Perturbations to choose.
+    pub batch: usize,
+    /// What counts as a hit.
+    #[serde(default)]
+    pub target: Target,
+    /// All perturbations that could be measured.
+    pub pool: UserTable,
+    /// What stands in for genes that a prior lacks.
+    #[serde(default)]
+    pub missing: Missing,
+    /// How rows of genes become rows of pairs and larger sets.
+    #[serde(default)]
+    pub compose: Compose,
+    /// A table of old and current gene symbols.
+    #[serde(default)]
+    pub symbol_updates: Option<PathBuf>,
+    /// Readouts so far.
+    #[serde(default)]
+    pub measured: Option<UserTable>,
+    /// What learns.
+    #[serde(default)]
+    pub model: Option<Box<dyn Model>>,
+    /// Similarity for selection rules.
+    #[serde(default)]
+    pub kernel: Option<Box<dyn Kernel>>,
+    /// What chooses.
+    pub acquisition: Box<dyn Acquisition>,
+    /// Knowledge about genes, by name.
+    #[serde(default)]
+    pub prior: BTreeMap<String, Box<dyn Prior>>,
+}

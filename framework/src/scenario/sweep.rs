@@ -1,0 +1,566 @@
+//! From a scenario file to the arms of a sweep.
+
+use super::diagnose::{Document, Mistake, Shape, Slot, Step, check_table};
+use super::file::{PoolRules, Repeat, Scenario, Seeds};
+use crate::domain::Target;
+use crate::error::{Error, Result, hint};
+use crate::metrics;
+use crate::plugin::{self, Kind};
+use serde_json::{Map, Value, json};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Bumped whenever a change to the code moves stored numbers, so that old runs are not taken for new.
+pub const NUMBERS: u32 = 1;
+
+/// Sections that describe the sweep and not a run.
+const SWEEP_KEYS: [&str; 4] = ["grid", "skip", "compare", "quick"];
+
+fn no_fields() -> &'static [&'static str] {
+    &[]
+}
+
+const SLOTS: &[Slot] = &[
+    ("name", Shape::Typed(no_fields, plugin::check::<String>), true),
+    ("seeds", Shape::Typed(plugin::fields::<Seeds>, plugin::check::<Seeds>), true),
+    ("rounds", Shape::Typed(no_fields, plugin::check::<usize>), true),
+    ("batch", Shape::Typed(no_fields, plugin::check::<usize>), true),
+    ("metrics", Shape::Typed(no_fields, plugin::check::<Vec<String>>), true),
+    ("target", Shape::Typed(plugin::fields::<Target>, plugin::check::<Target>), false),
+    ("pool", Shape::Typed(plugin::fields::<PoolRules>, plugin::check::<PoolRules>), false),
+    ("repeat", Shape::Typed(plugin::fields::<Repeat>, plugin::check::<Repeat>), false),
+    ("oracle", Shape::Plugin(Kind::Oracle), true),
+    ("model", Shape::Plugin(Kind::Model), false),
+    ("kernel", Shape::Plugin(Kind::Kernel), false),
+    ("acquisition", Shape::Plugin(Kind::Acquisition), true),
+    ("prior", Shape::Plugins(Kind::Prior), false),
+    ("priors", Shape::Typed(no_fields, plugin::check::<Option<Vec<String>>>), false),
+];
+
+/// One cell of the grid.
+#[derive(Debug)]
+pub struct Arm {
+    /// The axis values that differ between arms, joined by " / ".
+    pub label: String,
+    /// Axis and value, in the order of the grid.
+    pub axes: Vec<(String, String)>,
+    /// What to run.
+    pub scenario: Arc<Scenario>,
+    /// The scenario with every default filled in, without seeds and name: what identifies the arm.
+    pub resolved: Value,
+    /// The arm it is compared with, if the file names one.
+    pub reference: Option<usize>,
+}
+
+/// A scenario file, expanded.
+#[derive(Debug)]
+pub struct Sweep {
+    /// Names the results folder.
+    pub name: String,
+    /// The file.
+    pub file: PathBuf,
+    /// Cells in grid order; equal cells are merged.
+    pub arms: Vec<Arm>,
+    /// Seeds, the same for every arm.
+    pub seeds: Seeds,
+    /// The first comment lines of the file: its question.
+    pub question: String,
+}
+
+/// One value of an axis: its label, the word it came from, and what it sets.
+#[derive(Clone, Debug)]
+struct Choice {
+    label: String,
+    value: Value,
+    word: Value,
+    position: usize,
+}
+
+struct Cell {
+    choices: Vec<Choice>,
+    table: Map<String, Value>,
+}
+
+impl Sweep {
+    /// Reads, checks and expands a file. All mistakes are reported together.
+    pub fn read(path: &Path, quick: bool) -> Result<Self> {
+        Self::expand(Document::read(path)?, quick)
+    }
+
+    /// See [`Sweep::read`].
+    pub fn expand(doc: Document, quick: bool) -> Result<Self> {
+        let mut mistakes = Vec::new();
+        let mut base = doc.value.clone();
+        SWEEP_KEYS.iter().for_each(|k| {
+            base.remove(*k);
+        });
+        if quick {
+            apply_quick(&mut base, doc.value.get("quick"), &mut mistakes);
+        }
+        let axes = doc.keys("grid");
+        let choices = read_grid(&doc, &axes, &base, &mut mistakes);
+        let skips = read_skips(doc.value.get("skip"), &mut mistakes);
+        let mut cells: Vec<Cell> = Vec::new();
+        for chosen in product(&choices) {
+            let mut table = base.clone();
+            for (axis, c) in axes.iter().zip(&chosen) {
+                let target = if axis == "prior" { "priors" } else { axis.as_str() };
+                if let Err(text) = set_path(&mut table, target, c.value.clone()) {
+                    mistakes.push(Mistake { path: grid_path(axis, None), at_key: true, text });
+                }
+            }
+            let cell = Cell { choices: chosen, table };
+            if !skips.iter().any(|s| s.matches(&cell, &axes)) {
+                cells.push(cell);
+            }
+        }
+        if cells.is_empty() && mistakes.is_empty() {
+            mistakes.push(Mistake::at(&["skip"], "the skip rules leave no arm; remove one of them"));
+        }
+        for cell in &cells {
+            let mut found = Vec::new();
+            check_table(&cell.table, SLOTS, &SWEEP_KEYS, &mut found);
+            if found.is_empty() {
+                check_meaning(&cell.table, &mut found);
+            }
+            mistakes.extend(found.into_iter().map(|m| relocate(m, &axes, &cell.choices)));
+        }
+        if cells.is_empty() {
+            check_table(&base, SLOTS, &SWEEP_KEYS, &mut mistakes);
+        }
+        check_conditions(doc.value.get("compare"), &mut mistakes);
+        if !mistakes.is_empty() {
+            return Err(doc.report(&mistakes));
+        }
+        Self::assemble(&doc, axes, cells, quick)
+    }
+
+    fn assemble(doc: &Document, axes: Vec<String>, cells: Vec<Cell>, quick: bool) -> Result<Self> {
+        let mut arms: Vec<Arm> = Vec::new();
+        let mut kept: Vec<Cell> = Vec::new();
+        for cell in cells {
+            let scenario: Scenario = serde_json::from_value(Value::Object(cell.table.clone()))
+                .map_err(|e| Error::Config(format!("{}: {e}", doc.path.display())))?;
+            let resolved = resolve(&scenario)?;
+            if arms.iter().any(|a| a.resolved == resolved) {
+                continue;
+            }
+            let named = axes.iter().cloned().zip(cell.choices.iter().map(|c| c.label.clone())).collect();
+            arms.push(Arm { label: String::new(), axes: named, scenario: Arc::new(scenario), resolved, reference: None });
+            kept.push(cell);
+        }
+        let differs: Vec<bool> = (0..axes.len())
+            .map(|x| kept.iter().any(|c| c.choices[x].label != kept[0].choices[x].label))
+            .collect();
+        for arm in &mut arms {
+            let words: Vec<&str> =
+                arm.axes.iter().zip(&differs).filter(|(_, d)| **d).map(|((_, v), _)| v.as_str()).collect();
+            arm.label = words.join(" / ");
+            if words.is_empty() {
+                arm.label = arm.resolved["acquisition"]["use"].as_str().unwrap_or("arm").to_string();
+            }
+        }
+        if let Some(reference) = doc.value.get("compare").and_then(|c| c.get("reference")) {
+            let rule = Skip { when: conditions(reference), not: vec![] };
+            let matching: Vec<usize> = (0..kept.len()).filter(|&i| rule.matches(&kept[i], &axes)).collect();
+            if matching.is_empty() {
+                return Err(doc.report(&[Mistake::at(
+                    &["compare", "reference"],
+                    "no arm matches the reference; name values that occur in the grid",
+                )]));
+            }
+            for i in 0..arms.len() {
+                // The reference that agrees in the most axes; the first of those.
+                let agree = |j: usize| arms[i].axes.iter().zip(&arms[j].axes).filter(|(a, b)| a == b).count();
+                let best = matching.iter().copied().max_by_key(|&j| (agree(j), std::cmp::Reverse(j)));
+                arms[i].reference = best;
+            }
+        }
+        let first = &arms[0].scenario;
+        let (name, seeds) = (first.name.clone(), first.seeds);
+        let safe = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+        if name.is_empty() || !name.chars().all(safe) {
+            return Err(doc.report(&[Mistake::at(
+                &["name"],
+                "the name becomes a folder; use letters, digits, `_` and `-` only",
+            )]));
+        }
+        let name = if quick { format!("{name}-quick") } else { name };
+        Ok(Self { name, file: doc.path.clone(), arms, seeds, question: doc.question() })
+    }
+}
+
+/// The scenario as plain data with every default filled in, without name and seeds, priors sorted.
+fn resolve(scenario: &Scenario) -> Result<Value> {
+    let mut v = serde_json::to_value(scenario).map_err(|e| Error::Config(e.to_string()))?;
+    if let Some(m) = v.as_object_mut() {
+        m.remove("name");
+        m.remove("seeds");
+        m.insert("priors".into(), json!(scenario.active_priors()));
+        m.insert("numbers".into(), json!(NUMBERS));
+    }
+    Ok(v)
+}
+
+fn apply_quick(base: &mut Map<String, Value>, quick: Option<&Value>, mistakes: &mut Vec<Mistake>) {
+    let smaller = |base: &mut Map<String, Value>, path: &str, most: u64| {
+        if get_path(base, path).and_then(Value::as_u64).is_some_and(|n| n > most) {
+            let _ = set_path(base, path, json!(most));
+        }
+    };
+    smaller(base, "seeds.count", 2);
+    smaller(base, "rounds", 2);
+    match quick {
+        None => {}
+        Some(Value::Object(map)) => {
+            for (path, v) in map {
+                if let Err(text) = set_path(base, path, v.clone()) {
+                    mistakes.push(Mistake { path: vec![Step::Key("quick".into()), Step::Key(path.clone())], at_key: true, text });
+                }
+            }
+        }
+        Some(_) => mistakes.push(Mistake::at(&["quick"], "[quick] holds dotted paths and values, such as \"seeds.count\" = 2")),
+    }
+}
+
+fn grid_path(axis: &str, at: Option<usize>) -> Vec<Step> {
+    let mut p = vec![Step::Key("grid".into()), Step::Key(axis.into())];
+    p.extend(at.map(Step::At));
+    p
+}
+
+fn read_grid(doc: &Document, axes: &[String], base: &Map<String, Value>, mistakes: &mut Vec<Mistake>) -> Vec<Vec<Choice>> {
+    let names: Vec<String> = match base.get("prior") {
+        Some(Value::Object(m)) => m.keys().cloned().collect(),
+        _ => vec![],
+    };
+    let known: Vec<&str> = SLOTS.iter().map(|s| s.0).collect();
+    let mut all = Vec::new();
+    for axis in axes {
+        let mut bad = |at: Option<usize>, text: String| {
+            mistakes.push(Mistake { path: grid_path(axis, at), at_key: at.is_none(), text });
+        };
+        let head = axis.split('.').next().unwrap_or(axis);
+        if !known.contains(&head) {
+            bad(None, format!("unknown axis `{axis}`{}", hint(head, known.iter().copied())));
+        } else if ["name", "seeds", "metrics"].contains(&head) {
+            bad(None, format!("`{head}` cannot be an axis; all arms share it"));
+        }
+        let list = match doc.value.get("grid").and_then(|g| g.get(axis)) {
+            Some(Value::Array(list)) if !list.is_empty() => list.clone(),
+            _ => {
+                bad(None, format!("an axis is a list of values: \"{axis}\" = [ ... ]"));
+                vec![]
+            }
+        };
+        let mut choices = Vec::new();
+        for (position, value) in list.into_iter().enumerate() {
+            if axis == "prior" {
+                match prior_choices(&value, &names) {
+                    Ok(found) => choices.extend(found.into_iter().map(|(label, set)| Choice {
+                        label,
+                        value: json!(set),
+                        word: value.clone(),
+                        position,
+                    })),
+                    Err(text) => bad(Some(position), text),
+                }
+            } else {
+                choices.push(Choice { label: label_of(&value), word: value.clone(), value, position });
+            }
+        }
+        if !choices.is_empty() {
+            all.push(choices);
+        }
+    }
+    all
+}
+
+/// The subsets behind one word of the `prior` axis.
+fn prior_choices(value: &Value, names: &[String]) -> Result<Vec<(String, Vec<String>)>, String> {
+    let check = |n: &String| {
+        let known = ["all", "none", "each_alone", "leave_one_out"];
+        names.contains(n).then(|| n.clone()).ok_or_else(|| {
+            let near = hint(n, names.iter().map(String::as_str).chain(known));
+            let or = if near.is_empty() { format!("; known: {}, {}", known.join(", "), names.join(", ")) } else { near };
+            format!("unknown prior `{n}`{or}")
+        })
+    };
+    Ok(match value {
+        Value::String(w) => match w.as_str() {
+            "all" => vec![("all".into(), names.to_vec())],
+            "none" => vec![("none".into(), vec![])],
+            "each_alone" => names.iter().map(|n| (n.clone(), vec![n.clone()])).collect(),
+            "leave_one_out" => names
+                .iter()
+                .map(|n| (format!("all but {n}"), names.iter().filter(|m| *m != n).cloned().collect()))
+                .collect(),
+            _ => vec![(w.clone(), vec![check(w)?])],
+        },
+        Value::Array(list) => {
+            let set = list
+                .iter()
+                .map(|v| match v {
+                    Value::String(n) => check(n),
+                    other => Err(format!("a prior is named in quotes, not {other}")),
+                })
+                .collect::<Result<Vec<_>, _>>()?;
+            vec![(set.join("+"), set)]
+        }
+        other => return Err(format!("expected a word or a list of prior names, not {other}")),
+    })
+}
+
+/// How an axis value is called in labels.
+fn label_of(value: &Value) -> String {
+    match value {
+        Value::String(s) => s.clone(),
+        Value::Object(m) => {
+            let rest: Vec<String> =
+                m.iter().filter(|(k, _)| *k != "use").map(|(k, v)| format!("{k}={}", label_of(v))).collect();
+            let name = m.get("use").and_then(Value::as_str).unwrap_or("");
+            if rest.is_empty() { name.to_string() } else { format!("{name}({})", rest.join(", ")) }
+        }
+        Value::Array(a) => format!("[{}]", a.iter().map(label_of).collect::<Vec<_>>().join(", ")),
+        other => other.to_string(),
+    }
+}
+
+fn product(choices: &[Vec<Choice>]) -> Vec<Vec<Choice>> {
+    choices.iter().fold(vec![vec![]], |cells, axis| {
+        cells
+            .iter()
+            .flat_map(|cell| {
+                axis.iter().map(move |c| {
+                    let mut next: Vec<Choice> = cell.clone();
+                    next.push(c.clone());
+                    next
+                })
+            })
+            .collect()
+    })
+}
+
+fn get_path<'a>(table: &'a Map<String, Value>, path: &str) -> Option<&'a Value> {
+    let mut parts = path.split('.');
+    let mut at = table.get(parts.next()?)?;
+    for p in parts {
+        at = at.get(p)?;
+    }
+    Some(at)
+}
+
+fn set_path(table: &mut Map<String, Value>, path: &str, value: Value) -> Result<(), String> {
+    let mut parts: Vec<&str> = path.split('.').collect();
+    let last = parts.pop().unwrap_or(path);
+    let mut at = table;
+    for p in parts {
+        let next = at.entry(p.to_string()).or_insert_with(|| json!({}));
+        at = next.as_object_mut().ok_or_else(|| format!("`{p}` in `{path}` is not a section"))?;
+    }
+    // A new plugin name keeps none of the old one's parameters that it does not know.
+    if last == "use"
+        && let Some(entry) = value.as_str().and_then(plugin::find)
+    {
+        at.retain(|k, _| (entry.fields)().contains(&k.as_str()));
+    }
+    at.insert(last.to_string(), value);
+    Ok(())
+}
+
+/// Moves a mistake inside a value that the grid supplied to its place in the grid.
+fn relocate(mut m: Mistake, axes: &[String], choices: &[Choice]) -> Mistake {
+    for (axis, c) in axes.iter().zip(choices) {
+        let target = if axis == "prior" { "priors" } else { axis.as_str() };
+        let steps: Vec<Step> = target.split('.').map(|k| Step::Key(k.into())).collect();
+        if m.path.starts_with(&steps) {
+            let mut path = grid_path(axis, Some(c.position));
+            if axis != "prior" {
+                path.extend_from_slice(&m.path[steps.len()..]);
+            }
+            m.at_key &= path.len() > 3;
+            m.path = path;
+            return m;
+        }
+    }
+    m
+}
+
+struct Skip {
+    when: Vec<(String, Value)>,
+    not: Vec<(String, Value)>,
+}
+
+impl Skip {
+    fn matches(&self, cell: &Cell, axes: &[String]) -> bool {
+        let holds = |(path, want): &(String, Value)| {
+            let axis = axes.iter().position(|a| a == path).map(|x| &cell.choices[x]);
+            let one = |want: &Value| match axis {
+                Some(c) if c.word == *want || want.as_str() == Some(&c.label) => true,
+                _ => get_path(&cell.table, path).is_some_and(|v| v == want || v.get("use") == Some(want)),
+            };
+            match want {
+                Value::Array(any) => any.iter().any(one) || one(want),
+                _ => one(want),
+            }
+        };
+        self.when.iter().all(holds) && (self.not.is_empty() || !self.not.iter().all(holds))
+    }
+}
+
+fn conditions(table: &Value) -> Vec<(String, Value)> {
+    match table {
+        Value::Object(m) => m.iter().filter(|(k, _)| *k != "not").map(|(k, v)| (k.clone(), v.clone())).collect(),
+        _ => vec![],
+    }
+}
+
+fn read_skips(value: Option<&Value>, mistakes: &mut Vec<Mistake>) -> Vec<Skip> {
+    match value {
+        None => vec![],
+        Some(Value::Array(list)) => list
+            .iter()
+            .enumerate()
+            .map(|(i, s)| {
+                let skip = Skip { when: conditions(s), not: s.get("not").map(conditions).unwrap_or_default() };
+                check_heads(&skip.when, &[Step::Key("skip".into()), Step::At(i)], mistakes);
+                skip
+            })
+            .collect(),
+        Some(_) => {
+            mistakes.push(Mistake::at(&["skip"], "write each skip rule as its own [[skip]] section"));
+            vec![]
+        }
+    }
+}
+
+fn check_heads(list: &[(String, Value)], path: &[Step], mistakes: &mut Vec<Mistake>) {
+    let known: Vec<&str> = SLOTS.iter().map(|s| s.0).collect();
+    for (key, _) in list {
+        let head = key.split('.').next().unwrap_or(key);
+        if !known.contains(&head) {
+            let mut path = path.to_vec();
+            path.push(Step::Key(key.clone()));
+            let text = format!("unknown key `{head}`{}", hint(head, known.iter().copied()));
+            mistakes.push(Mistake { path, at_key: true, text });
+        }
+    }
+}
+
+fn check_conditions(compare: Option<&Value>, mistakes: &mut Vec<Mistake>) {
+    let Some(Value::Object(m)) = compare else { return };
+    for key in m.keys().filter(|k| *k != "reference") {
+        mistakes.push(Mistake {
+            path: vec![Step::Key("compare".into()), Step::Key(key.clone())],
+            at_key: true,
+            text: format!("unknown key `{key}`{}; known here: reference", hint(key, ["reference"])),
+        });
+    }
+    if let Some(r) = m.get("reference") {
+        check_heads(&conditions(r), &[Step::Key("compare".into()), Step::Key("reference".into())], mistakes);
+    }
+}
+
+/// Rules that types cannot express.
+fn check_meaning(table: &Map<String, Value>, mistakes: &mut Vec<Mistake>) {
+    let scenario: Scenario = match serde_json::from_value(Value::Object(table.clone())) {
+        Ok(s) => s,
+        Err(e) => return mistakes.push(Mistake::at(&[], e.to_string())),
+    };
+    for (i, m) in scenario.metrics.iter().enumerate() {
+        if metrics::find(m).is_none() {
+            let near = hint(m, metrics::names());
+            let list = if near.is_empty() { format!("; known: {}", metrics::names().collect::<Vec<_>>().join(", ")) } else { near };
+            mistakes.push(Mistake {
+                path: vec![Step::Key("metrics".into()), Step::At(i)],
+                at_key: false,
+                text: format!("unknown metric `{m}`{list}"),
+            });
+        }
+    }
+    let mut bad = |path: &[&str], text: String| mistakes.push(Mistake::at(path, text));
+    if scenario.batch == 0 {
+        bad(&["batch"], "the batch is empty; choose at least 1".into());
+    }
+    if scenario.seeds.count == 0 {
+        bad(&["seeds"], "no seeds; set count to at least 1".into());
+    }
+    let fraction = |v: f64| (0.0..1.0).contains(&v);
+    if !fraction(scenario.pool.test) {
+        bad(&["pool", "test"], format!("the test share must be at least 0 and below 1, not {}", scenario.pool.test));
+    }
+    if !(scenario.target.hit_fraction > 0.0 && scenario.target.hit_fraction <= 1.0) {
+        bad(&["target", "hit_fraction"], format!("the share of hits must be above 0 and at most 1, not {}", scenario.target.hit_fraction));
+    }
+    for p in scenario.priors.iter().flatten() {
+        if !scenario.prior.contains_key(p) {
+            bad(&["priors"], format!("unknown prior `{p}`{}", hint(p, scenario.prior.keys().map(String::as_str))));
+        }
+    }
+    for (path, text) in check_needs(
+        scenario.model.as_deref(),
+        scenario.kernel.as_deref(),
+        &*scenario.acquisition,
+        !scenario.active_priors().is_empty(),
+        scenario.pool.init > 0,
+    ) {
+        bad(&[path], text);
+    }
+}
+
+/// Whether model, kernel and acquisition fit together; each misfit with the section to change.
+pub(crate) fn check_needs(
+    model: Option<&dyn plugin::Model>,
+    kernel: Option<&dyn plugin::Kernel>,
+    acquisition: &dyn plugin::Acquisition,
+    any_prior: bool,
+    any_measured: bool,
+) -> Vec<(&'static str, String)> {
+    let mut bad = Vec::new();
+    let needs = acquisition.needs();
+    let providers = |what: &str, has: fn(plugin::Provides) -> bool| {
+        let able: Vec<&str> = plugin::catalogue()
+            .into_iter()
+            .filter(|e| e.kind == Kind::Model)
+            .filter(|e| {
+                let dir = std::env::temp_dir();
+                let mut v = (e.example)(&dir);
+                v.as_object_mut().map(|m| m.insert("use".into(), json!(e.name)));
+                serde_json::from_value::<Box<dyn plugin::Model>>(v).is_ok_and(|m| has(m.provides()))
+            })
+            .map(|e| e.name)
+            .collect();
+        format!("this acquisition needs {what}; models that give them: {}", able.join(", "))
+    };
+    match model {
+        None if needs.model || needs.sd || needs.draws => {
+            bad.push(("acquisition", "this acquisition needs a model; add a [model] section".into()));
+        }
+        Some(m) => {
+            let p = m.provides();
+            if needs.sd && !p.sd {
+                bad.push(("acquisition", providers("predicted standard deviations", |p| p.sd)));
+            }
+            if needs.draws && !p.draws {
+                bad.push(("acquisition", providers("posterior draws", |p| p.draws)));
+            }
+            if m.requires().features && !any_prior {
+                bad.push(("model", "this model learns from features and no prior is active; add a [prior.NAME] section".into()));
+            }
+        }
+        None => {}
+    }
+    if model.is_some() && (needs.model || needs.sd || needs.draws) && !any_measured {
+        bad.push((
+            "acquisition",
+            "this acquisition needs a fitted model from the first round on, and nothing is measured before; set init under [pool]".into(),
+        ));
+    }
+    if needs.gram && kernel.is_none() && !any_prior {
+        bad.push(("acquisition", "this acquisition compares perturbations but nothing describes them; add a [kernel] or a [prior.NAME] section".into()));
+    }
+    if kernel.is_some_and(|k| k.needs_model()) && model.is_none() {
+        bad.push(("kernel", "this kernel reads the fitted model; add a [model] section".into()));
+    }
+    bad
+}
