@@ -107,6 +107,33 @@ impl TinyWorld {
     }
 }
 
+/// A folder of its own for a test, deleted with everything in it when the value is dropped.
+#[derive(Debug)]
+pub struct TempDir(std::path::PathBuf);
+
+impl TempDir {
+    /// Makes one below the system's folder for temporary files.
+    pub fn new() -> Result<Self> {
+        use std::sync::atomic::{AtomicUsize, Ordering};
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let n = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("screenwright-{}-{n}", std::process::id()));
+        std::fs::create_dir_all(&path).map_err(Error::io(&path, "creating a test folder"))?;
+        Ok(Self(path))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &std::path::Path {
+        &self.0
+    }
+}
+
+impl Drop for TempDir {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
 pub(crate) fn fail<T>(text: impl Into<String>) -> Result<T> {
     Err(Error::Plugin(text.into()))
 }
