@@ -380,14 +380,21 @@ mod tests {
     use super::*;
     use framework::data::DataRoot;
 
-    fn open(text: &str, settings: serde_json::Value) -> Result<Box<dyn Screen>> {
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("t.csv"), text).unwrap();
-        let mut settings = settings;
-        settings["path"] = "t.csv".into();
+    fn file(text: &str) -> PathBuf {
+        static N: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+        let n = N.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("screen_table-{}-{n}.csv", std::process::id()));
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    fn open(text: &str, mut settings: serde_json::Value) -> Result<Box<dyn Screen>> {
+        let path = file(text);
+        settings["path"] = path.to_str().unwrap().into();
         let oracle: ScreenTable = serde_json::from_value(settings).unwrap();
-        let data = DataRoot::new(dir.path());
-        oracle.open(&Setup { data: &data, streams: &Streams::new(1) })
+        let s = oracle.open(&Setup { data: &DataRoot::default(), streams: &Streams::new(1) });
+        std::fs::remove_file(path).unwrap();
+        s
     }
 
     fn error(text: &str, settings: serde_json::Value) -> String {
@@ -412,7 +419,7 @@ mod tests {
                                 "repeats": repeats, "same_gene": same })
         };
         let e = error(text, settings("error", "keep"));
-        assert!(e.contains("t.csv: A+B is measured twice (line 2 and line 3); set repeats = \"mean\""), "{e}");
+        assert!(e.contains(".csv: A+B is measured twice (line 2 and line 3); set repeats = \"mean\""), "{e}");
         let s = open(text, settings("mean", "keep")).unwrap();
         assert_eq!(s.pool().len(), 3);
         assert_eq!(s.truth(&[0, 1, 2]).unwrap().as_slice().unwrap(), [2.0, 5.0, 7.0]);
@@ -473,10 +480,9 @@ mod tests {
     #[test]
     fn twenty_thousand_rows_open_quickly() {
         let text: String = (0..20_000).map(|i| format!("GENE{i},{}\n", i as f64 * 0.5)).collect();
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("t.csv"), format!("gene,value\n{text}")).unwrap();
-        let data = DataRoot::new(dir.path());
-        let table = data.table(Path::new("t.csv")).unwrap();
+        let path = file(&format!("gene,value\n{text}"));
+        let table = framework::table::read(&path).unwrap();
+        std::fs::remove_file(path).unwrap();
         let oracle: ScreenTable = serde_json::from_value(serde_json::json!({ "path": "t.csv" })).unwrap();
         let start = std::time::Instant::now();
         let s = oracle.read(&table, Path::new("t.csv")).unwrap();

@@ -69,16 +69,19 @@ mod tests {
     use super::*;
     use framework::data::DataRoot;
 
-    fn embed(text: &str, settings: serde_json::Value, genes: &[&str]) -> Result<Block> {
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("t.csv"), text).unwrap();
-        let mut settings = settings;
-        settings["path"] = "t.csv".into();
+    fn embed(text: &str, mut settings: serde_json::Value, genes: &[&str]) -> Result<Block> {
+        static N: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+        let n = N.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("embedding_table-{}-{n}.csv", std::process::id()));
+        std::fs::write(&path, text).unwrap();
+        settings["path"] = path.to_str().unwrap().into();
         let prior: EmbeddingTable = serde_json::from_value(settings).unwrap();
-        let (data, streams) = (DataRoot::new(dir.path()), Streams::new(1));
+        let (data, streams) = (DataRoot::default(), Streams::new(1));
         let genes = Genes::new(genes.iter().copied()).unwrap();
         let setup = Setup { data: &data, streams: &streams };
-        prior.embed(&PriorContext { name: "p", genes: &genes, updates: None, screen: None, setup: &setup })
+        let b = prior.embed(&PriorContext { name: "p", genes: &genes, updates: None, screen: None, setup: &setup });
+        std::fs::remove_file(path).unwrap();
+        b
     }
 
     #[test]
