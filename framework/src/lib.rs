@@ -10,6 +10,7 @@ pub mod error;
 pub mod metrics;
 pub mod numerics;
 pub mod plugin;
+pub mod report;
 pub mod scenario;
 pub mod streams;
 
