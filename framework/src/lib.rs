@@ -12,6 +12,7 @@ pub mod metrics;
 pub mod numerics;
 pub mod plugin;
 pub mod report;
+pub mod runner;
 pub mod scenario;
 pub mod store;
 pub mod streams;

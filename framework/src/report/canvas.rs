@@ -1,7 +1,6 @@
 //! A figure as a list of marks, written as SVG and as PNG. Lengths are in pixels of the nominal size.
 
 use super::theme::{FAMILY, Marker, Style};
-use plotters::backend::DrawingErrorKind;
 use plotters::prelude::{BitMapBackend, DrawingBackend, SVGBackend};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color, FontDesc, FontFamily, FontStyle, FontTransform, RGBColor, ShapeStyle, TextStyle, WHITE};
@@ -72,7 +71,9 @@ impl Canvas {
 
     /// Text whose baseline stands at the point.
     pub fn text(&mut self, text: &str, at: Point, em: f64, align: HPos, colour: RGBColor, bold: bool) {
-        self.marks.push(Mark::Text { text: clean(text), at, em, align, colour, bold, upwards: false });
+        if !text.is_empty() {
+            self.marks.push(Mark::Text { text: clean(text), at, em, align, colour, bold, upwards: false });
+        }
     }
 
     /// Text that runs upwards, with its middle at the point.
@@ -128,39 +129,32 @@ impl Canvas {
     }
 
     fn render<B: DrawingBackend>(&self, b: &mut B, t: &Target) -> Result<(), io::Error> {
-        self.draw(b, t).and_then(|()| b.present()).map_err(|e| io::Error::other(e.to_string()))
-    }
-
-    fn draw<B: DrawingBackend>(
-        &self,
-        b: &mut B,
-        t: &Target,
-    ) -> Result<(), DrawingErrorKind<B::ErrorType>> {
+        let failed = |e| io::Error::other(format!("{e}"));
         let put = |(x, y): Point| ((x * t.scale).round() as i32, (y * t.scale).round() as i32);
         let (w, h) = self.size(t.scale);
-        b.draw_rect((0, 0), (w as i32, h as i32), &WHITE, true)?;
+        b.draw_rect((0, 0), (w as i32, h as i32), &WHITE, true).map_err(failed)?;
         for mark in &self.marks {
             match mark {
                 Mark::Line { points, colour, width } => {
                     let thick = (width * t.scale).round().max(1.0) as u32;
                     let style = colour.stroke_width(thick);
                     if !t.joints {
-                        b.draw_path(points.iter().map(|p| put(*p)), &style)?;
+                        b.draw_path(points.iter().map(|p| put(*p)), &style).map_err(failed)?;
                         continue;
                     }
                     for ends in points.windows(2) {
-                        b.draw_line(put(ends[0]), put(ends[1]), &style)?;
+                        b.draw_line(put(ends[0]), put(ends[1]), &style).map_err(failed)?;
                     }
                     for p in points.iter().skip(1).take(points.len().saturating_sub(2)) {
-                        b.draw_circle(put(*p), thick / 2, &colour.filled(), true)?;
+                        b.draw_circle(put(*p), thick / 2, &colour.filled(), true).map_err(failed)?;
                     }
                 }
                 Mark::Area { points, colour, opacity } => {
                     let style = ShapeStyle::from(colour.mix(*opacity)).filled();
-                    b.fill_polygon(points.iter().map(|p| put(*p)), &style)?;
+                    b.fill_polygon(points.iter().map(|p| put(*p)), &style).map_err(failed)?;
                 }
                 Mark::Disc { at, radius, colour } => {
-                    b.draw_circle(put(*at), (radius * t.scale).round() as u32, &colour.filled(), true)?;
+                    b.draw_circle(put(*at), (radius * t.scale).round() as u32, &colour.filled(), true).map_err(failed)?;
                 }
                 Mark::Text { text, at: (x, y), em, align, colour, bold, upwards } => {
                     let turn = if *upwards { FontTransform::Rotate270 } else { FontTransform::None };
@@ -168,11 +162,11 @@ impl Canvas {
                     let style = TextStyle::from(font).color(colour).pos(Pos::new(*align, VPos::Top));
                     let drop = t.drop * em;
                     let anchor = if *upwards { (x - drop, *y) } else { (*x, y - drop) };
-                    b.draw_text(text, &style, put(anchor))?;
+                    b.draw_text(text, &style, put(anchor)).map_err(failed)?;
                 }
             }
         }
-        Ok(())
+        b.present().map_err(failed)
     }
 }
 

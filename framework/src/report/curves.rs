@@ -44,15 +44,14 @@ impl Looks {
         let (titles, methods): (Vec<String>, Vec<String>) = split.unwrap_or_else(whole).into_iter().unzip();
 
         // Arms of one method share a style; methods that are only references need no colour.
-        let plain = |order: &mut dyn Iterator<Item = usize>| -> Vec<&str> {
-            distinct(order.filter(|&i| !is_reference(i)).map(|i| methods[i].as_str()))
+        let own = |order: &[usize]| -> Vec<&str> {
+            distinct(order.iter().filter(|i| !is_reference(**i)).map(|&i| methods[i].as_str()))
         };
-        let mut coloured = plain(&mut (0..n));
-        let too_many = coloured.len() > if facets { MOST_STYLES } else { ONE_PANEL };
-        if too_many {
-            let best = plain(&mut ranking.iter().copied());
-            coloured.retain(|m| best[..SHOWN].contains(m));
-        }
+        let best = own(ranking);
+        let few = best.len() <= if facets { MOST_STYLES } else { ONE_PANEL };
+        let best = if few { &best } else { &best[..SHOWN] };
+        let mut coloured = distinct(methods.iter().map(String::as_str));
+        coloured.retain(|m| best.contains(m));
         let styles: Vec<Style> = (0..n)
             .map(|i| {
                 let k = coloured.iter().position(|m| *m == methods[i]);
@@ -75,6 +74,8 @@ impl Looks {
                     format!("{} (reference)", study.arms[i].label)
                 } else if references.iter().all(|&r| methods[r] == methods[i]) {
                     format!("{} (reference)", methods[i])
+                } else if references.iter().all(|&r| titles[r] == titles[i]) {
+                    format!("{} (reference)", titles[i])
                 } else {
                     "reference arms".to_string()
                 }
@@ -91,6 +92,13 @@ impl Looks {
             })
             .collect();
         Self { panels, styles, names, facets }
+    }
+}
+
+#[cfg(test)]
+impl Looks {
+    pub fn styles(&self) -> &[Style] {
+        &self.styles
     }
 }
 
@@ -137,10 +145,11 @@ pub(super) fn draw(study: &Study, looks: &Looks, metric: &str) -> Option<Canvas>
     let columns = match looks.panels.len() {
         1 => 1,
         2 | 4 => 2,
-        3 | 5..=9 => 3,
-        10..=16 => 4,
+        3 | 5 | 6 | 9 => 3,
+        7 | 8 | 11 | 12 | 16 => 4,
         _ => 5,
     };
+    let top = if looks.facets { TOP + 12.0 } else { TOP };
     let rows = looks.panels.len().div_ceil(columns);
     let y_ticks = ticks(y_values, if rows > 1 { 4 } else { 6 }, false);
     let y_labels = tick_labels(&y_ticks);
@@ -148,10 +157,10 @@ pub(super) fn draw(study: &Study, looks: &Looks, metric: &str) -> Option<Canvas>
     let right = SAMPLE + name_width + 14.0;
     let least = if columns == 1 { 500.0 } else { 190.0 * columns as f64 };
     let width = (left + least + right).max(900.0).round();
-    let height = (TOP + BOTTOM + rows as f64 * 180.0).max(560.0);
+    let height = (top + BOTTOM + rows as f64 * 180.0).max(560.0);
     let (gap_x, gap_y) = (18.0, 34.0);
     let panel_width = (width - left - right - gap_x * (columns - 1) as f64) / columns as f64;
-    let panel_height = (height - TOP - BOTTOM - gap_y * (rows - 1) as f64) / rows as f64;
+    let panel_height = (height - top - BOTTOM - gap_y * (rows - 1) as f64) / rows as f64;
     let x_ticks = if one_round { vec![first] } else { roomy_ticks(x_values, panel_width, SMALL) };
 
     let mut c = Canvas::new(width, height);
@@ -164,7 +173,7 @@ pub(super) fn draw(study: &Study, looks: &Looks, metric: &str) -> Option<Canvas>
     for (at, panel) in looks.panels.iter().enumerate() {
         let (row, column) = (at / columns, at % columns);
         let x0 = left + column as f64 * (panel_width + gap_x);
-        let y0 = TOP + row as f64 * (panel_height + gap_y);
+        let y0 = top + row as f64 * (panel_height + gap_y);
         let (x1, y1) = (x0 + panel_width, y0 + panel_height);
         let x = Scale { values: x_values, pixels: (x0 + 9.0, x1 - 9.0) };
         let y = Scale { values: y_values, pixels: (y1, y0) };
@@ -210,12 +219,12 @@ pub(super) fn draw(study: &Study, looks: &Looks, metric: &str) -> Option<Canvas>
         }
     }
     let leaders = (!looks.facets && !one_round).then_some(width - right - 9.0);
-    legend.draw(&mut c, (width - right, TOP), height - TOP - BOTTOM, name_width, leaders);
+    legend.draw(&mut c, (width - right, top), height - top - BOTTOM, name_width, leaders);
 
-    let middle = ((left + width - right) / 2.0, (TOP + height - BOTTOM) / 2.0);
+    let middle = ((left + width - right) / 2.0, (top + height - BOTTOM) / 2.0);
     c.text("perturbations measured", (middle.0, height - BOTTOM + 40.0), AXIS, HPos::Center, INK, false);
     let better = if larger_is_better(metric) { "larger" } else { "smaller" };
-    let title = fit(&format!("{metric} ({better} is better)"), AXIS, false, height - TOP - 14.0);
+    let title = fit(&format!("{metric} ({better} is better)"), AXIS, false, height - top - 14.0);
     c.text_upwards(&title, (LEFT + 11.0, middle.1), AXIS, INK);
     let note = caption(study, looks, &curves, one_round, cut);
     c.text(&line(&note, SMALL, false), (LEFT, height - 14.0), SMALL, HPos::Left, SOFT_INK, false);
@@ -259,7 +268,9 @@ fn intervals(c: &mut Canvas, curve: &[CurvePoint], style: &Style, x: Scale, y: S
             if let (true, Some((x, high)), Some((_, low))) = (style.band > 0.0, high, low) {
                 let (high, low) = (high.max(top), low.min(bottom));
                 c.line(&[(x, high), (x, low)], style.colour, 1.2, &[]);
-                [high, low].map(|y| c.line(&[(x - 3.5, y), (x + 3.5, y)], style.colour, 1.2, &[]));
+                for y in [high, low] {
+                    c.line(&[(x - 3.5, y), (x + 3.5, y)], style.colour, 1.2, &[]);
+                }
             }
         } else {
             let outline = edge(1.0).chain(edge(-1.0).rev()).collect();
@@ -345,7 +356,7 @@ fn caption(study: &Study, looks: &Looks, curves: &[Vec<CurvePoint>], one_round: 
         }
     };
     if looks.panels.iter().any(|p| !p.guests.is_empty()) {
-        text += " Dark grey: reference, repeated in each panel.";
+        text += " Dark grey: the reference of the panel's arms.";
     }
     if looks.styles.iter().any(Style::is_faint) {
         text += &format!(" Coloured: the {SHOWN} best by AULC of {}.", study.metrics[0]);

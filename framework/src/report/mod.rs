@@ -64,16 +64,13 @@ impl Study {
         let rows = self.summarise();
         let order = self.ranking(&rows);
 
-        let mut paths = vec![dir.join("arms.csv"), dir.join("curves.csv")];
-        // A probe with the error that names the remedy.
-        put(&dir.join("report.md"), |part| std::fs::write(part, ""))?;
-        table::write_csv(&self.arms_table(&rows, &order), &paths[0])?;
-        table::write_csv(&self.curves_table(), &paths[1])?;
-
         let looks = curves::Looks::new(self, &order);
         let figures: Vec<Option<String>> =
             self.metrics.par_iter().map(|m| self.write_figure(&looks, m, dir)).collect::<Result<_>>()?;
         let names: Vec<&str> = figures.iter().flatten().map(String::as_str).collect();
+        let mut paths = vec![dir.join("arms.csv"), dir.join("curves.csv")];
+        table::write_csv(&self.arms_table(&rows, &order), &paths[0])?;
+        table::write_csv(&self.curves_table(), &paths[1])?;
         paths.extend(names.iter().flat_map(|n| [dir.join(format!("{n}.svg")), dir.join(format!("{n}.png"))]));
         paths.push(dir.join("report.md"));
         put(&dir.join("report.md"), |part| std::fs::write(part, self.markdown(&rows, &order, &names)))?;

@@ -5,10 +5,12 @@ use super::{ArmSummary, Paired, Study};
 use crate::metrics::find;
 use crate::numerics::stats::quantile;
 
-/// Width of the terminal, of an arm's label, and how many arms it shows.
+/// Widths of the terminal and of an arm's label.
 const WIDTH: usize = 110;
-const LABEL: usize = 44;
+const LABEL: usize = 40;
+/// Arms shown, and rows up to which all metrics have all their columns.
 const MOST_ARMS: usize = 20;
+const MOST_ROWS: usize = 40;
 const NONE: &str = "-";
 
 /// What a table says on one metric, row by row as ranked.
@@ -31,7 +33,8 @@ impl Study {
         let late: Vec<usize> =
             hidden.iter().copied().filter(|&a| rows[a * self.metrics.len()].is_reference).take(3).collect();
         let listed: Vec<usize> = shown.iter().chain(&late).copied().collect();
-        let blocks = self.blocks(&rows, &listed);
+        let full = self.metrics.len() * listed.len() <= MOST_ROWS;
+        let blocks = self.blocks(&rows, &listed, full);
 
         let rank = |a: &usize| (order.iter().position(|o| o == a).unwrap_or(0) + 1).to_string();
         let mut first = vec![vec!["#".to_string(), "arm".to_string(), "n".to_string()]];
@@ -76,7 +79,7 @@ impl Study {
             }
         }
         out.push('\n');
-        for note in self.notes(&rows).iter().chain(&self.definitions()) {
+        for note in self.notes(&rows, full).iter().chain(&self.definitions()) {
             out += &wrap(note, WIDTH);
         }
         out
@@ -90,7 +93,7 @@ impl Study {
         }
         out += "## Arms\n\n";
         out += &format!("{}\n\n", self.ranked_by(&self.metrics[0]));
-        for block in self.blocks(rows, order) {
+        for block in self.blocks(rows, order, true) {
             out += &format!("### {}\n\n| # | arm | n | {} |\n", escape(&block.title), block.heads.join(" | "));
             out += &format!("|--:|:--|--:|{}\n", ":--|".repeat(block.heads.len()));
             for (i, (a, cells)) in order.iter().zip(&block.rows).enumerate() {
@@ -99,7 +102,7 @@ impl Study {
             }
             out.push('\n');
         }
-        for note in self.notes(rows) {
+        for note in self.notes(rows, true) {
             out += &format!("- {}\n", escape(&note));
         }
         out += "\n## Definitions\n\n";
@@ -118,16 +121,12 @@ impl Study {
     }
 
     fn heading(&self, metric: &str) -> String {
-        let title = if self.question.trim().is_empty() {
-            self.name.clone()
-        } else {
-            format!("{}: {}", self.name, self.question.split_whitespace().collect::<Vec<_>>().join(" "))
-        };
         let n: Vec<usize> = self.arms.iter().map(|a| a.runs.len()).collect();
         let (least, most) = (n.iter().min().copied().unwrap_or(0), n.iter().max().copied().unwrap_or(0));
         let seeds = if least == most { format!("{most}") } else { format!("{least} to {most}") };
         let text = format!("{}, {seeds} {} each. {}", count(n.len(), "arm"), plural(most, "seed"), self.ranked_by(metric));
-        wrap(&title, WIDTH) + &wrap(&text, WIDTH)
+        let question = if self.question.trim().is_empty() { String::new() } else { wrap(&self.question, WIDTH) };
+        question + &wrap(&text, WIDTH)
     }
 
     fn ranked_by(&self, metric: &str) -> String {
@@ -135,19 +134,19 @@ impl Study {
         format!("Ranked by the AULC of {metric} ({better} is better).")
     }
 
-    /// The cells of every metric for the arms listed.
-    fn blocks(&self, rows: &[ArmSummary], listed: &[usize]) -> Vec<Block> {
+    /// The cells of every metric for the arms listed; unless `full`, only the first metric is compared.
+    fn blocks(&self, rows: &[ArmSummary], listed: &[usize], full: bool) -> Vec<Block> {
         (0..self.metrics.len())
             .map(|m| {
                 let of: Vec<&ArmSummary> = listed.iter().map(|a| &rows[a * self.metrics.len() + m]).collect();
-                let column = |f: fn(&ArmSummary) -> [f64; 2]| decimals(of.iter().map(|r| f(r)));
+                let column = |f: fn(&ArmSummary) -> [f64; 2]| Digits::of(of.iter().map(|r| f(r)));
                 let last = column(|r| [r.final_mean, r.final_half_width]);
                 let area = column(|r| [r.aulc_mean, r.aulc_half_width]);
                 let gap = column(|r| r.difference.as_ref().map_or([f64::NAN; 2], |d| [d.aulc.mean, d.aulc.hi - d.aulc.mean]));
-                let compared = of.iter().any(|r| r.difference.is_some());
+                let compared = (full || m == 0) && of.iter().any(|r| r.difference.is_some());
                 let cells = |r: &&ArmSummary| {
                     let mut cells =
-                        vec![value(r.final_mean, r.final_half_width, r.n_seeds, last), number(r.aulc_mean, area)];
+                        vec![value(r.final_mean, r.final_half_width, r.n_seeds, last), area.show(r.aulc_mean)];
                     if compared {
                         cells.extend(match &r.difference {
                             Some(d) => [difference(&d.aulc, gap), p_value(d.aulc.p)],
@@ -170,11 +169,12 @@ impl Study {
     }
 
     /// How to read the columns.
-    fn notes(&self, rows: &[ArmSummary]) -> Vec<String> {
+    fn notes(&self, rows: &[ArmSummary], full: bool) -> Vec<String> {
         let mut out = vec![
             "final: mean over seeds after the last round ± half width of its 95 % t interval; n = 1 has no interval"
                 .to_string(),
-            "AULC: area under the curve over perturbations measured, divided by their range: the metric's own scale"
+            "AULC: area under the curve over perturbations measured, divided by their range, so on the metric's own \
+             scale; - where a run has a round without value"
                 .to_string(),
         ];
         let compared: Vec<&Paired> = rows.iter().filter_map(|r| r.difference.as_ref()).map(|d| &d.aulc).collect();
@@ -189,7 +189,8 @@ impl Study {
             [one] => format!("the reference is {one}"),
             _ => format!("{} references, named in arms.csv", references.len()),
         };
-        out.push(format!("AULC - reference: mean difference [95 % t interval], paired by seed; {names}"));
+        let more = if full || self.metrics.len() == 1 { "" } else { "; of the other metrics see report.md" };
+        out.push(format!("AULC - reference: mean difference [95 % t interval], paired by seed; {names}{more}"));
         let n = compared.iter().map(|d| d.n).max().unwrap_or(0);
         let tests = compared.iter().filter(|d| d.p.is_finite()).count() / self.metrics.len();
         let (few, many) = (n > 1 && n <= 20, tests > 1);
@@ -204,46 +205,51 @@ impl Study {
     }
 }
 
-/// Decimals that give a column's typical value three significant digits and its interval one.
-fn decimals(column: impl Iterator<Item = [f64; 2]>) -> usize {
-    let (values, halves): (Vec<f64>, Vec<f64>) = column.map(|[v, h]| (v.abs(), h.abs())).unzip();
-    let digits = |v: Vec<f64>, significant: f64| {
-        let v: Vec<f64> = v.into_iter().filter(|v| *v > 0.0 && v.is_finite()).collect();
-        let middle = quantile(&v, 0.5);
-        if middle.is_finite() { significant - 1.0 - middle.log10().floor() } else { 0.0 }
-    };
-    let most = if values.iter().any(|v| *v >= 1e4) { 2.0 } else { 6.0 };
-    digits(values, 3.0).max(digits(halves, 1.0)).clamp(0.0, most) as usize
-}
+/// How the numbers of a column are written: with so many decimals, or else with an exponent.
+#[derive(Clone, Copy)]
+struct Digits(Option<usize>);
 
-fn number(v: f64, decimals: usize) -> String {
-    match v {
-        v if !v.is_finite() => NONE.to_string(),
-        v if v.abs() >= 1e7 || (v != 0.0 && v.abs() < 0.5 * 10f64.powi(-(decimals as i32)) && decimals == 6) => {
-            format!("{v:.2e}")
+impl Digits {
+    /// Three significant digits for a column's typical value, and one for its typical half width.
+    fn of(column: impl Iterator<Item = [f64; 2]>) -> Self {
+        let (values, halves): (Vec<f64>, Vec<f64>) = column.map(|[v, h]| (v.abs(), h.abs())).unzip();
+        let digits = |v: Vec<f64>, significant: f64| {
+            let v: Vec<f64> = v.into_iter().filter(|v| *v > 0.0 && v.is_finite()).collect();
+            let middle = quantile(&v, 0.5);
+            if middle.is_finite() { significant - 1.0 - middle.log10().floor() } else { 0.0 }
+        };
+        let (value, half) = (digits(values, 3.0), digits(halves, 1.0));
+        Self((-3.0..=5.0).contains(&value).then(|| value.max(half.min(6.0)).max(0.0) as usize))
+    }
+
+    fn show(self, v: f64) -> String {
+        match self.0 {
+            _ if !v.is_finite() => NONE.to_string(),
+            None => format!("{v:.2e}"),
+            // An outlier among small numbers.
+            Some(_) if v.abs() >= 1e7 => format!("{v:.2e}"),
+            // No "-0.000".
+            Some(d) => format!("{:.d$}", if (v * 10f64.powi(d as i32)).abs() < 0.5 { 0.0 } else { v }),
         }
-        // No "-0.000".
-        v => format!("{:.decimals$}", if (v * 10f64.powi(decimals as i32)).abs() < 0.5 { 0.0 } else { v }),
+    }
+
+    fn signed(self, v: f64) -> String {
+        format!("{}{}", if v > 0.0 { "+" } else { "" }, self.show(v))
     }
 }
 
-fn signed(v: f64, decimals: usize) -> String {
-    let text = number(v, decimals);
-    if v > 0.0 && v.is_finite() { format!("+{text}") } else { text }
-}
-
-fn value(mean: f64, half: f64, n: usize, decimals: usize) -> String {
+fn value(mean: f64, half: f64, n: usize, digits: Digits) -> String {
     match n {
         0 => NONE.to_string(),
-        1 => format!("{} (n = 1)", number(mean, decimals)),
-        _ => format!("{} ± {}", number(mean, decimals), number(half, decimals)),
+        1 => format!("{} (n = 1)", digits.show(mean)),
+        _ => format!("{} ± {}", digits.show(mean), digits.show(half)),
     }
 }
 
-fn difference(d: &Paired, decimals: usize) -> String {
-    let [mean, lo, hi] = [d.mean, d.lo, d.hi].map(|v| signed(v, decimals));
+fn difference(d: &Paired, digits: Digits) -> String {
+    let [mean, lo, hi] = [d.mean, d.lo, d.hi].map(|v| digits.signed(v));
     match d.n {
-        0 => "no seed in common".to_string(),
+        0 => NONE.to_string(),
         1 => format!("{mean} (n = 1)"),
         _ => format!("{mean} [{lo}, {hi}]"),
     }
@@ -252,8 +258,8 @@ fn difference(d: &Paired, decimals: usize) -> String {
 fn p_value(p: f64) -> String {
     match p {
         p if p.is_nan() => NONE.to_string(),
-        p if p < 0.001 => "<0.001".to_string(),
-        p => format!("{p:.3}"),
+        p if p < 0.0001 => "<0.0001".to_string(),
+        p => format!("{p:.4}"),
     }
 }
 
