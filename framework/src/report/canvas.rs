@@ -1,5 +1,6 @@
 //! A figure as a list of marks, written as SVG and as PNG. Lengths are in pixels of the nominal size.
 
+use super::glyph::letters;
 use super::theme::{FAMILY, Marker, Style};
 use plotters::prelude::{BitMapBackend, DrawingBackend, SVGBackend};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
@@ -23,14 +24,15 @@ struct Target {
     font: f64,
     /// How far below its anchor the backend puts the baseline, in em.
     drop: f64,
-    /// Whether thick lines are joined by hand (the bitmap backend spoils sharp bends).
-    joints: bool,
+    /// Whether the joints of lines and the letters of texts are placed here: the bitmap backend spoils sharp
+    /// bends and the spaces between letters.
+    by_hand: bool,
 }
 
 /// DejaVu Sans: (ascent + descent) / em, which is how the bitmap backend measures font sizes.
 const FONT_HEIGHT: f64 = 2384.0 / 2048.0;
-const SVG: Target = Target { scale: 10.0, font: 1.24, drop: 0.76, joints: false };
-const BITMAP: Target = Target { scale: 4.0, font: FONT_HEIGHT, drop: FONT_HEIGHT / 2.0, joints: true };
+const SVG: Target = Target { scale: 10.0, font: 1.24, drop: 0.76, by_hand: false };
+const BITMAP: Target = Target { scale: 4.0, font: FONT_HEIGHT, drop: FONT_HEIGHT / 2.0, by_hand: true };
 
 pub(super) struct Canvas {
     width: f64,
@@ -138,7 +140,7 @@ impl Canvas {
                 Mark::Line { points, colour, width } => {
                     let thick = (width * t.scale).round().max(1.0) as u32;
                     let style = colour.stroke_width(thick);
-                    if !t.joints {
+                    if !t.by_hand {
                         b.draw_path(points.iter().map(|p| put(*p)), &style).map_err(failed)?;
                         continue;
                     }
@@ -159,10 +161,23 @@ impl Canvas {
                 Mark::Text { text, at: (x, y), em, align, colour, bold, upwards } => {
                     let turn = if *upwards { FontTransform::Rotate270 } else { FontTransform::None };
                     let font = font(em * t.scale * t.font, *bold).transform(turn);
-                    let style = TextStyle::from(font).color(colour).pos(Pos::new(*align, VPos::Top));
                     let drop = t.drop * em;
-                    let anchor = if *upwards { (x - drop, *y) } else { (*x, y - drop) };
-                    b.draw_text(text, &style, put(anchor)).map_err(failed)?;
+                    // A point so far along the text.
+                    let place = |along: f64| put(if *upwards { (x - drop, y - along) } else { (x + along, y - drop) });
+                    if !t.by_hand {
+                        let style = TextStyle::from(font).color(colour).pos(Pos::new(*align, VPos::Top));
+                        b.draw_text(text, &style, place(0.0)).map_err(failed)?;
+                        continue;
+                    }
+                    let style = TextStyle::from(font).color(colour).pos(Pos::new(HPos::Left, VPos::Top));
+                    let start = match align {
+                        HPos::Left => 0.0,
+                        HPos::Center => -0.5 * text_width(text, *em, *bold),
+                        HPos::Right => -text_width(text, *em, *bold),
+                    };
+                    for (along, letter) in letters(text, *bold) {
+                        b.draw_text(&letter.to_string(), &style, place(start + em * along)).map_err(failed)?;
+                    }
                 }
             }
         }

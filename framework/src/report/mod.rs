@@ -7,6 +7,7 @@
 mod axis;
 mod canvas;
 mod curves;
+mod glyph;
 mod summary;
 mod text;
 mod theme;
