@@ -58,7 +58,7 @@ framework::register!(Prior, EmbeddingTable, "embedding_table", "gene features fr
     let path = dir.join("embedding_table.csv");
     let value = |i: usize, c: usize| ((i * (7 + c) + 3 * c) % 11) as f64 / 5.0 - 1.0;
     let rows: String =
-        (0..200).map(|i| format!("g{i},{},{},{}\n", value(i, 0), value(i, 1), value(i, 2))).collect();
+        (0..200).map(|i| format!("G{i:03},{},{},{}\n", value(i, 0), value(i, 1), value(i, 2))).collect();
     // A file that cannot be written shows as an error of the prior, which names the path.
     let _ = std::fs::write(&path, format!("gene,d1,d2,d3\n{rows}"));
     framework::serde_json::json!({ "path": path })
