@@ -156,7 +156,8 @@ impl Canvas {
                     b.fill_polygon(points.iter().map(|p| put(*p)), &style).map_err(failed)?;
                 }
                 Mark::Disc { at, radius, colour } => {
-                    b.draw_circle(put(*at), (radius * t.scale).round() as u32, &colour.filled(), true).map_err(failed)?;
+                    b.draw_circle(put(*at), (radius * t.scale).round() as u32, &colour.filled(), true)
+                        .map_err(failed)?;
                 }
                 Mark::Text { text, at: (x, y), em, align, colour, bold, upwards } => {
                     let turn = if *upwards { FontTransform::Rotate270 } else { FontTransform::None };

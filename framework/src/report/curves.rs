@@ -4,7 +4,7 @@ use super::Study;
 use super::axis::{Scale, clip, extent, roomy_ticks, spread, tick_labels, ticks};
 use super::canvas::{Canvas, Point, fit, text_width};
 use super::summary::{CurvePoint, larger_is_better};
-use super::theme::{FAINT_STYLE, GRID, INK, SOFT_INK, Style, reference_style, style};
+use super::theme::{FAINT_STYLE, GRID, INK, Marker, SOFT_INK, Style, reference_style, style};
 use crate::metrics::find;
 use plotters::style::text_anchor::HPos;
 
@@ -243,13 +243,19 @@ fn y_range(curves: &[Vec<CurvePoint>], looks: &Looks, one_round: bool) -> Option
     } else {
         (0.6 * (hi - lo)).max(2.0 * halves.get(halves.len() / 2).copied().unwrap_or(0.0))
     };
-    let (low, high) = extent(banded.iter().flat_map(|p| [p.mean - p.half_width, p.mean + p.half_width]))
-        .unwrap_or((lo, hi));
+    let (low, high) =
+        extent(banded.iter().flat_map(|p| [p.mean - p.half_width, p.mean + p.half_width])).unwrap_or((lo, hi));
     let (low, high) = (low.min(lo), high.max(hi));
     let (bottom, top) = (low.max(lo - most), high.min(hi + most));
     let span = top - bottom;
     let size = top.abs().max(bottom.abs());
-    let pad = if span > 1e-9 * size { 0.04 * span } else if size > 0.0 { 0.1 * size } else { 0.5 };
+    let pad = if span > 1e-9 * size {
+        0.04 * span
+    } else if size > 0.0 {
+        0.1 * size
+    } else {
+        0.5
+    };
     Some(((bottom - pad, top + pad), low < bottom || high > top))
 }
 
@@ -295,8 +301,9 @@ fn curve(c: &mut Canvas, curve: &[CurvePoint], style: &Style, x: Scale, y: Scale
         c.marker(*p, style);
     }
     // A point without neighbours has no line to show it.
+    let dot = Style { marker: if style.is_faint() { Marker::Disc } else { style.marker }, ..*style };
     for part in parts.iter().filter(|p| p.len() == 1) {
-        c.marker(part[0], style);
+        c.marker(part[0], &dot);
     }
     parts.concat().last().copied().unwrap_or_default()
 }
@@ -352,7 +359,10 @@ fn caption(study: &Study, looks: &Looks, curves: &[Vec<CurvePoint>], one_round: 
         (a, b) => {
             let n = if a == b { a.to_string() } else { format!("{a} to {b}") };
             let sign = if one_round { "bars" } else { "bands" };
-            format!("Mean over n = {n} seeds; {sign}: 95 % t interval of the mean{}.", if cut { ", cut at the frame" } else { "" })
+            format!(
+                "Mean over n = {n} seeds; {sign}: 95 % t interval of the mean{}.",
+                if cut { ", cut at the frame" } else { "" }
+            )
         }
     };
     if looks.panels.iter().any(|p| !p.guests.is_empty()) {

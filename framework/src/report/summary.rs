@@ -77,9 +77,8 @@ impl Study {
 
     fn summarise_arm(&self, a: usize, metric: &str) -> ArmSummary {
         let arm = &self.arms[a];
-        let numbers = |f: fn(&[f64], &[f64]) -> f64| -> Vec<f64> {
-            arm.by_seed(metric, f).into_iter().map(|(_, v)| v).collect()
-        };
+        let numbers =
+            |f: fn(&[f64], &[f64]) -> f64| -> Vec<f64> { arm.by_seed(metric, f).into_iter().map(|(_, v)| v).collect() };
         let (last, area) = (numbers(last_value), numbers(aulc));
         let reference = arm.reference.filter(|&r| r != a).and_then(|r| self.arms.get(r));
         ArmSummary {
@@ -162,10 +161,8 @@ fn last_value(_: &[f64], values: &[f64]) -> f64 {
 }
 
 fn paired(arm: &[(u64, f64)], reference: &[(u64, f64)]) -> Paired {
-    let d: Vec<f64> = arm
-        .iter()
-        .filter_map(|(seed, v)| reference.iter().find(|(s, _)| s == seed).map(|(_, r)| v - r))
-        .collect();
+    let d: Vec<f64> =
+        arm.iter().filter_map(|(seed, v)| reference.iter().find(|(s, _)| s == seed).map(|(_, r)| v - r)).collect();
     let (m, h) = (mean(&d), half_width_95(&d));
     let p = match d.len() {
         0 | 1 => f64::NAN,

@@ -98,7 +98,8 @@ impl Study {
             out += &format!("|--:|:--|--:|{}\n", ":--|".repeat(block.heads.len()));
             for (i, (a, cells)) in order.iter().zip(&block.rows).enumerate() {
                 let arm = &self.arms[*a];
-                out += &format!("| {} | {} | {} | {} |\n", i + 1, escape(&arm.label), arm.runs.len(), cells.join(" | "));
+                out +=
+                    &format!("| {} | {} | {} | {} |\n", i + 1, escape(&arm.label), arm.runs.len(), cells.join(" | "));
             }
             out.push('\n');
         }
@@ -124,7 +125,8 @@ impl Study {
         let n: Vec<usize> = self.arms.iter().map(|a| a.runs.len()).collect();
         let (least, most) = (n.iter().min().copied().unwrap_or(0), n.iter().max().copied().unwrap_or(0));
         let seeds = if least == most { format!("{most}") } else { format!("{least} to {most}") };
-        let text = format!("{}, {seeds} {} each. {}", count(n.len(), "arm"), plural(most, "seed"), self.ranked_by(metric));
+        let text =
+            format!("{}, {seeds} {} each. {}", count(n.len(), "arm"), plural(most, "seed"), self.ranked_by(metric));
         let question = if self.question.trim().is_empty() { String::new() } else { wrap(&self.question, WIDTH) };
         question + &wrap(&text, WIDTH)
     }
@@ -142,7 +144,8 @@ impl Study {
                 let column = |f: fn(&ArmSummary) -> [f64; 2]| Digits::of(of.iter().map(|r| f(r)));
                 let last = column(|r| [r.final_mean, r.final_half_width]);
                 let area = column(|r| [r.aulc_mean, r.aulc_half_width]);
-                let gap = column(|r| r.difference.as_ref().map_or([f64::NAN; 2], |d| [d.aulc.mean, d.aulc.hi - d.aulc.mean]));
+                let gap =
+                    column(|r| r.difference.as_ref().map_or([f64::NAN; 2], |d| [d.aulc.mean, d.aulc.hi - d.aulc.mean]));
                 let compared = (full || m == 0) && of.iter().any(|r| r.difference.is_some());
                 let cells = |r: &&ArmSummary| {
                     let mut cells =
@@ -192,9 +195,13 @@ impl Study {
         let more = if full || self.metrics.len() == 1 { "" } else { "; of the other metrics see report.md" };
         out.push(format!("AULC - reference: mean difference [95 % t interval], paired by seed; {names}{more}"));
         let n = compared.iter().map(|d| d.n).max().unwrap_or(0);
-        let tests = compared.iter().filter(|d| d.p.is_finite()).count() / self.metrics.len();
+        let tests = compared.iter().step_by(self.metrics.len()).filter(|d| d.p.is_finite()).count();
         let (few, many) = (n > 1 && n <= 20, tests > 1);
-        let least = if few { format!("; {n} pairs reach {} at best", p_value(0.5f64.powi(n as i32 - 1))) } else { String::new() };
+        let least = if few {
+            format!("; {n} pairs reach {} at best", p_value(0.5f64.powi(n as i32 - 1)))
+        } else {
+            String::new()
+        };
         let family = if many { format!("; not corrected for the {tests} comparisons") } else { String::new() };
         out.push(format!("p: two-sided, exact sign flips of the paired differences{least}{family}"));
         out
@@ -278,7 +285,8 @@ fn pad(lines: &[Vec<String>], right: &[bool]) -> Vec<String> {
     let columns = lines.first().map_or(0, Vec::len);
     // Characters before the first decimal point or the end of the first word.
     let head = |cell: &str| {
-        let numeric = cell.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '+' | '<') || (c == '-' && cell.len() > 1));
+        let numeric =
+            cell.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '+' | '<') || (c == '-' && cell.len() > 1));
         if numeric { cell.find(['.', ' ']).unwrap_or(cell.len()) } else { 0 }
     };
     let shift: Vec<usize> =
@@ -293,7 +301,10 @@ fn pad(lines: &[Vec<String>], right: &[bool]) -> Vec<String> {
         .map(|(i, l)| (0..columns).map(|c| if i == 0 { l[c].clone() } else { moved(l, c) }).collect())
         .collect();
     let widths: Vec<usize> = (0..columns).map(|c| lines.iter().map(|l| chars(&l[c])).max().unwrap_or(0)).collect();
-    lines.iter().map(|l| (0..columns).map(|c| fill(&l[c], widths[c], right[c])).collect::<Vec<_>>().join("  ")).collect()
+    lines
+        .iter()
+        .map(|l| (0..columns).map(|c| fill(&l[c], widths[c], right[c])).collect::<Vec<_>>().join("  "))
+        .collect()
 }
 
 /// A label shortened in its middle.
