@@ -4,14 +4,19 @@
 //! the reports and the command line. It knows no plugin by name: whatever is linked into the program
 //! and registered with [`register!`] is in the catalogue.
 
+pub mod cli;
 pub mod data;
 pub mod domain;
 pub mod error;
 pub mod metrics;
 pub mod numerics;
 pub mod plugin;
+pub mod report;
+pub mod runner;
 pub mod scenario;
+pub mod store;
 pub mod streams;
+pub mod testing;
 
 pub use error::{Error, Result};
 pub use inventory;

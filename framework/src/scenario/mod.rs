@@ -5,5 +5,6 @@ mod file;
 mod sweep;
 
 pub use diagnose::{Document, Mistake};
-pub use file::{Campaign, PoolRules, Repeat, Scenario, Seeds, UserTable};
-pub use sweep::{Arm, Sweep};
+pub use file::{Campaign, CoveredBy, PoolRules, Repeat, Scenario, Seeds, UserTable, Varies};
+pub(crate) use sweep::{check_campaign, check_needs};
+pub use sweep::{Arm, NUMBERS, Sweep};

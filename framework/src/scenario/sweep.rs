@@ -1,8 +1,8 @@
 //! From a scenario file to the arms of a sweep.
 
 use super::diagnose::{Document, Mistake, Shape, Slot, Step, check_table};
-use super::file::{PoolRules, Repeat, Scenario, Seeds};
-use crate::domain::Target;
+use super::file::{Campaign, PoolRules, Repeat, Scenario, Seeds, UserTable};
+use crate::domain::{Compose, Missing, Target};
 use crate::error::{Error, Result, hint};
 use crate::metrics;
 use crate::plugin::{self, Kind};
@@ -506,6 +506,33 @@ fn check_meaning(table: &Map<String, Value>, mistakes: &mut Vec<Mistake>) {
     ) {
         bad(&[path], text);
     }
+}
+
+const CAMPAIGN_SLOTS: &[Slot] = &[
+    ("name", Shape::Typed(no_fields, plugin::check::<String>), true),
+    ("seed", Shape::Typed(no_fields, plugin::check::<u64>), false),
+    ("batch", Shape::Typed(no_fields, plugin::check::<usize>), true),
+    ("target", Shape::Typed(plugin::fields::<Target>, plugin::check::<Target>), false),
+    ("pool", Shape::Typed(plugin::fields::<UserTable>, plugin::check::<UserTable>), true),
+    ("missing", Shape::Typed(no_fields, plugin::check::<Missing>), false),
+    ("compose", Shape::Typed(no_fields, plugin::check::<Compose>), false),
+    ("symbol_updates", Shape::Typed(no_fields, plugin::check::<PathBuf>), false),
+    ("measured", Shape::Typed(plugin::fields::<UserTable>, plugin::check::<UserTable>), false),
+    ("model", Shape::Plugin(Kind::Model), false),
+    ("kernel", Shape::Plugin(Kind::Kernel), false),
+    ("acquisition", Shape::Plugin(Kind::Acquisition), true),
+    ("prior", Shape::Plugins(Kind::Prior), false),
+];
+
+/// Checks and reads a campaign file; all mistakes are reported together.
+pub(crate) fn check_campaign(doc: &Document) -> Result<Campaign> {
+    let mut mistakes = Vec::new();
+    check_table(&doc.value, CAMPAIGN_SLOTS, &[], &mut mistakes);
+    if !mistakes.is_empty() {
+        return Err(doc.report(&mistakes));
+    }
+    serde_json::from_value(Value::Object(doc.value.clone()))
+        .map_err(|e| Error::Config(format!("{}: {e}", doc.path.display())))
 }
 
 /// Whether model, kernel and acquisition fit together; each misfit with the section to change.

@@ -37,9 +37,7 @@ impl FromIterator<String> for Cells {
 /// write. Columns of text know no such names: NA is a gene there.
 pub(crate) fn is_missing(cell: &str) -> bool {
     let cell = cell.trim();
-    cell.is_empty()
-        || cell.eq_ignore_ascii_case("nan")
-        || matches!(cell, "NA" | "N/A" | "<NA>" | "null" | "NULL")
+    cell.is_empty() || cell.eq_ignore_ascii_case("nan") || matches!(cell, "NA" | "N/A" | "<NA>" | "null" | "NULL")
 }
 
 /// The number in a cell; infinities and NaN too.

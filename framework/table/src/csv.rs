@@ -9,13 +9,7 @@ use crate::{Column, Table, TableError};
 
 pub(crate) fn parse(path: &Path, bytes: &[u8], separator: u8) -> Result<Table, TableError> {
     let text = decode(path, bytes)?;
-    let mut reader = Reader {
-        path,
-        text,
-        separator,
-        at: 0,
-        line: 1,
-    };
+    let mut reader = Reader { path, text, separator, at: 0, line: 1 };
     let mut record = Vec::new();
     if reader.next(&mut record)?.is_none() {
         return Err(TableError::Empty { path: path.into() });
@@ -59,19 +53,13 @@ pub(crate) fn parse(path: &Path, bytes: &[u8], separator: u8) -> Result<Table, T
 
 fn decode<'a>(path: &Path, bytes: &'a [u8]) -> Result<&'a str, TableError> {
     if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
-        return Err(TableError::NotUtf8 {
-            path: path.into(),
-            line: 1,
-        });
+        return Err(TableError::NotUtf8 { path: path.into(), line: 1 });
     }
     let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
     std::str::from_utf8(bytes).map_err(|cause| {
         let before = &bytes[..cause.valid_up_to()];
         let line = 1 + before.iter().filter(|&&byte| byte == b'\n').count();
-        TableError::NotUtf8 {
-            path: path.into(),
-            line,
-        }
+        TableError::NotUtf8 { path: path.into(), line }
     })
 }
 
@@ -101,12 +89,7 @@ fn typed(cells: &Cells) -> Column {
         .collect();
     match numbers {
         Some(values) if any || !filled() => Column::Number(values),
-        _ => Column::Text(
-            cells
-                .iter()
-                .map(|cell| (!cell.is_empty()).then(|| cell.to_owned()))
-                .collect(),
-        ),
+        _ => Column::Text(cells.iter().map(|cell| (!cell.is_empty()).then(|| cell.to_owned())).collect()),
     }
 }
 
@@ -127,11 +110,7 @@ impl<'a> Reader<'a> {
             let mut quoted = false;
             loop {
                 quoted |= self.peek() == Some(b'"');
-                let cell = if self.peek() == Some(b'"') {
-                    self.quoted()?
-                } else {
-                    self.plain()
-                };
+                let cell = if self.peek() == Some(b'"') { self.quoted()? } else { self.plain() };
                 record.push(cell);
                 if self.peek() != Some(self.separator) {
                     break;
@@ -199,11 +178,7 @@ impl<'a> Reader<'a> {
     }
 
     fn quote(&self, line: usize, problem: &'static str) -> TableError {
-        TableError::Quote {
-            path: self.path.into(),
-            line,
-            problem,
-        }
+        TableError::Quote { path: self.path.into(), line, problem }
     }
 }
 
@@ -211,8 +186,6 @@ impl<'a> Reader<'a> {
 fn lines(part: &str) -> usize {
     let bytes = part.as_bytes();
     (0..bytes.len())
-        .filter(|&at| {
-            bytes[at] == b'\n' || (bytes[at] == b'\r' && bytes.get(at + 1) != Some(&b'\n'))
-        })
+        .filter(|&at| bytes[at] == b'\n' || (bytes[at] == b'\r' && bytes.get(at + 1) != Some(&b'\n')))
         .count()
 }

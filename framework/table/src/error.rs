@@ -23,79 +23,40 @@ pub enum TableError {
 
     /// The contents are of another kind than the name says.
     #[error("{} is not {expected}: {found}; {remedy}", .path.display())]
-    WrongKind {
-        path: PathBuf,
-        expected: &'static str,
-        found: String,
-        remedy: &'static str,
-    },
+    WrongKind { path: PathBuf, expected: &'static str, found: String, remedy: &'static str },
 
     /// The end of the file is missing.
     #[error("{} ends early: it is a truncated {kind} file, as after an interrupted download or copy; fetch or copy it again", .path.display())]
     Truncated { path: PathBuf, kind: &'static str },
 
     #[error("{} is a damaged {kind} file: {cause}; fetch or write it again", .path.display())]
-    Damaged {
-        path: PathBuf,
-        kind: &'static str,
-        cause: String,
-    },
+    Damaged { path: PathBuf, kind: &'static str, cause: String },
 
     #[error("{}, line {line}: the text is not UTF-8; save the file as UTF-8, in Python for example with frame.to_csv(name, encoding=\"utf-8\")", .path.display())]
     NotUtf8 { path: PathBuf, line: usize },
 
     #[error("{}, line {line}: {found} {}, but the header names {expected} {}; {}", .path.display(), plural("cell", *.found), plural("column", *.expected), ragged_remedy(*.found, *.expected, .separator))]
-    Ragged {
-        path: PathBuf,
-        line: usize,
-        found: usize,
-        expected: usize,
-        separator: &'static str,
-    },
+    Ragged { path: PathBuf, line: usize, found: usize, expected: usize, separator: &'static str },
 
     #[error("{}, line {line}: {problem}; put \" around the whole cell, and write a \" inside it as \"\"", .path.display())]
-    Quote {
-        path: PathBuf,
-        line: usize,
-        problem: &'static str,
-    },
+    Quote { path: PathBuf, line: usize, problem: &'static str },
 
     #[error("{file} has two columns named {name:?}; rename one of them")]
     DuplicateColumn { file: String, name: String },
 
     #[error("column {name:?} has {found} {}, but the table has {expected}; give every column the same length", plural("row", *.found))]
-    Length {
-        name: String,
-        found: usize,
-        expected: usize,
-    },
+    Length { name: String, found: usize, expected: usize },
 
     #[error("{file} has no column {name:?}; {hint}")]
-    NoColumn {
-        file: String,
-        name: String,
-        hint: String,
-    },
+    NoColumn { file: String, name: String, hint: String },
 
     /// The column is there, but its type is not read.
-    #[error(
-        "{file}: column {name:?} cannot be used: {cause}; store it as text or as numbers instead"
-    )]
-    UnreadColumn {
-        file: String,
-        name: String,
-        cause: String,
-    },
+    #[error("{file}: column {name:?} cannot be used: {cause}; store it as text or as numbers instead")]
+    UnreadColumn { file: String, name: String, cause: String },
 
     /// One cell cannot be what was asked for.
     #[error("{file}, {place}, column {column:?}: {problem}; {remedy}")]
-    Cell {
-        file: String,
-        place: String,
-        column: String,
-        problem: String,
-        remedy: &'static str,
-    },
+    Cell { file: String, place: String, column: String, problem: String, remedy: &'static str },
 
     #[error("cannot write {}: the table has no columns; give it at least one", .path.display())]
     NoColumns { path: PathBuf },
@@ -110,11 +71,7 @@ pub enum TableError {
 const TABLES: &str = ".csv, .csv.gz, .tsv, .tsv.gz or .parquet";
 
 fn plural(noun: &str, count: usize) -> String {
-    if count == 1 {
-        noun.into()
-    } else {
-        format!("{noun}s")
-    }
+    if count == 1 { noun.into() } else { format!("{noun}s") }
 }
 
 fn ragged_remedy(found: usize, expected: usize, separator: &str) -> String {
@@ -127,9 +84,7 @@ fn ragged_remedy(found: usize, expected: usize, separator: &str) -> String {
 
 fn read_remedy(cause: &io::Error) -> &'static str {
     match cause.kind() {
-        ErrorKind::PermissionDenied => {
-            "ask for the right to read it, or copy it to your own folder"
-        }
+        ErrorKind::PermissionDenied => "ask for the right to read it, or copy it to your own folder",
         _ => "check the disk or the network folder it is on, then try again",
     }
 }
@@ -139,13 +94,9 @@ fn write_remedy(cause: &io::Error) -> &'static str {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
             "free some space, or choose another folder"
         }
-        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
-            "choose a folder that you may write to"
-        }
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => "choose a folder that you may write to",
         ErrorKind::NotFound => "create the folder it is in first, or choose another folder",
-        ErrorKind::IsADirectory | ErrorKind::DirectoryNotEmpty => {
-            "there is a folder of that name: choose another name"
-        }
+        ErrorKind::IsADirectory | ErrorKind::DirectoryNotEmpty => "there is a folder of that name: choose another name",
         _ => "check the disk it is on, or choose another folder",
     }
 }

@@ -26,7 +26,7 @@ mod write;
 pub use error::TableError;
 pub use read::read;
 pub use table::{Column, Table};
-pub use write::{write_csv, write_json, write_parquet};
+pub use write::{to_csv, write_csv, write_json, write_parquet};
 
 #[cfg(test)]
 mod tests;

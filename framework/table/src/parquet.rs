@@ -10,9 +10,9 @@ use std::path::Path;
 
 use polars::io::parquet::read::_internal::to_deserializer;
 use polars::prelude::{
-    ArrowDataType, ArrowField, BooleanChunked, Column as PolarsColumn, DataFrame, FileMetadata,
-    Float64Chunked, Int64Chunked, IntoColumn, NewChunkedArray, ParquetCompression, ParquetReader,
-    ParquetWriter, PolarsError, PolarsResult, SerReader, Series, StringChunked,
+    ArrowDataType, ArrowField, BooleanChunked, Column as PolarsColumn, DataFrame, FileMetadata, Float64Chunked,
+    Int64Chunked, IntoColumn, NewChunkedArray, ParquetCompression, ParquetReader, ParquetWriter, PolarsError,
+    PolarsResult, SerReader, Series, StringChunked,
 };
 
 use crate::read::opening;
@@ -27,11 +27,7 @@ pub(crate) fn parse(path: &Path, bytes: &[u8]) -> Result<Table, TableError> {
         return Err(TableError::WrongKind {
             path: path.into(),
             expected: "a Parquet file that can be read",
-            found: if encrypted {
-                "it is encrypted".into()
-            } else {
-                opening(bytes)
-            },
+            found: if encrypted { "it is encrypted".into() } else { opening(bytes) },
             remedy: if encrypted {
                 "write it without encryption"
             } else {
@@ -41,10 +37,7 @@ pub(crate) fn parse(path: &Path, bytes: &[u8]) -> Result<Table, TableError> {
     }
     // The footer is its length in 4 bytes, then the magic.
     if bytes.len() < 12 || !bytes.ends_with(MAGIC) {
-        return Err(TableError::Truncated {
-            path: path.into(),
-            kind: KIND,
-        });
+        return Err(TableError::Truncated { path: path.into(), kind: KIND });
     }
     // polars panics on some contradictions inside a damaged file.
     catch_unwind(AssertUnwindSafe(|| decode(path, bytes)))
@@ -53,36 +46,17 @@ pub(crate) fn parse(path: &Path, bytes: &[u8]) -> Result<Table, TableError> {
 
 fn damaged(path: &Path, cause: impl ToString) -> TableError {
     let cause = cause.to_string();
-    let cause = cause
-        .lines()
-        .next()
-        .unwrap_or_default()
-        .trim_end_matches('.');
-    TableError::Damaged {
-        path: path.into(),
-        kind: KIND,
-        cause: cause.into(),
-    }
+    let cause = cause.lines().next().unwrap_or_default().trim_end_matches('.');
+    TableError::Damaged { path: path.into(), kind: KIND, cause: cause.into() }
 }
 
 fn decode(path: &Path, bytes: &[u8]) -> Result<Table, TableError> {
     let mut reader = ParquetReader::new(Cursor::new(bytes));
-    let metadata = reader
-        .get_metadata()
-        .map_err(|cause| damaged(path, cause))?
-        .clone();
-    let mut names: Vec<&str> = metadata
-        .schema()
-        .fields()
-        .iter()
-        .map(|field| field.name())
-        .collect();
+    let metadata = reader.get_metadata().map_err(|cause| damaged(path, cause))?.clone();
+    let mut names: Vec<&str> = metadata.schema().fields().iter().map(|field| field.name()).collect();
     names.sort_unstable();
     if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-        return Err(TableError::DuplicateColumn {
-            file: path.display().to_string(),
-            name: pair[0].into(),
-        });
+        return Err(TableError::DuplicateColumn { file: path.display().to_string(), name: pair[0].into() });
     }
     let schema = reader.schema().map_err(|cause| damaged(path, cause))?;
     let mut table = Table::of(path, None, None);
@@ -103,21 +77,12 @@ fn decode(path: &Path, bytes: &[u8]) -> Result<Table, TableError> {
 }
 
 /// Row group by row group, in order.
-fn read_column(
-    bytes: &[u8],
-    metadata: &FileMetadata,
-    field: &ArrowField,
-    values: &mut Values,
-) -> PolarsResult<()> {
+fn read_column(bytes: &[u8], metadata: &FileMetadata, field: &ArrowField, values: &mut Values) -> PolarsResult<()> {
     let wrong = |cause: &'static str| PolarsError::ComputeError(cause.into());
     let mut field = field.clone();
     field.dtype = decoded_as(field.dtype);
     field.metadata = None;
-    for group in metadata
-        .row_groups
-        .iter()
-        .filter(|group| group.num_rows() > 0)
-    {
+    for group in metadata.row_groups.iter().filter(|group| group.num_rows() > 0) {
         if matches!(field.dtype, ArrowDataType::Null) {
             values.skip(group.num_rows());
             continue;
@@ -157,10 +122,7 @@ fn decoded_as(stored: ArrowDataType) -> ArrowDataType {
 enum Values {
     Text(Vec<Option<String>>),
     Number(Vec<f64>),
-    Integer {
-        values: Vec<Option<i64>>,
-        too_large: Option<(usize, u64)>,
-    },
+    Integer { values: Vec<Option<i64>>, too_large: Option<(usize, u64)> },
     Flag(Vec<Option<bool>>),
 }
 
@@ -171,10 +133,7 @@ impl Values {
             Utf8 | LargeUtf8 | Utf8View => Some(Self::Text(Vec::new())),
             Float16 | Float32 | Float64 | Null => Some(Self::Number(Vec::new())),
             Int8 | Int16 | Int32 | Int64 | UInt8 | UInt16 | UInt32 | UInt64 => {
-                Some(Self::Integer {
-                    values: Vec::new(),
-                    too_large: None,
-                })
+                Some(Self::Integer { values: Vec::new(), too_large: None })
             }
             Boolean => Some(Self::Flag(Vec::new())),
             Dictionary(_, inner, _) => Self::of(inner),
@@ -204,12 +163,7 @@ impl Values {
                 }));
             }
             (Self::Number(values), DataType::Float32) => {
-                values.extend(
-                    series
-                        .f32()?
-                        .iter()
-                        .map(|value| value.map_or(f64::NAN, f64::from)),
-                );
+                values.extend(series.f32()?.iter().map(|value| value.map_or(f64::NAN, f64::from)));
             }
             (Self::Number(values), _) => {
                 values.extend(series.f64()?.iter().map(|value| value.unwrap_or(f64::NAN)));
@@ -239,23 +193,14 @@ impl Values {
         Ok(match self {
             Self::Text(values) => Column::Text(values),
             Self::Number(values) => Column::Number(values),
-            Self::Integer {
-                too_large: Some((row, value)),
-                ..
-            } => {
-                return Err(format!(
-                    "row {row} holds {value}, above the largest integer {}",
-                    i64::MAX
-                ));
+            Self::Integer { too_large: Some((row, value)), .. } => {
+                return Err(format!("row {row} holds {value}, above the largest integer {}", i64::MAX));
             }
             Self::Integer { values, .. } => match values.iter().copied().collect() {
                 Some(values) => Column::Integer(values),
-                None => Column::Number(
-                    values
-                        .iter()
-                        .map(|value| value.map_or(f64::NAN, |value| value as f64))
-                        .collect(),
-                ),
+                None => {
+                    Column::Number(values.iter().map(|value| value.map_or(f64::NAN, |value| value as f64)).collect())
+                }
             },
             Self::Flag(values) => match values.iter().copied().collect() {
                 Some(values) => Column::Flag(values),
@@ -298,10 +243,7 @@ fn called(dtype: &ArrowDataType) -> String {
 
 pub(crate) fn render(table: &Table) -> PolarsResult<Vec<u8>> {
     const GROUP: usize = 1 << 18;
-    let columns = table
-        .columns()
-        .map(|(name, column)| to_polars(name, column))
-        .collect();
+    let columns = table.columns().map(|(name, column)| to_polars(name, column)).collect();
     let frame = DataFrame::new(table.height(), columns)?;
     let mut bytes = Vec::new();
     // Group by group: `finish` would start the thread pool to regroup the rows.
@@ -321,16 +263,12 @@ fn to_polars(name: &str, column: &Column) -> PolarsColumn {
     let name = name.into();
     match column {
         Column::Text(values) => {
-            StringChunked::from_iter_options(name, values.iter().map(Option::as_deref))
+            StringChunked::from_iter_options(name, values.iter().map(Option::as_deref)).into_column()
+        }
+        Column::Number(values) => {
+            Float64Chunked::from_iter_options(name, values.iter().map(|value| (!value.is_nan()).then_some(*value)))
                 .into_column()
         }
-        Column::Number(values) => Float64Chunked::from_iter_options(
-            name,
-            values
-                .iter()
-                .map(|value| (!value.is_nan()).then_some(*value)),
-        )
-        .into_column(),
         Column::Integer(values) => Int64Chunked::from_slice(name, values).into_column(),
         Column::Flag(values) => BooleanChunked::from_slice(name, values).into_column(),
     }

@@ -20,10 +20,7 @@ pub fn read(path: &Path) -> Result<Table, TableError> {
     let unreadable = |cause: std::io::Error| match cause.kind() {
         ErrorKind::NotFound | ErrorKind::NotADirectory => TableError::NoFile { path: path.into() },
         ErrorKind::IsADirectory => TableError::Folder { path: path.into() },
-        _ => TableError::Unreadable {
-            path: path.into(),
-            cause,
-        },
+        _ => TableError::Unreadable { path: path.into(), cause },
     };
     if fs::metadata(path).map_err(unreadable)?.is_dir() {
         return Err(TableError::Folder { path: path.into() });
@@ -36,14 +33,8 @@ pub fn read(path: &Path) -> Result<Table, TableError> {
     refuse_stand_ins(path, &bytes)?;
     match format {
         Format::Parquet => parquet::parse(path, &bytes),
-        Format::Text {
-            separator,
-            gzip: true,
-        } => csv::parse(path, &gunzip(path, &bytes)?, separator),
-        Format::Text {
-            separator,
-            gzip: false,
-        } => {
+        Format::Text { separator, gzip: true } => csv::parse(path, &gunzip(path, &bytes)?, separator),
+        Format::Text { separator, gzip: false } => {
             refuse_binary(path, &bytes)?;
             csv::parse(path, &bytes, separator)
         }
@@ -57,14 +48,8 @@ fn format(path: &Path) -> Option<Format> {
         None => (name.as_str(), false),
     };
     match Path::new(name).extension()?.to_str()? {
-        "csv" => Some(Format::Text {
-            separator: b',',
-            gzip,
-        }),
-        "tsv" => Some(Format::Text {
-            separator: b'\t',
-            gzip,
-        }),
+        "csv" => Some(Format::Text { separator: b',', gzip }),
+        "tsv" => Some(Format::Text { separator: b'\t', gzip }),
         "parquet" if !gzip => Some(Format::Parquet),
         _ => None,
     }
@@ -73,10 +58,7 @@ fn format(path: &Path) -> Option<Format> {
 fn gunzip(path: &Path, bytes: &[u8]) -> Result<Vec<u8>, TableError> {
     if !bytes.starts_with(&GZIP) {
         return Err(if GZIP.starts_with(bytes) {
-            TableError::Truncated {
-                path: path.into(),
-                kind: "gzip",
-            }
+            TableError::Truncated { path: path.into(), kind: "gzip" }
         } else {
             TableError::WrongKind {
                 path: path.into(),
@@ -87,19 +69,10 @@ fn gunzip(path: &Path, bytes: &[u8]) -> Result<Vec<u8>, TableError> {
         });
     }
     let mut text = Vec::new();
-    MultiGzDecoder::new(bytes)
-        .read_to_end(&mut text)
-        .map_err(|cause| match cause.kind() {
-            ErrorKind::UnexpectedEof => TableError::Truncated {
-                path: path.into(),
-                kind: "gzip",
-            },
-            _ => TableError::Damaged {
-                path: path.into(),
-                kind: "gzip",
-                cause: cause.to_string(),
-            },
-        })?;
+    MultiGzDecoder::new(bytes).read_to_end(&mut text).map_err(|cause| match cause.kind() {
+        ErrorKind::UnexpectedEof => TableError::Truncated { path: path.into(), kind: "gzip" },
+        _ => TableError::Damaged { path: path.into(), kind: "gzip", cause: cause.to_string() },
+    })?;
     if text.is_empty() {
         return Err(TableError::Empty { path: path.into() });
     }
@@ -115,48 +88,27 @@ fn refuse_binary(path: &Path, bytes: &[u8]) -> Result<(), TableError> {
     } else if bytes.starts_with(b"PAR1") {
         ("it is a Parquet file", "let its name end in .parquet")
     } else if bytes.starts_with(b"PK\x03\x04") {
-        (
-            "it is an Excel or zip file",
-            "save the sheet as CSV, or unpack the zip file",
-        )
+        ("it is an Excel or zip file", "save the sheet as CSV, or unpack the zip file")
     } else {
         return Ok(());
     };
-    Err(TableError::WrongKind {
-        path: path.into(),
-        expected: "a text file",
-        found: found.into(),
-        remedy,
-    })
+    Err(TableError::WrongKind { path: path.into(), expected: "a text file", found: found.into(), remedy })
 }
 
 /// Files which stand where the data should be, as after a clone or a download that went wrong.
 fn refuse_stand_ins(path: &Path, bytes: &[u8]) -> Result<(), TableError> {
-    let start = bytes[..bytes.len().min(64)]
-        .trim_ascii_start()
-        .to_ascii_lowercase();
+    let start = bytes[..bytes.len().min(64)].trim_ascii_start().to_ascii_lowercase();
     let (found, remedy) = if start.starts_with(b"version https://git-lfs") {
-        (
-            "it is a Git LFS pointer to the data",
-            "fetch the data with: git lfs pull",
-        )
+        ("it is a Git LFS pointer to the data", "fetch the data with: git lfs pull")
     } else if start.starts_with(b"<!doctype html") || start.starts_with(b"<html") {
         ("it is a web page", "download the file itself")
     } else {
         return Ok(());
     };
-    Err(TableError::WrongKind {
-        path: path.into(),
-        expected: "a table",
-        found: found.into(),
-        remedy,
-    })
+    Err(TableError::WrongKind { path: path.into(), expected: "a table", found: found.into(), remedy })
 }
 
 /// How a file begins, for an error message.
 pub(crate) fn opening(bytes: &[u8]) -> String {
-    format!(
-        "it begins with \"{}\"",
-        bytes[..bytes.len().min(8)].escape_ascii()
-    )
+    format!("it begins with \"{}\"", bytes[..bytes.len().min(8)].escape_ascii())
 }

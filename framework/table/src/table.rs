@@ -36,20 +36,10 @@ impl Column {
     /// Each cell as text, empty where there is no value.
     fn written(&self) -> Cells {
         match self {
-            Self::Text(values) => values
-                .iter()
-                .map(|v| v.clone().unwrap_or_default())
-                .collect(),
-            Self::Number(values) => values
-                .iter()
-                .map(|v| {
-                    if v.is_nan() {
-                        String::new()
-                    } else {
-                        v.to_string()
-                    }
-                })
-                .collect(),
+            Self::Text(values) => values.iter().map(|v| v.clone().unwrap_or_default()).collect(),
+            Self::Number(values) => {
+                values.iter().map(|v| if v.is_nan() { String::new() } else { v.to_string() }).collect()
+            }
             Self::Integer(values) => values.iter().map(i64::to_string).collect(),
             Self::Flag(values) => values.iter().map(bool::to_string).collect(),
         }
@@ -67,14 +57,8 @@ struct Named {
 /// A mistake made while building a table, kept so that [`Table::with`] can be chained.
 #[derive(Clone, Debug)]
 enum Fault {
-    Length {
-        name: String,
-        found: usize,
-        expected: usize,
-    },
-    Duplicate {
-        name: String,
-    },
+    Length { name: String, found: usize, expected: usize },
+    Duplicate { name: String },
 }
 
 /// Named columns of equal length, in order.
@@ -109,8 +93,7 @@ impl Table {
     /// Adds a column, which must have a new name and the length of the others.
     pub fn push(&mut self, name: impl Into<String>, column: Column) -> Result<(), TableError> {
         self.check()?;
-        self.insert(name.into(), column, None)
-            .map_err(|fault| self.report(&fault))
+        self.insert(name.into(), column, None).map_err(|fault| self.report(&fault))
     }
 
     /// Number of rows.
@@ -120,18 +103,12 @@ impl Table {
 
     /// The names of the columns, in order.
     pub fn names(&self) -> Vec<&str> {
-        self.columns
-            .iter()
-            .map(|named| named.name.as_str())
-            .collect()
+        self.columns.iter().map(|named| named.name.as_str()).collect()
     }
 
     /// The column of this name, if there is one.
     pub fn column(&self, name: &str) -> Option<&Column> {
-        self.columns
-            .iter()
-            .find(|named| named.name == name)
-            .map(|named| &named.column)
+        self.columns.iter().find(|named| named.name == name).map(|named| &named.column)
     }
 
     /// The file the table was read from.
@@ -156,25 +133,14 @@ impl Table {
             return values
                 .iter()
                 .enumerate()
-                .map(|(row, value)| {
-                    value
-                        .as_deref()
-                        .filter(|v| !v.is_empty())
-                        .ok_or_else(|| fault(row))
-                })
+                .map(|(row, value)| value.as_deref().filter(|v| !v.is_empty()).ok_or_else(|| fault(row)))
                 .collect();
         }
         named
             .written()
             .iter()
             .enumerate()
-            .map(|(row, cell)| {
-                if cell.is_empty() {
-                    Err(fault(row))
-                } else {
-                    Ok(cell)
-                }
-            })
+            .map(|(row, cell)| if cell.is_empty() { Err(fault(row)) } else { Ok(cell) })
             .collect()
     }
 
@@ -237,11 +203,7 @@ impl Table {
             }
         };
         match &named.column {
-            Column::Number(values) => values
-                .iter()
-                .enumerate()
-                .map(|(row, &value)| check(row, value))
-                .collect(),
+            Column::Number(values) => values.iter().enumerate().map(|(row, &value)| check(row, value)).collect(),
             Column::Integer(values) => Ok(values.iter().map(|&value| value as f64).collect()),
             Column::Text(_) => named
                 .written()
@@ -262,12 +224,7 @@ impl Table {
         let cell = named.written().iter().nth(row).unwrap_or_default();
         let shown = cells::shown(cell);
         if cell.trim().is_empty() {
-            self.cell(
-                named,
-                row,
-                "the cell is empty (or NaN), and a number is needed".into(),
-                FILL,
-            )
+            self.cell(named, row, "the cell is empty (or NaN), and a number is needed".into(), FILL)
         } else if cells::is_missing(cell) {
             let problem = format!("{shown} stands for a missing value, and a number is needed");
             self.cell(named, row, problem, FILL)
@@ -276,15 +233,9 @@ impl Table {
                 true => "write a finite number, or leave the cell empty",
                 false => "write a finite number, or remove the row",
             };
-            self.cell(
-                named,
-                row,
-                format!("{shown} is not a finite number"),
-                remedy,
-            )
+            self.cell(named, row, format!("{shown} is not a finite number"), remedy)
         } else {
-            let decimal_comma =
-                cell.matches(',').count() == 1 && cells::number(&cell.replace(',', ".")).is_some();
+            let decimal_comma = cell.matches(',').count() == 1 && cells::number(&cell.replace(',', ".")).is_some();
             let remedy = match (decimal_comma, missing) {
                 (true, _) => "write the decimals after a point, as in 0.5",
                 (false, true) => "write a number, or leave the cell empty",
@@ -297,29 +248,13 @@ impl Table {
     fn misfit(&self, named: &Named, row: usize, wanted: &str, remedy: &'static str) -> TableError {
         let cell = named.written().iter().nth(row).unwrap_or_default();
         if cell.is_empty() {
-            return self.cell(
-                named,
-                row,
-                format!("the cell is empty, and {wanted} is needed"),
-                FILL,
-            );
+            return self.cell(named, row, format!("the cell is empty, and {wanted} is needed"), FILL);
         }
-        self.cell(
-            named,
-            row,
-            format!("{} is not {wanted}", cells::shown(cell)),
-            remedy,
-        )
+        self.cell(named, row, format!("{} is not {wanted}", cells::shown(cell)), remedy)
     }
 
     fn cell(&self, named: &Named, row: usize, problem: String, remedy: &'static str) -> TableError {
-        TableError::Cell {
-            file: self.file(),
-            place: self.place(row),
-            column: named.name.clone(),
-            problem,
-            remedy,
-        }
+        TableError::Cell { file: self.file(), place: self.place(row), column: named.name.clone(), problem, remedy }
     }
 
     fn place(&self, row: usize) -> String {
@@ -342,29 +277,17 @@ impl Table {
             return Ok(named);
         }
         let name = name.to_owned();
-        Err(
-            match self.unread.iter().find(|(unread, _)| *unread == name) {
-                Some((_, cause)) => TableError::UnreadColumn {
-                    file: self.file(),
-                    name,
-                    cause: cause.clone(),
-                },
-                None => TableError::NoColumn {
-                    file: self.file(),
-                    hint: self.hint(&name),
-                    name,
-                },
-            },
-        )
+        Err(match self.unread.iter().find(|(unread, _)| *unread == name) {
+            Some((_, cause)) => TableError::UnreadColumn { file: self.file(), name, cause: cause.clone() },
+            None => TableError::NoColumn { file: self.file(), hint: self.hint(&name), name },
+        })
     }
 
     fn hint(&self, wanted: &str) -> String {
         const MOST: usize = 10;
         let names = self.names();
         if let (Some(separator), [only]) = (self.separator, names.as_slice())
-            && let Some(other) = [',', '\t', ';']
-                .into_iter()
-                .find(|&c| c != separator && only.contains(c))
+            && let Some(other) = [',', '\t', ';'].into_iter().find(|&c| c != separator && only.contains(c))
         {
             return format!(
                 "its header seems to be separated by {other:?}, where {separator:?} is expected: save it as .csv with commas, or as .tsv with tabs"
@@ -376,11 +299,7 @@ impl Table {
             n => format!("it has {} and {} more", names[..MOST].join(", "), n - MOST),
         };
         if !self.unread.is_empty() {
-            let unread: Vec<_> = self
-                .unread
-                .iter()
-                .map(|(name, cause)| format!("{name} ({cause})"))
-                .collect();
+            let unread: Vec<_> = self.unread.iter().map(|(name, cause)| format!("{name} ({cause})")).collect();
             hint.push_str(&format!(", and, not readable, {}", unread.join(", ")));
         }
         match nearest(wanted, &names) {
@@ -390,64 +309,33 @@ impl Table {
         hint
     }
 
-    fn insert(
-        &mut self,
-        name: String,
-        column: Column,
-        written: Option<Cells>,
-    ) -> Result<(), Fault> {
+    fn insert(&mut self, name: String, column: Column, written: Option<Cells>) -> Result<(), Fault> {
         if self.columns.iter().any(|named| named.name == name) {
             return Err(Fault::Duplicate { name });
         }
         let (found, expected) = (column.len(), self.height());
         if !self.columns.is_empty() && found != expected {
-            return Err(Fault::Length {
-                name,
-                found,
-                expected,
-            });
+            return Err(Fault::Length { name, found, expected });
         }
-        self.columns.push(Named {
-            name,
-            column,
-            written: written.map_or_else(OnceLock::new, OnceLock::from),
-        });
+        self.columns.push(Named { name, column, written: written.map_or_else(OnceLock::new, OnceLock::from) });
         Ok(())
     }
 
     fn report(&self, fault: &Fault) -> TableError {
         match fault.clone() {
-            Fault::Length {
-                name,
-                found,
-                expected,
-            } => TableError::Length {
-                name,
-                found,
-                expected,
-            },
-            Fault::Duplicate { name } => TableError::DuplicateColumn {
-                file: self.file(),
-                name,
-            },
+            Fault::Length { name, found, expected } => TableError::Length { name, found, expected },
+            Fault::Duplicate { name } => TableError::DuplicateColumn { file: self.file(), name },
         }
     }
 
     /// The first mistake made with [`Table::with`].
     pub(crate) fn check(&self) -> Result<(), TableError> {
-        self.fault
-            .as_ref()
-            .map_or(Ok(()), |fault| Err(self.report(fault)))
+        self.fault.as_ref().map_or(Ok(()), |fault| Err(self.report(fault)))
     }
 
     /// An empty table that stands for a file; `lines` and `separator` for text files.
     pub(crate) fn of(path: &Path, lines: Option<Vec<usize>>, separator: Option<char>) -> Self {
-        Self {
-            path: Some(path.to_owned()),
-            lines,
-            separator,
-            ..Self::default()
-        }
+        Self { path: Some(path.to_owned()), lines, separator, ..Self::default() }
     }
 
     /// Adds a column together with its cells as the file has them.
@@ -457,8 +345,7 @@ impl Table {
         column: Column,
         written: Option<Cells>,
     ) -> Result<(), TableError> {
-        self.insert(name, column, written)
-            .map_err(|fault| self.report(&fault))
+        self.insert(name, column, written).map_err(|fault| self.report(&fault))
     }
 
     /// Notes a column which is in the file but is not read.
@@ -467,26 +354,12 @@ impl Table {
     }
 
     pub(crate) fn columns(&self) -> impl ExactSizeIterator<Item = (&str, &Column)> {
-        self.columns
-            .iter()
-            .map(|named| (named.name.as_str(), &named.column))
+        self.columns.iter().map(|named| (named.name.as_str(), &named.column))
     }
 
     /// The error for a number which a format cannot hold.
-    pub(crate) fn unwritable(
-        &self,
-        column: &str,
-        row: usize,
-        problem: String,
-        remedy: &'static str,
-    ) -> TableError {
-        TableError::Cell {
-            file: self.file(),
-            place: self.place(row),
-            column: column.into(),
-            problem,
-            remedy,
-        }
+    pub(crate) fn unwritable(&self, column: &str, row: usize, problem: String, remedy: &'static str) -> TableError {
+        TableError::Cell { file: self.file(), place: self.place(row), column: column.into(), problem, remedy }
     }
 }
 
@@ -501,17 +374,10 @@ const FILL: &str = "fill it in, or remove the row";
 /// The name most like the wanted one, if one is alike.
 fn nearest<'a>(wanted: &str, names: &[&'a str]) -> Option<&'a str> {
     let plain = |name: &str| -> Vec<char> {
-        name.chars()
-            .filter(|c| c.is_alphanumeric())
-            .flat_map(char::to_lowercase)
-            .collect()
+        name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
     };
     let wanted = plain(wanted);
-    let most = if wanted.len() < 4 {
-        1
-    } else {
-        (wanted.len() / 3).max(2)
-    };
+    let most = if wanted.len() < 4 { 1 } else { (wanted.len() / 3).max(2) };
     names
         .iter()
         .map(|&name| (distance(&wanted, &plain(name)), name))

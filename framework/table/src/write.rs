@@ -12,10 +12,8 @@ use crate::{Column, Table, TableError, parquet};
 /// Writes a table as Parquet, compressed with zstd; NaN becomes null. Equal tables give equal files.
 pub fn write_parquet(table: &Table, path: &Path) -> Result<(), TableError> {
     check(table, path)?;
-    let bytes = parquet::render(table).map_err(|cause| TableError::Encode {
-        path: path.into(),
-        cause: cause.to_string(),
-    })?;
+    let bytes =
+        parquet::render(table).map_err(|cause| TableError::Encode { path: path.into(), cause: cause.to_string() })?;
     put(path, |file| file.write_all(&bytes))
 }
 
@@ -41,6 +39,11 @@ pub fn write_csv(table: &Table, path: &Path) -> Result<(), TableError> {
     })
 }
 
+/// The text that [`write_csv`] writes to a `.csv` file.
+pub fn to_csv(table: &Table) -> String {
+    csv(table, ',')
+}
+
 /// Writes a table as JSON, an array with one object per row; NaN becomes null. Equal tables give
 /// equal files.
 pub fn write_json(table: &Table, path: &Path) -> Result<(), TableError> {
@@ -64,11 +67,7 @@ fn csv(table: &Table, separator: char) -> String {
     let quoted = |cell: &str| {
         let special = |c| c == separator || matches!(c, '"' | '\n' | '\r');
         let blank = columns.len() == 1 && cell.trim().is_empty();
-        if blank || cell.contains(special) {
-            format!("\"{}\"", cell.replace('"', "\"\""))
-        } else {
-            cell.to_owned()
-        }
+        if blank || cell.contains(special) { format!("\"{}\"", cell.replace('"', "\"\"")) } else { cell.to_owned() }
     };
     let mut text = String::new();
     let mut line = |cells: &mut dyn Iterator<Item = String>| {
@@ -94,10 +93,7 @@ fn csv(table: &Table, separator: char) -> String {
 }
 
 fn json(table: &Table) -> Result<String, TableError> {
-    let columns: Vec<_> = table
-        .columns()
-        .map(|(name, column)| (name, string(name), column))
-        .collect();
+    let columns: Vec<_> = table.columns().map(|(name, column)| (name, string(name), column)).collect();
     let mut text = String::from("[");
     for row in 0..table.height() {
         text.push_str(if row == 0 { "\n{" } else { ",\n{" });
@@ -108,18 +104,11 @@ fn json(table: &Table) -> Result<String, TableError> {
             text.push_str(key);
             text.push(':');
             text.push_str(&match column {
-                Column::Text(values) => {
-                    values[row].as_deref().map_or_else(|| "null".into(), string)
-                }
+                Column::Text(values) => values[row].as_deref().map_or_else(|| "null".into(), string),
                 Column::Number(values) if values[row].is_nan() => "null".into(),
                 Column::Number(values) if values[row].is_infinite() => {
                     let problem = format!("{} cannot be written as JSON", digits(values[row]));
-                    return Err(table.unwritable(
-                        name,
-                        row,
-                        problem,
-                        "write CSV or Parquet instead",
-                    ));
+                    return Err(table.unwritable(name, row, problem, "write CSV or Parquet instead"));
                 }
                 Column::Number(values) => digits(values[row]),
                 Column::Integer(values) => values[row].to_string(),
@@ -152,16 +141,9 @@ fn string(text: &str) -> String {
 
 /// Writes beside the target and renames, so that the target is the old file or the whole new one.
 fn put(path: &Path, fill: impl FnOnce(&mut File) -> io::Result<()>) -> Result<(), TableError> {
-    let fail = |cause| TableError::Write {
-        path: path.into(),
-        cause,
-    };
-    let temporary = beside(path).ok_or_else(|| {
-        fail(io::Error::new(
-            io::ErrorKind::IsADirectory,
-            "it is no file name",
-        ))
-    })?;
+    let fail = |cause| TableError::Write { path: path.into(), cause };
+    let temporary =
+        beside(path).ok_or_else(|| fail(io::Error::new(io::ErrorKind::IsADirectory, "it is no file name")))?;
     let written = OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -187,9 +169,7 @@ fn beside(path: &Path) -> Option<PathBuf> {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     let name = path.file_name()?.to_string_lossy();
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
     Some(folder.join(format!(".{name}.{}.{count}.tmp", std::process::id())))
 }
@@ -205,22 +185,10 @@ mod tests {
         let path = folder.join("t.csv");
         fs::write(&path, "old").unwrap();
         for (kind, remedy) in [
-            (
-                io::ErrorKind::StorageFull,
-                "free some space, or choose another folder",
-            ),
-            (
-                io::ErrorKind::QuotaExceeded,
-                "free some space, or choose another folder",
-            ),
-            (
-                io::ErrorKind::PermissionDenied,
-                "choose a folder that you may write to",
-            ),
-            (
-                io::ErrorKind::ReadOnlyFilesystem,
-                "choose a folder that you may write to",
-            ),
+            (io::ErrorKind::StorageFull, "free some space, or choose another folder"),
+            (io::ErrorKind::QuotaExceeded, "free some space, or choose another folder"),
+            (io::ErrorKind::PermissionDenied, "choose a folder that you may write to"),
+            (io::ErrorKind::ReadOnlyFilesystem, "choose a folder that you may write to"),
         ] {
             let error = put(&path, |file| {
                 file.write_all(b"half")?;
@@ -228,20 +196,11 @@ mod tests {
             })
             .unwrap_err()
             .to_string();
-            for part in [
-                "cannot write",
-                "t.csv",
-                remedy,
-                "nothing already written is lost",
-            ] {
+            for part in ["cannot write", "t.csv", remedy, "nothing already written is lost"] {
                 assert!(error.contains(part), "{part:?} is not in: {error}");
             }
             assert_eq!(fs::read_to_string(&path).unwrap(), "old");
-            assert_eq!(
-                fs::read_dir(&folder).unwrap().count(),
-                1,
-                "a temporary file stayed"
-            );
+            assert_eq!(fs::read_dir(&folder).unwrap().count(), 1, "a temporary file stayed");
         }
         fs::remove_dir_all(&folder).unwrap();
     }

@@ -1,0 +1,64 @@
+use super::Folders;
+use super::run::{Plan as Planned, Why};
+use crate::error::Result;
+use clap::Args;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+#[derive(Args)]
+#[command(after_help = "Example: screenwright plan scenarios/ifng.toml --quick")]
+pub(crate) struct Plan {
+    /// Scenario file
+    scenario: PathBuf,
+    /// The small form: 2 seeds, 2 rounds and the [quick] overrides
+    #[arg(long)]
+    quick: bool,
+    /// List every run, not only the arms
+    #[arg(long)]
+    runs: bool,
+    #[command(flatten)]
+    folders: Folders,
+}
+
+impl Plan {
+    pub(crate) fn execute(self) -> Result<u8> {
+        let planned = Planned::read(&self.scenario, self.quick, &self.folders)?;
+        let mut out = planned.headline();
+        let _ = writeln!(out);
+        if !planned.sweep.question.is_empty() {
+            let _ = writeln!(out, "{}", planned.sweep.question);
+        }
+        let s = &planned.sweep.arms[0].scenario;
+        let _ = writeln!(
+            out,
+            "each run: {} initial + {} rounds x {} perturbations; seeds {} to {}",
+            s.pool.init,
+            s.rounds,
+            s.batch,
+            planned.sweep.seeds.from,
+            planned.sweep.seeds.from + planned.sweep.seeds.count - 1
+        );
+        let seeds = planned.sweep.seeds.count as usize;
+        let width = planned.sweep.arms.iter().map(|a| a.label.chars().count()).max().unwrap_or(3);
+        for (a, arm) in planned.sweep.arms.iter().enumerate() {
+            let of = |why: Why| planned.why[a * seeds..(a + 1) * seeds].iter().filter(|w| **w == why).count();
+            let reasons: Vec<String> = [Why::Finished, Why::Interrupted, Why::Failed, Why::New]
+                .into_iter()
+                .filter(|w| of(*w) > 0)
+                .map(|w| format!("{} {}", of(w), w.words()))
+                .collect();
+            let reference = if arm.reference == Some(a) { "   (reference)" } else { "" };
+            let _ = writeln!(out, "  {:width$}   {}{reference}", arm.label, reasons.join(", "));
+        }
+        if self.runs {
+            for (job, why) in planned.jobs.iter().zip(&planned.why_of_jobs()) {
+                let _ = writeln!(out, "  {}   {}   seed {}   {}", job.id, job.arm, job.seed, why.words());
+            }
+        }
+        if let Some(cost) = planned.cost() {
+            let _ = writeln!(out, "{cost}");
+        }
+        super::print(&out);
+        Ok(super::OK)
+    }
+}

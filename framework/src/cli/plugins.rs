@@ -1,0 +1,118 @@
+use crate::error::{Error, Result, hint};
+use crate::plugin::{self, Entry, Kind};
+use clap::Subcommand;
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+
+#[derive(Subcommand)]
+pub(crate) enum Plugins {
+    /// List all plugins
+    List {
+        /// Print an array of objects with kind, name, summary and parameters
+        #[arg(long)]
+        json: bool,
+        /// Only one kind: acquisition, interaction, kernel, model, oracle or prior
+        #[arg(long)]
+        kind: Option<String>,
+    },
+    /// Show what a plugin does: formula, source, parameters with defaults
+    Show {
+        /// Its name
+        name: String,
+    },
+}
+
+impl Plugins {
+    pub(crate) fn execute(self) -> Result<u8> {
+        let all = plugin::catalogue();
+        match self {
+            Plugins::List { json, kind } => {
+                let words = Kind::ALL.map(Kind::word);
+                if let Some(k) = kind.as_deref().filter(|k| !words.contains(k)) {
+                    return Err(Error::Config(format!("unknown kind `{k}`{}; known: {}", hint(k, words), words.join(", "))));
+                }
+                let chosen = all.into_iter().filter(|e| kind.as_deref().is_none_or(|k| e.kind.word() == k));
+                super::print(&if json { as_json(chosen) } else { as_text(chosen) });
+            }
+            Plugins::Show { name } => match all.iter().find(|e| e.name == name) {
+                Some(e) => super::print(&show(e)),
+                None => {
+                    let near = hint(&name, all.iter().map(|e| e.name));
+                    return Err(Error::Config(format!("unknown plugin `{name}`{near}; `screenwright plugins list` names all")));
+                }
+            },
+        }
+        Ok(super::OK)
+    }
+}
+
+fn as_json<'a>(entries: impl Iterator<Item = &'a Entry>) -> String {
+    let list: Vec<Value> = entries
+        .map(|e| json!({ "kind": e.kind.word(), "name": e.name, "summary": e.summary, "parameters": (e.fields)() }))
+        .collect();
+    serde_json::to_string_pretty(&list).unwrap_or_default()
+}
+
+fn as_text<'a>(entries: impl Iterator<Item = &'a Entry>) -> String {
+    let mut out = String::new();
+    let mut last = None;
+    for e in entries {
+        if last != Some(e.kind) {
+            let _ = writeln!(out, "{}{}", if last.is_some() { "\n" } else { "" }, e.kind.word());
+            last = Some(e.kind);
+        }
+        let _ = writeln!(out, "  {:20} {}", e.name, e.summary);
+    }
+    out
+}
+
+fn show(e: &Entry) -> String {
+    let mut out = format!("{}   ({})\n{}\n\n", e.name, e.kind.word(), e.summary);
+    for line in e.source.lines().take_while(|l| l.starts_with("//!")) {
+        let _ = writeln!(out, "{}", line.trim_start_matches("//!").strip_prefix(' ').unwrap_or(""));
+    }
+    let fields = (e.fields)();
+    if fields.is_empty() {
+        let _ = writeln!(out, "\nno parameters");
+    } else {
+        let _ = writeln!(out, "\nparameters");
+    }
+    let defaults = (e.check)(json!({}));
+    for f in fields {
+        let default = match &defaults {
+            Ok(v) => format!(" = {}", toml_like(&v[f])),
+            Err(_) => String::new(),
+        };
+        let _ = writeln!(out, "  {f}{default}");
+        for line in field_docs(e.source, f) {
+            let _ = writeln!(out, "      {line}");
+        }
+    }
+    let _ = writeln!(out, "\nin a scenario\n  [{}{}]\n  use = \"{}\"", e.kind.word(), if e.kind == Kind::Prior { ".NAME" } else { "" }, e.name);
+    out
+}
+
+fn toml_like(v: &Value) -> String {
+    match v {
+        Value::Null => "absent".into(),
+        Value::Object(m) => {
+            format!("{{ {} }}", m.iter().map(|(k, v)| format!("{k} = {}", toml_like(v))).collect::<Vec<_>>().join(", "))
+        }
+        other => other.to_string(),
+    }
+}
+
+/// The doc comment above a field of the plugin's struct, from the text of its file.
+fn field_docs(source: &str, field: &str) -> Vec<String> {
+    let mut docs = Vec::new();
+    for line in source.lines().map(str::trim) {
+        if let Some(d) = line.strip_prefix("///") {
+            docs.push(d.trim().to_string());
+        } else if line.starts_with(&format!("pub {field}:")) {
+            return docs;
+        } else if !line.starts_with("#[") {
+            docs.clear();
+        }
+    }
+    vec![]
+}

@@ -1,0 +1,238 @@
+use super::Folders;
+use crate::error::{Error, Result};
+use crate::store::Store;
+use clap::{Subcommand, ValueEnum};
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use table::{Column, Table};
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum Format {
+    Csv,
+    Json,
+    Parquet,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum What {
+    /// A row a round with metrics
+    Rounds,
+    /// A row a measured perturbation
+    Picks,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Results {
+    /// List scenarios, or the runs of one
+    List {
+        /// Scenario name (the folder below the results folder)
+        name: Option<String>,
+        #[command(flatten)]
+        folders: Folders,
+    },
+    /// Write all rounds or picks of a scenario's finished runs as one table
+    #[command(after_help = "Example: screenwright results export quickstart --what picks --format csv --out picks.csv")]
+    Export {
+        /// Scenario name
+        name: String,
+        /// Which table
+        #[arg(long, value_enum, default_value = "rounds")]
+        what: What,
+        /// File format
+        #[arg(long, value_enum, default_value = "csv")]
+        format: Format,
+        /// File to write [default: NAME_WHAT.FORMAT]
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+        #[command(flatten)]
+        folders: Folders,
+    },
+    /// Delete unfinished and failed runs of a scenario
+    Prune {
+        /// Scenario name
+        name: String,
+        /// Show what would be deleted
+        #[arg(long)]
+        dry_run: bool,
+        #[command(flatten)]
+        folders: Folders,
+    },
+}
+
+impl Results {
+    pub(crate) fn execute(self) -> Result<u8> {
+        match self {
+            Results::List { name: None, folders } => list_scenarios(&folders),
+            Results::List { name: Some(name), folders } => list_runs(&existing(&folders, &name)?),
+            Results::Export { name, what, format, out, folders } => {
+                let store = existing(&folders, &name)?;
+                let (word, suffix) = (
+                    match what {
+                        What::Rounds => "rounds",
+                        What::Picks => "picks",
+                    },
+                    match format {
+                        Format::Csv => "csv",
+                        Format::Json => "json",
+                        Format::Parquet => "parquet",
+                    },
+                );
+                let out = out.unwrap_or_else(|| PathBuf::from(format!("{name}_{word}.{suffix}")));
+                export(&store, what, format, &out)
+            }
+            Results::Prune { name, dry_run, folders } => prune(&existing(&folders, &name)?, dry_run),
+        }
+    }
+}
+
+fn scenario_names(folders: &Folders) -> Vec<String> {
+    let mut names: Vec<String> = std::fs::read_dir(&folders.results_dir)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|e| e.path().is_dir())
+        .map(|e| e.file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    names
+}
+
+fn existing(folders: &Folders, name: &str) -> Result<Store> {
+    let store = Store::at(&folders.results_dir, name);
+    if store.folder().is_dir() {
+        return Ok(store);
+    }
+    let names = scenario_names(folders);
+    let near = crate::error::hint(name, names.iter().map(String::as_str));
+    let list = if near.is_empty() && !names.is_empty() { format!("; there are: {}", names.join(", ")) } else { near };
+    Err(Error::Config(format!("no results of a scenario `{name}` in {}{list}", folders.results_dir.display())))
+}
+
+fn list_scenarios(folders: &Folders) -> Result<u8> {
+    let mut out = String::new();
+    for name in scenario_names(folders) {
+        let store = Store::at(&folders.results_dir, &name);
+        let (f, p) = (store.finished()?.len(), store.partial()?);
+        let failed = p.iter().filter(|x| x.1.is_some()).count();
+        let _ = writeln!(out, "{name}   {f} finished, {} interrupted, {failed} failed", p.len() - failed);
+    }
+    if out.is_empty() {
+        out = format!("no results in {}", folders.results_dir.display());
+    }
+    super::print(&out);
+    Ok(super::OK)
+}
+
+fn list_runs(store: &Store) -> Result<u8> {
+    let mut out = String::new();
+    for f in store.finished()? {
+        let h = f.header;
+        let _ = writeln!(out, "{}  ok      {}  seed {}  {}", h.id, h.arm, h.seed, super::duration(h.seconds.total()));
+    }
+    for (folder, header) in store.partial()? {
+        let id = folder.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
+        match header {
+            Some(h) => {
+                let _ = writeln!(out, "{id}  failed  {}  seed {}  {}", h.arm, h.seed, h.error.unwrap_or_default());
+            }
+            None => {
+                let _ = writeln!(out, "{id}  interrupted");
+            }
+        }
+    }
+    super::print(if out.is_empty() { "no runs" } else { &out });
+    Ok(super::OK)
+}
+
+fn export(store: &Store, what: What, format: Format, out: &std::path::Path) -> Result<u8> {
+    let mut runs = store.finished()?;
+    if runs.is_empty() {
+        return Err(Error::Data(format!("{}: no finished run to export", store.folder().display())));
+    }
+    runs.sort_by(|a, b| (&a.header.arm, a.header.seed).cmp(&(&b.header.arm, b.header.seed)));
+    let mut parts = Vec::new();
+    for f in runs {
+        let t = match what {
+            What::Rounds => f.rounds()?,
+            What::Picks => f.picks()?,
+        };
+        parts.push((f.header.id, f.header.arm, f.header.seed, t));
+    }
+    let all = stack(&parts)?;
+    match format {
+        Format::Csv => table::write_csv(&all, out)?,
+        Format::Json => table::write_json(&all, out)?,
+        Format::Parquet => table::write_parquet(&all, out)?,
+    }
+    super::print(&format!("wrote {} ({} rows of {} runs)", out.display(), all.height(), parts.len()));
+    Ok(super::OK)
+}
+
+/// One long table of the tables of several runs, with the columns run, arm and seed in front. A column
+/// that some runs lack is missing in their rows.
+pub(crate) fn stack(parts: &[(String, String, u64, Table)]) -> Result<Table> {
+    let heights: Vec<usize> = parts.iter().map(|p| p.3.height()).collect();
+    let repeat = |f: &dyn Fn(usize) -> String| -> Column {
+        Column::Text(
+            heights.iter().enumerate().flat_map(|(i, &h)| std::iter::repeat_n(f(i), h).map(Some).collect::<Vec<_>>()).collect(),
+        )
+    };
+    let mut all = Table::new();
+    all.push("run", repeat(&|i| parts[i].0.clone()))?;
+    all.push("arm", repeat(&|i| parts[i].1.clone()))?;
+    let seeds = heights.iter().zip(parts).flat_map(|(&h, p)| std::iter::repeat_n(p.2 as i64, h)).collect();
+    all.push("seed", Column::Integer(seeds))?;
+    let mut names: Vec<String> = Vec::new();
+    for (_, _, _, t) in parts {
+        for n in t.names() {
+            if !names.iter().any(|m| m == n) {
+                names.push(n.to_string());
+            }
+        }
+    }
+    for name in names {
+        let kind = parts.iter().find_map(|p| p.3.column(&name));
+        let column = match kind {
+            Some(Column::Text(_)) => {
+                let cells = parts.iter().flat_map(|p| match p.3.column(&name) {
+                    Some(Column::Text(v)) => v.clone(),
+                    _ => vec![None; p.3.height()],
+                });
+                Column::Text(cells.collect())
+            }
+            Some(Column::Integer(_)) if parts.iter().all(|p| matches!(p.3.column(&name), Some(Column::Integer(_)))) => {
+                let cells = parts.iter().flat_map(|p| match p.3.column(&name) {
+                    Some(Column::Integer(v)) => v.clone(),
+                    _ => vec![],
+                });
+                Column::Integer(cells.collect())
+            }
+            _ => {
+                let mut cells = Vec::new();
+                for p in parts {
+                    match p.3.column(&name) {
+                        Some(_) => cells.extend(p.3.numbers_or_missing(&name)?),
+                        None => cells.extend(std::iter::repeat_n(f64::NAN, p.3.height())),
+                    }
+                }
+                Column::Number(cells)
+            }
+        };
+        all.push(&name, column)?;
+    }
+    Ok(all)
+}
+
+fn prune(store: &Store, dry_run: bool) -> Result<u8> {
+    let partial = store.partial()?;
+    for (folder, _) in &partial {
+        if !dry_run {
+            std::fs::remove_dir_all(folder).map_err(Error::io(folder, "deleting"))?;
+        }
+        super::print(&format!("{} {}", if dry_run { "would delete" } else { "deleted" }, folder.display()));
+    }
+    if partial.is_empty() {
+        super::print("nothing to prune");
+    }
+    Ok(super::OK)
+}

@@ -1,0 +1,9 @@
+//! From a resolved scenario and a seed to rounds: open, split, then fit, score, select, measure.
+
+mod round;
+mod workers;
+mod world;
+
+pub use round::{RoundRecord, Seconds, Start, check_batch, execute, select_batch};
+pub use workers::{Event, Job, Outcome, run_all};
+pub use world::{Base, RunSeeds, Split, Worlds};

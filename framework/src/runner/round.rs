@@ -1,0 +1,284 @@
+//! The loop: round 0 measures the initial set; each later round selects, measures, fits and scores.
+
+use super::world::{Base, RunSeeds, Split};
+use crate::domain::{Batch, Candidates, Inputs, Observed, Pool};
+use crate::error::{Error, Result};
+use crate::metrics::{self, Scored};
+use crate::plugin::{FitContext, Model, Round, RunContext, Surrogate};
+use crate::scenario::Scenario;
+use crate::streams::Streams;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+/// What a finished round leaves behind: enough to go on from, and all that results are made of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RoundRecord {
+    /// 0 for the initial set.
+    pub round: usize,
+    /// Pool ids measured in this round, in order of selection.
+    pub ids: Vec<usize>,
+    /// Their names.
+    pub names: Vec<String>,
+    /// What the acquisition scored them; empty for the initial set.
+    pub scores: Vec<f64>,
+    /// What was measured, as one number each (the value, or the norm of a profile).
+    pub values: Vec<f64>,
+    /// Perturbations measured so far.
+    pub n_measured: usize,
+    /// Metrics that could be computed.
+    pub metrics: BTreeMap<String, f64>,
+    /// Whatever plugins recorded.
+    pub recorded: BTreeMap<String, f64>,
+}
+
+/// Where the time of a run went, in seconds.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct Seconds {
+    /// Fitting models.
+    pub fit: f64,
+    /// Predicting the test set.
+    pub predict: f64,
+    /// Selecting batches.
+    pub select: f64,
+    /// Asking the oracle.
+    pub measure: f64,
+    /// Metrics, records and checks.
+    pub other: f64,
+}
+
+impl Seconds {
+    /// All of it.
+    pub fn total(&self) -> f64 {
+        self.fit + self.predict + self.select + self.measure + self.other
+    }
+}
+
+/// What a run starts from.
+pub struct Start<'a> {
+    /// The arm.
+    pub scenario: &'a Scenario,
+    /// Its seeds.
+    pub seeds: RunSeeds,
+    /// Its world.
+    pub base: &'a Base,
+    /// Rounds that an earlier, interrupted run finished.
+    pub done: Vec<RoundRecord>,
+    /// Set to stop after the current round.
+    pub stop: &'a AtomicBool,
+}
+
+/// Checks the rules of a batch: right size, no repeats, only candidates.
+pub fn check_batch(batch: &Batch, candidates: &Candidates, pool: &Pool, want: usize) -> Result<()> {
+    if batch.ids.len() != want || batch.scores.len() != want {
+        return Err(Error::Plugin(format!(
+            "the acquisition returned {} perturbations and {} scores where {want} were asked for",
+            batch.ids.len(),
+            batch.scores.len()
+        )));
+    }
+    let mut sorted = batch.ids.clone();
+    sorted.sort_unstable();
+    if let Some(w) = sorted.windows(2).find(|w| w[0] == w[1]) {
+        return Err(Error::Plugin(format!("the acquisition chose `{}` twice in one batch", name(pool, w[0]))));
+    }
+    if let Some(&id) = batch.ids.iter().find(|&&id| !candidates.contains(id)) {
+        return Err(Error::Plugin(format!(
+            "the acquisition chose `{}`, which is not a candidate (already measured, held out, or outside the pool)",
+            name(pool, id)
+        )));
+    }
+    match batch.scores.iter().find(|s| !s.is_finite()) {
+        Some(s) => Err(Error::Plugin(format!("the acquisition returned the score {s}; scores must be finite"))),
+        None => Ok(()),
+    }
+}
+
+fn name(pool: &Pool, id: usize) -> String {
+    if id < pool.len() { pool.label(id) } else { format!("number {id}") }
+}
+
+/// Selects one batch and checks it; everything that `run` and `suggest` share.
+pub fn select_batch(acquisition: &dyn crate::plugin::Acquisition, cx: &RunContext) -> Result<Batch> {
+    let want = cx.batch();
+    if want > cx.candidates.len() {
+        return Err(Error::Config(format!(
+            "a batch of {want} is larger than the {} candidates left; lower the batch",
+            cx.candidates.len()
+        )));
+    }
+    let batch = acquisition.select(cx)?;
+    check_batch(&batch, cx.candidates, cx.pool, want)?;
+    Ok(batch)
+}
+
+fn fit(
+    model: Option<&dyn Model>,
+    inputs: &Arc<Inputs>,
+    observed: &Observed,
+    streams: &Streams,
+) -> Result<Option<Box<dyn Surrogate>>> {
+    match model {
+        Some(m) if !observed.is_empty() => Ok(Some(m.fit(&FitContext { inputs, observed, streams })?)),
+        _ => Ok(None),
+    }
+}
+
+/// Runs a scenario under one seed, calling `keep` with every new round before the next one starts.
+/// Returns all rounds, or nothing when it was stopped. A run that goes on from earlier rounds gives the
+/// same records as one that was never interrupted: readouts are keyed by perturbation and round, and
+/// models are fitted from scratch on streams keyed by round.
+pub fn execute(
+    start: Start,
+    mut keep: impl FnMut(&RoundRecord) -> Result<()>,
+    log: &mut dyn FnMut(String),
+) -> Result<Option<(Vec<RoundRecord>, Seconds)>> {
+    let Start { scenario, seeds, base, done, stop } = start;
+    let split = Split::new(base, scenario, seeds)?;
+    let inputs = base.inputs(scenario)?;
+    let pool = base.pool();
+    let noise = Streams::new(seeds.world).child("noise");
+    let training = Streams::new(seeds.training).child("training");
+    let mut observed = Split::nothing(base);
+    let mut candidates = Candidates::new(pool.len(), split.test.clone());
+    let mut seconds = Seconds::default();
+    let mut records: Vec<RoundRecord> = Vec::with_capacity(scenario.rounds + 1);
+    let model = scenario.model.as_deref();
+    if model.is_some_and(|m| m.requires().single_effects) && !base.has_single_effects() {
+        return Err(Error::Config(
+            "this model predicts from single-gene effects and the oracle knows none; set `single` on the oracle or choose another model".into(),
+        ));
+    }
+    let mut surrogate: Option<Box<dyn Surrogate>> = None;
+    let mut fitted_at = None;
+    let mut n_measured = 0;
+    for index in 0..=scenario.rounds {
+        if stop.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        if let Some(r) = done.get(index) {
+            replay(r, index, &candidates, pool)?;
+            observed.push(&base.measure(&r.ids, index, &noise)?, index)?;
+            candidates.remove(&r.ids);
+            n_measured += r.ids.len();
+            records.push(r.clone());
+            continue;
+        }
+        let clock = Instant::now();
+        let mut recorded = BTreeMap::new();
+        let streams = training.child("round").index(index);
+        let batch = if index == 0 {
+            Batch { ids: split.init.clone(), scores: vec![] }
+        } else {
+            if fitted_at != Some(index - 1) {
+                // Going on after an interruption: the model of the last finished round is made again.
+                let streams = training.child("round").index(index - 1);
+                surrogate = fit(model, &inputs, &observed, &streams.child("model"))?;
+            }
+            let round = Round { index, of: scenario.rounds, batch: scenario.batch };
+            let cx = RunContext::new(
+                round,
+                scenario.target,
+                &inputs,
+                &candidates,
+                &observed,
+                surrogate.as_deref(),
+                scenario.kernel.as_deref(),
+                streams.child("acquisition"),
+            );
+            let batch = select_batch(&*scenario.acquisition, &cx)?;
+            recorded.extend(cx.into_recorded());
+            batch
+        };
+        seconds.select += clock.elapsed().as_secs_f64();
+        let clock = Instant::now();
+        let readouts = base.measure(&batch.ids, index, &noise)?;
+        seconds.measure += clock.elapsed().as_secs_f64();
+        let clock = Instant::now();
+        let values = batch_values(&batch.ids, &readouts);
+        observed.push(&readouts, index)?;
+        candidates.remove(&batch.ids);
+        n_measured += batch.ids.len();
+        seconds.other += clock.elapsed().as_secs_f64();
+        let clock = Instant::now();
+        surrogate = fit(model, &inputs, &observed, &streams.child("model"))?;
+        fitted_at = Some(index);
+        seconds.fit += clock.elapsed().as_secs_f64();
+        let clock = Instant::now();
+        let posterior = match &surrogate {
+            Some(s) if !split.test.is_empty() => {
+                let p = s.predict(&split.test)?;
+                p.check(split.test.len(), base.n_outputs())?;
+                Some(p)
+            }
+            _ => None,
+        };
+        seconds.predict += clock.elapsed().as_secs_f64();
+        let clock = Instant::now();
+        if let Some(s) = &surrogate {
+            recorded.extend(s.record());
+        }
+        let scored = Scored {
+            test_truth: split.test_truth.as_ref(),
+            test_posterior: posterior.as_ref(),
+            is_hit: split.is_hit.as_deref(),
+            observed: &observed,
+            target: scenario.target,
+        };
+        let metrics: BTreeMap<String, f64> = scenario
+            .metrics
+            .iter()
+            .filter_map(|name| {
+                let v = (metrics::find(name)?.compute)(&scored)?;
+                v.is_finite().then(|| (name.clone(), v))
+            })
+            .collect();
+        recorded.retain(|_, v| v.is_finite());
+        let record = RoundRecord {
+            round: index,
+            names: batch.ids.iter().map(|&i| pool.label(i)).collect(),
+            ids: batch.ids,
+            scores: batch.scores,
+            values,
+            n_measured,
+            metrics,
+            recorded,
+        };
+        keep(&record)?;
+        log(summary_line(&record));
+        records.push(record);
+        seconds.other += clock.elapsed().as_secs_f64();
+    }
+    Ok(Some((records, seconds)))
+}
+
+/// One number for each chosen perturbation: the mean over its replicates of the value or profile norm.
+fn batch_values(ids: &[usize], readouts: &crate::domain::Readouts) -> Vec<f64> {
+    let mut sum: std::collections::HashMap<usize, (f64, f64)> = std::collections::HashMap::with_capacity(ids.len());
+    for (id, row) in readouts.ids.iter().zip(readouts.y.outer_iter()) {
+        let v = if row.len() == 1 { row[0] } else { row.dot(&row).sqrt() };
+        let e = sum.entry(*id).or_default();
+        *e = (e.0 + v, e.1 + 1.0);
+    }
+    ids.iter().map(|id| sum.get(id).map_or(f64::NAN, |(s, n)| s / n)).collect()
+}
+
+fn replay(r: &RoundRecord, index: usize, candidates: &Candidates, pool: &Pool) -> Result<()> {
+    let fits = r.round == index
+        && r.ids.iter().zip(&r.names).all(|(&id, n)| candidates.contains(id) && pool.label(id) == *n);
+    if fits {
+        Ok(())
+    } else {
+        Err(Error::Data(format!(
+            "the unfinished run on disk does not fit its scenario (round {index}); delete its .partial folder to start it afresh"
+        )))
+    }
+}
+
+fn summary_line(r: &RoundRecord) -> String {
+    let metrics: Vec<String> = r.metrics.iter().map(|(k, v)| format!("{k} {v:.5}")).collect();
+    format!("round {}: {} measured; {}", r.round, r.n_measured, metrics.join(", "))
+}

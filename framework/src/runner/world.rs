@@ -1,0 +1,286 @@
+//! The world of a run: screen, pool, priors and split, shared between runs where they do not differ.
+
+use crate::data::DataRoot;
+use crate::domain::{Block, Inputs, Observed, Pool, Readouts, SymbolUpdates};
+use crate::error::{Error, Result};
+use crate::metrics::hit_flags;
+use crate::plugin::{PriorContext, Screen, Setup};
+use crate::scenario::{CoveredBy, Scenario, Varies};
+use crate::streams::Streams;
+use ndarray::{Array2, Axis};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock};
+
+/// The seeds of one run, by what they decide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RunSeeds {
+    /// Test split, noise and simulated world.
+    pub world: u64,
+    /// Initial set.
+    pub init: u64,
+    /// Training and selection.
+    pub training: u64,
+}
+
+impl RunSeeds {
+    /// From the seed of a run and the first seed of the sweep.
+    pub fn new(scenario: &Scenario, seed: u64) -> Self {
+        let first = scenario.seeds.from;
+        match scenario.repeat.varies {
+            Varies::Training => Self { world: first, init: first, training: seed },
+            Varies::Init => Self { world: first, init: seed, training: seed },
+            Varies::Split => Self { world: seed, init: seed, training: seed },
+        }
+    }
+}
+
+/// An opened screen with its pool and priors, before it is split.
+pub struct Base {
+    screen: Box<dyn Screen>,
+    pool: Arc<Pool>,
+    /// The screen's id of each pool id, where genes were dropped.
+    screen_id: Option<Vec<usize>>,
+    blocks: Vec<(String, Arc<Block>)>,
+    single_effects: Option<Array2<f64>>,
+    inputs: Mutex<HashMap<Vec<String>, Arc<Inputs>>>,
+    truth: OnceLock<Option<Arc<Array2<f64>>>>,
+    /// What was dropped, lost or filled, for the log.
+    pub notes: Vec<String>,
+}
+
+/// Above this many perturbations hits are not ranked and the full truth is not tabulated.
+const TABULATED: usize = 5_000_000;
+
+impl Base {
+    /// Opens the oracle and embeds every prior that the scenario names.
+    pub fn open(scenario: &Scenario, data: &DataRoot, world_seed: u64) -> Result<Self> {
+        let streams = Streams::new(world_seed).child("world");
+        let setup = Setup { data, streams: &streams.child("oracle") };
+        let screen = scenario.oracle.open(&setup)?;
+        let full = screen.pool().clone();
+        if full.is_empty() {
+            return Err(Error::Data("the oracle's pool is empty; check its table or its size settings".into()));
+        }
+        let mut notes = screen.notes();
+        let updates = match &scenario.pool.symbol_updates {
+            Some(file) => Some(SymbolUpdates::read(&data.path(file))?),
+            None => None,
+        };
+        let mut blocks = Vec::new();
+        for (name, prior) in &scenario.prior {
+            let cx = PriorContext {
+                name,
+                genes: full.genes(),
+                updates: updates.as_ref(),
+                screen: Some(&*screen),
+                setup: &Setup { data, streams: &streams.child("prior").child(name) },
+            };
+            let block = prior.embed(&cx)?;
+            notes.push(format!("prior {name}: {} features; {}", block.x.ncols(), block.note));
+            blocks.push((name.clone(), block));
+        }
+        let n_genes = full.genes().len();
+        let keep: Vec<bool> = match scenario.pool.covered_by {
+            CoveredBy::None => vec![true; n_genes],
+            CoveredBy::All => (0..n_genes).map(|g| blocks.iter().all(|b| b.1.present[g])).collect(),
+            CoveredBy::Any => (0..n_genes).map(|g| blocks.iter().any(|b| b.1.present[g])).collect(),
+        };
+        let mut single_effects = screen.single_effects();
+        let (pool, screen_id) = if keep.iter().all(|k| *k) {
+            (full, None)
+        } else {
+            let kept: Vec<usize> = (0..n_genes).filter(|&g| keep[g]).collect();
+            let (pool, ids) = full.restrict_genes(&keep)?;
+            if pool.is_empty() {
+                return Err(Error::Data(format!(
+                    "no gene of the pool is covered by {} the priors ({}); set covered_by = \"none\" or \"any\" under [pool]",
+                    if scenario.pool.covered_by == CoveredBy::All { "all of" } else { "any of" },
+                    blocks.iter().map(|b| b.0.as_str()).collect::<Vec<_>>().join(", ")
+                )));
+            }
+            notes.push(format!(
+                "pool: {} of {n_genes} genes and {} of {} perturbations kept (covered by the priors)",
+                kept.len(),
+                pool.len(),
+                full.len()
+            ));
+            for (_, b) in &mut blocks {
+                b.x = b.x.select(Axis(0), &kept);
+                b.present = kept.iter().map(|&g| b.present[g]).collect();
+            }
+            single_effects = single_effects.map(|e| e.select(Axis(0), &kept));
+            (Arc::new(pool), Some(ids))
+        };
+        for (_, b) in &mut blocks {
+            b.fill(scenario.pool.missing);
+        }
+        Ok(Self {
+            screen,
+            pool,
+            screen_id,
+            blocks: blocks.into_iter().map(|(n, b)| (n, Arc::new(b))).collect(),
+            single_effects,
+            inputs: Mutex::default(),
+            truth: OnceLock::new(),
+            notes,
+        })
+    }
+
+    /// The pool after genes were dropped.
+    pub fn pool(&self) -> &Arc<Pool> {
+        &self.pool
+    }
+
+    /// Number of outputs of a readout.
+    pub fn n_outputs(&self) -> usize {
+        self.screen.n_outputs()
+    }
+
+    /// Whether single-gene effects are known.
+    pub fn has_single_effects(&self) -> bool {
+        self.single_effects.is_some()
+    }
+
+    fn screen_ids(&self, ids: &[usize]) -> Vec<usize> {
+        match &self.screen_id {
+            None => ids.to_vec(),
+            Some(map) => ids.iter().map(|&i| map[i]).collect(),
+        }
+    }
+
+    /// Measures pool ids.
+    pub fn measure(&self, ids: &[usize], round: usize, streams: &Streams) -> Result<Readouts> {
+        let screen_ids = self.screen_ids(ids);
+        let mut r = self.screen.measure(&screen_ids, round, streams)?;
+        if self.screen_id.is_some() {
+            let back: HashMap<usize, usize> = screen_ids.into_iter().zip(ids.iter().copied()).collect();
+            for id in &mut r.ids {
+                *id = *back.get(id).ok_or_else(|| {
+                    Error::Plugin(format!("the oracle answered for perturbation {id}, which was not asked"))
+                })?;
+            }
+        }
+        r.check()?;
+        Ok(r)
+    }
+
+    /// Noise-free readouts of pool ids, where known.
+    pub fn truth(&self, ids: &[usize]) -> Option<Array2<f64>> {
+        self.screen.truth(&self.screen_ids(ids))
+    }
+
+    /// Noise-free readouts of the whole pool, tabulated once; nothing for huge pools.
+    fn all_truth(&self) -> Option<&Arc<Array2<f64>>> {
+        self.truth
+            .get_or_init(|| {
+                if self.pool.len() > TABULATED {
+                    return None;
+                }
+                let all: Vec<usize> = (0..self.pool.len()).collect();
+                self.truth(&all).map(Arc::new)
+            })
+            .as_ref()
+    }
+
+    /// Features of the named priors, shared by all runs that use the same ones.
+    pub fn inputs(&self, scenario: &Scenario) -> Result<Arc<Inputs>> {
+        let names: Vec<String> = scenario.active_priors().into_iter().map(String::from).collect();
+        let mut cache = self.inputs.lock().unwrap_or_else(|e| e.into_inner());
+        if let Some(found) = cache.get(&names) {
+            return Ok(found.clone());
+        }
+        let blocks = self.blocks.iter().filter(|b| names.contains(&b.0)).map(|b| b.1.clone()).collect();
+        let made = Inputs::new(self.pool.clone(), blocks, scenario.pool.compose)?
+            .with_single_effects(self.single_effects.clone());
+        let made = Arc::new(made);
+        cache.insert(names, made.clone());
+        Ok(made)
+    }
+}
+
+/// Which perturbations are held out, which are measured first, and which are hits.
+pub struct Split {
+    /// Held-out ids, ascending.
+    pub test: Vec<usize>,
+    /// Initial set in the order drawn.
+    pub init: Vec<usize>,
+    /// For each pool id whether it is a hit among the non-test ids, if known.
+    pub is_hit: Option<Vec<bool>>,
+    /// True readouts of the test ids, if known.
+    pub test_truth: Option<Array2<f64>>,
+}
+
+impl Split {
+    /// Draws the split; the same for every arm under one seed.
+    pub fn new(base: &Base, scenario: &Scenario, seeds: RunSeeds) -> Result<Self> {
+        let n = base.pool().len();
+        let n_test = (scenario.pool.test * n as f64 + 1e-9).floor() as usize;
+        let mut rng = Streams::new(seeds.world).child("split").rng("test");
+        let mut test = rand::seq::index::sample(&mut rng, n, n_test).into_vec();
+        test.sort_unstable();
+        let rest = crate::domain::Candidates::new(n, test.clone());
+        let wanted = scenario.pool.init + scenario.rounds * scenario.batch;
+        if wanted > rest.len() {
+            return Err(Error::Config(format!(
+                "the screen asks for {wanted} perturbations ({} initial + {} rounds x {}) but only {} are left of {n} \
+                 after {n_test} were held out; lower rounds, batch, init or test",
+                scenario.pool.init,
+                scenario.rounds,
+                scenario.batch,
+                rest.len()
+            )));
+        }
+        let init = rest.sample(scenario.pool.init, &mut Streams::new(seeds.init).child("split").rng("init"));
+        let is_hit = base.all_truth().map(|t| {
+            let pool_ids = rest.to_vec();
+            let flags = hit_flags(&t.select(Axis(0), &pool_ids), &scenario.target);
+            let mut hit = vec![false; n];
+            pool_ids.into_iter().zip(flags).for_each(|(id, f)| hit[id] = f);
+            hit
+        });
+        let test_truth = if test.is_empty() { None } else { base.truth(&test) };
+        Ok(Self { test, init, is_hit, test_truth })
+    }
+
+    /// Nothing measured yet.
+    pub fn nothing(base: &Base) -> Observed {
+        Observed::empty(base.n_outputs())
+    }
+}
+
+/// Opened bases, the most recently used kept.
+pub struct Worlds {
+    data: Arc<DataRoot>,
+    most: usize,
+    open: Mutex<Vec<(String, Arc<OnceLock<Result<Arc<Base>, String>>>)>>,
+}
+
+impl Worlds {
+    /// Keeps at most `most` bases open.
+    pub fn new(data: Arc<DataRoot>, most: usize) -> Self {
+        Self { data, most: most.max(1), open: Mutex::default() }
+    }
+
+    /// The base of a run, opened by the first run that needs it.
+    pub fn get(&self, scenario: &Scenario, seeds: RunSeeds) -> Result<Arc<Base>> {
+        let seeded = scenario.oracle.seeded() || scenario.prior.values().any(|p| p.seeded());
+        let seed = if seeded { seeds.world } else { 0 };
+        let key = serde_json::to_string(&(&scenario.oracle, &scenario.prior, &scenario.pool, seed))
+            .map_err(|e| Error::Config(e.to_string()))?;
+        let slot = {
+            let mut open = self.open.lock().unwrap_or_else(|e| e.into_inner());
+            let slot = match open.iter().position(|(k, _)| *k == key) {
+                Some(i) => open.remove(i).1,
+                None => Arc::default(),
+            };
+            open.push((key, slot.clone()));
+            if open.len() > self.most {
+                open.remove(0);
+            }
+            slot
+        };
+        slot.get_or_init(|| Base::open(scenario, &self.data, seed).map(Arc::new).map_err(|e| e.to_string()))
+            .clone()
+            .map_err(Error::Data)
+    }
+}

@@ -1,0 +1,139 @@
+//! The test kit: small worlds, a surrogate with known moments, and the conformance suite. Public, so
+//! that a crate with its own plugins runs the same checks:
+//!
+//! ```no_run
+//! use my_plugins as _;
+//! # mod my_plugins {}
+//! framework::testing::conformance(); // panics with the list of everything that is wrong
+//! ```
+
+mod conformance;
+
+pub use conformance::{check_entry, conformance};
+
+use crate::domain::{Block, Candidates, Compose, Genes, Inputs, Observed, Pool, Posterior, Readouts, Target};
+use crate::error::{Error, Result};
+use crate::plugin::{Kernel, Round, RunContext, Surrogate};
+use crate::streams::{StreamRng, Streams};
+use ndarray::{Array2, Array3};
+use rand_distr::{Distribution, StandardNormal};
+use std::sync::Arc;
+
+/// A surrogate with chosen means and standard deviations, one output.
+#[derive(Clone, Debug)]
+pub struct MockSurrogate {
+    /// Mean by pool id.
+    pub mean: Vec<f64>,
+    /// Standard deviation by pool id.
+    pub sd: Vec<f64>,
+}
+
+impl Surrogate for MockSurrogate {
+    fn predict(&self, ids: &[usize]) -> Result<Posterior> {
+        let column = |v: &[f64]| Array2::from_shape_fn((ids.len(), 1), |(i, _)| v[ids[i]]);
+        Ok(Posterior { mean: column(&self.mean), sd: Some(column(&self.sd)) })
+    }
+
+    fn draw(&self, ids: &[usize], n: usize, rng: &mut StreamRng) -> Result<Array3<f64>> {
+        let mut out = Array3::zeros((n, ids.len(), 1));
+        for l in 0..n {
+            // One value an id and draw, over the whole pool, so that a draw is one function.
+            let z: Vec<f64> = self.mean.iter().map(|_| StandardNormal.sample(rng)).collect();
+            for (i, &id) in ids.iter().enumerate() {
+                out[(l, i, 0)] = self.mean[id] + self.sd[id] * z[id];
+            }
+        }
+        Ok(out)
+    }
+
+    fn embed(&self, ids: &[usize]) -> Result<Array2<f64>> {
+        Ok(Array2::from_shape_fn((ids.len(), 2), |(i, j)| if j == 0 { self.mean[ids[i]] } else { self.sd[ids[i]] }))
+    }
+}
+
+/// A small world: genes with normal features, and readouts linear in them with a little noise.
+#[derive(Debug)]
+pub struct TinyWorld {
+    /// Features of one prior, `signal`.
+    pub inputs: Arc<Inputs>,
+    /// True readouts of the pool (perturbations x outputs).
+    pub truth: Array2<f64>,
+}
+
+impl TinyWorld {
+    /// `genes` single genes (or all their pairs) with `features` features and `outputs` outputs.
+    pub fn new(genes: usize, features: usize, outputs: usize, pairs: bool, seed: u64) -> Result<Self> {
+        let streams = Streams::new(seed).child("tiny world");
+        let table = Arc::new(Genes::new((0..genes).map(|i| format!("G{i:03}")))?);
+        let mut rng = streams.rng("features");
+        let x = Array2::from_shape_simple_fn((genes, features), || StandardNormal.sample(&mut rng));
+        let w: Array2<f64> = Array2::from_shape_simple_fn((features, outputs), || StandardNormal.sample(&mut rng));
+        let block = Block::new("signal", x.clone(), vec![true; genes])?;
+        let pool = Arc::new(if pairs { Pool::all_pairs(table) } else { Pool::singles(table) });
+        let single = x.dot(&w);
+        let inputs = Arc::new(
+            Inputs::new(pool.clone(), vec![Arc::new(block)], Compose::Sum)?.with_single_effects(Some(single)),
+        );
+        let all: Vec<usize> = (0..pool.len()).collect();
+        let truth = inputs.features(&all).dot(&w);
+        Ok(Self { inputs, truth })
+    }
+
+    /// The given ids measured with noise of standard deviation 0.05.
+    pub fn observe(&self, ids: &[usize], seed: u64) -> Result<Observed> {
+        let streams = Streams::new(seed).child("tiny noise");
+        let mut observed = Observed::empty(self.truth.ncols());
+        let y = Array2::from_shape_fn((ids.len(), self.truth.ncols()), |(i, j)| {
+            let z: f64 = StandardNormal.sample(&mut streams.index(ids[i]).index(j).rng("noise"));
+            self.truth[(ids[i], j)] + 0.05 * z
+        });
+        observed.push(&Readouts::plain(ids, y), 0)?;
+        Ok(observed)
+    }
+
+    /// A context for an acquisition in its first round.
+    pub fn context<'a>(
+        &'a self,
+        batch: usize,
+        candidates: &'a Candidates,
+        observed: &'a Observed,
+        surrogate: Option<&'a dyn Surrogate>,
+        kernel: Option<&'a dyn Kernel>,
+        seed: u64,
+    ) -> RunContext<'a> {
+        let round = Round { index: 1, of: 1, batch };
+        let streams = Streams::new(seed).child("context");
+        RunContext::new(round, Target::default(), &self.inputs, candidates, observed, surrogate, kernel, streams)
+    }
+}
+
+/// A folder of its own for a test, deleted with everything in it when the value is dropped.
+#[derive(Debug)]
+pub struct TempDir(std::path::PathBuf);
+
+impl TempDir {
+    /// Makes one below the system's folder for temporary files.
+    pub fn new() -> Result<Self> {
+        use std::sync::atomic::{AtomicUsize, Ordering};
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let n = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("screenwright-{}-{n}", std::process::id()));
+        std::fs::create_dir_all(&path).map_err(Error::io(&path, "creating a test folder"))?;
+        Ok(Self(path))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &std::path::Path {
+        &self.0
+    }
+}
+
+impl Drop for TempDir {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+pub(crate) fn fail<T>(text: impl Into<String>) -> Result<T> {
+    Err(Error::Plugin(text.into()))
+}

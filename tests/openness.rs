@@ -1,0 +1,133 @@
+//! The framework knows no plugin; a new one is one file; a crate outside the tree works alike.
+
+mod common;
+use common::*;
+use std::path::Path;
+use std::process::Command;
+
+fn rust_files(dir: &Path, out: &mut Vec<std::path::PathBuf>) {
+    for e in std::fs::read_dir(dir).expect("a folder").flatten() {
+        let p = e.path();
+        if p.is_dir() {
+            rust_files(&p, out);
+        } else if p.extension().is_some_and(|x| x == "rs") {
+            out.push(p);
+        }
+    }
+}
+
+#[test]
+fn the_framework_never_imports_a_plugin() {
+    let mut files = Vec::new();
+    rust_files(&root().join("framework"), &mut files);
+    assert!(files.len() > 30);
+    for f in &files {
+        let text = std::fs::read_to_string(f).expect("source");
+        for (i, line) in text.lines().enumerate() {
+            let code = line.split("//").next().unwrap_or("");
+            let names = code.contains("plugins::") && !code.contains("plugins::Plugins");
+            assert!(!names && !code.contains("extern crate plugins"), "{}:{}: {line}", f.display(), i + 1);
+        }
+    }
+    for manifest in ["framework/Cargo.toml", "framework/table/Cargo.toml"] {
+        let text = std::fs::read_to_string(root().join(manifest)).expect("a manifest");
+        let depends = text.lines().any(|l| l.starts_with("screenwright ") || l.starts_with("plugins") || l.contains("path = \"..\""));
+        assert!(!depends, "{manifest} depends on the plugins");
+    }
+}
+
+#[test]
+fn no_plugin_imports_another() {
+    let mut files = Vec::new();
+    for kind in ["acquisition", "interaction", "kernel", "model", "oracle", "prior"] {
+        rust_files(&root().join("plugins").join(kind), &mut files);
+    }
+    for f in &files {
+        let text = std::fs::read_to_string(f).expect("source");
+        assert!(!text.contains("crate::") && !text.contains("super::super"), "{} imports another plugin", f.display());
+    }
+}
+
+/// A copy of the project as a new user has it after `screenwright new`, built and checked, and a crate
+/// outside the tree with its own plugin. Both share the dependencies already built for these tests.
+#[test]
+fn a_crate_outside_the_tree_adds_plugins_written_by_new() {
+    let dir = framework::testing::TempDir::new().expect("a folder");
+    let target = target_dir();
+    let own = dir.path().join("out_of_tree");
+    copy(&root().join("tests/out_of_tree"), &own);
+    for kind in ["acquisition", "kernel", "model", "prior"] {
+        let name = format!("fresh_{kind}");
+        std::fs::create_dir_all(own.join("src").join(kind)).expect("a folder");
+        let r = run(dir.path(), &["new", kind, &name, "--dir", own.join("src").to_str().expect("utf-8")]);
+        assert_eq!(r.code, 0, "{}", r.err);
+    }
+    // `new` writes into src/<kind>/; this crate names its modules by hand.
+    let main = own.join("src/main.rs");
+    let mut text = std::fs::read_to_string(&main).expect("main.rs");
+    for kind in ["acquisition", "kernel", "model", "prior"] {
+        text.push_str(&format!("#[path = \"{kind}/fresh_{kind}.rs\"]\nmod fresh_{kind};\n"));
+    }
+    std::fs::write(&main, text).expect("main.rs");
+    let manifest = std::fs::read_to_string(own.join("Cargo.toml")).expect("a manifest");
+    std::fs::write(own.join("Cargo.toml"), manifest.replace("../..", root().to_str().expect("utf-8"))).expect("a manifest");
+    std::fs::copy(root().join("Cargo.lock"), own.join("Cargo.lock")).expect("the lock file");
+    let built = Command::new(env!("CARGO"))
+        .args(["build", "--offline", "--manifest-path"])
+        .arg(own.join("Cargo.toml"))
+        .arg("--target-dir")
+        .arg(&target)
+        .output()
+        .expect("cargo runs");
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    let bin = target.join("debug").join("out_of_tree");
+    let call = |args: &[&str]| finish(Command::new(&bin).current_dir(dir.path()).args(args).output().expect("it runs"));
+
+    let listed = call(&["plugins", "list", "--json"]);
+    for name in ["far_and_uncertain", "fresh_acquisition", "fresh_kernel", "fresh_model", "fresh_prior", "random"] {
+        assert!(listed.out.contains(&format!("\"{name}\"")), "{name} is not listed");
+    }
+    let conforms = call(&["conformance"]);
+    assert_eq!(conforms.code, 0, "{}{}", conforms.out, conforms.err);
+
+    // A sweep with its own rule, and with rules that break the law, each in its own fault domain.
+    let scenario = TINY
+        .replace("[prior.knowledge]", "[prior.fresh]\nuse = \"fresh_prior\"\n\n[prior.knowledge]")
+        .replace(
+            "{ use = \"greedy\" }",
+            "{ use = \"far_and_uncertain\" }, { use = \"fresh_acquisition\" }, { use = \"broken\", how = \"panic\" }, \
+             { use = \"broken\", how = \"repeat\" }, { use = \"broken\", how = \"foreign\" }, { use = \"broken\", how = \"short\" }",
+        );
+    let file = write(dir.path(), "own.toml", &scenario);
+    let r = call(&["run", file.to_str().expect("utf-8")]);
+    assert_eq!(r.code, 3, "{}{}", r.out, r.err);
+    for text in [
+        "a plugin panicked at",
+        "on purpose; this is a mistake in the plugin, other runs are not affected",
+        "twice in one batch",
+        "which is not a candidate (already measured, held out, or outside the pool)",
+        "returned 5 perturbations and 5 scores where 6 were asked for",
+    ] {
+        assert!(r.err.contains(text), "no `{text}` in {}", r.err);
+    }
+    assert!(r.out.contains("24 runs: 12 ok, 12 failed") || r.out.contains("21 runs: 9 ok, 12 failed"), "{}", r.out);
+    assert!(r.out.contains("far_and_uncertain"), "{}", r.out);
+}
+
+fn target_dir() -> std::path::PathBuf {
+    // target/debug/deps/openness-* -> target
+    let exe = std::env::current_exe().expect("the test's own path");
+    exe.ancestors().nth(3).expect("a target folder").to_path_buf()
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("a folder");
+    for e in std::fs::read_dir(from).expect("a folder").flatten() {
+        let target = to.join(e.file_name());
+        if e.path().is_dir() {
+            copy(&e.path(), &target);
+        } else {
+            std::fs::copy(e.path(), target).expect("a copy");
+        }
+    }
+}
