@@ -17,6 +17,10 @@ fn main(){
   t("exp mn 0.96M",||{ let mut e=dd.clone(); e.as_slice_mut().unwrap().iter_mut().for_each(|v| *v=(-0.5* *v).exp()); std::hint::black_box(e); });
   t("clone",||{ std::hint::black_box(dd.clone()); });
   t("eigh",||{ std::hint::black_box(eigh(k.view()).unwrap()); });
+  t("tridiag",||{ std::hint::black_box(Tridiagonal::new(k.view())); });
+  let y=Array2::from_shape_simple_fn((n,1),&mut r);
+  let td=Tridiagonal::new(k.view());
+  t("rotate",||{ std::hint::black_box(td.rotate(y.view())); });
   t("chol",||{ std::hint::black_box(Cholesky::new(a.view()).unwrap()); });
   let c=Cholesky::new(a.view()).unwrap();
   let kt=dd.t().to_owned();

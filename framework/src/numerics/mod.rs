@@ -8,4 +8,4 @@ pub mod linalg;
 pub mod stats;
 
 pub use gram::{FeatureGram, Gram, GramSource};
-pub use linalg::{Cholesky, eigh, matmul, matmul_t, sq_distances, symmetric_product};
+pub use linalg::{Cholesky, Tridiagonal, eigh, matmul, matmul_t, sq_distances, symmetric_product};
