@@ -20,6 +20,7 @@ pub mod testing;
 
 pub use error::{Error, Result};
 pub use inventory;
+pub use ndarray;
 pub use serde_json;
 pub use table;
 pub use typetag;

@@ -1,6 +1,6 @@
 //! What was measured, and what a model believes.
 
-use super::target::{Direction, Target};
+use super::target::Target;
 use crate::error::{Error, Result};
 use ndarray::{Array2, ArrayView1};
 use std::sync::Arc;
@@ -163,12 +163,7 @@ impl Posterior {
 
     /// How much the predicted mean of row `i` is wanted, without regard to uncertainty.
     pub fn merit(&self, i: usize, target: &Target) -> f64 {
-        let (m, _) = self.scalar(i);
-        match target.direction {
-            Direction::Abs => m.abs(),
-            Direction::Max => m,
-            Direction::Min => -m,
-        }
+        target.direction.merit(self.scalar(i).0)
     }
 }
 

@@ -15,6 +15,17 @@ pub enum Direction {
     Min,
 }
 
+impl Direction {
+    /// How much one readout or mean is wanted: larger is better.
+    pub fn merit(self, y: f64) -> f64 {
+        match self {
+            Direction::Abs => y.abs(),
+            Direction::Max => y,
+            Direction::Min => -y,
+        }
+    }
+}
+
 /// The aim of a screen: a direction and how many of the pool count as hits. A profile is judged by its
 /// Euclidean norm.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -36,11 +47,7 @@ impl Target {
     /// How much a measured readout is wanted: larger is better.
     pub fn merit(&self, readout: &[f64]) -> f64 {
         match readout {
-            [y] => match self.direction {
-                Direction::Abs => y.abs(),
-                Direction::Max => *y,
-                Direction::Min => -y,
-            },
+            [y] => self.direction.merit(*y),
             many => {
                 let norm = many.iter().map(|v| v * v).sum::<f64>().sqrt();
                 if self.direction == Direction::Min { -norm } else { norm }
