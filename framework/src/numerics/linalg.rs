@@ -17,13 +17,13 @@ use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut2, Axis};
 /// not depend on the number of threads.
 const TILE: usize = 256;
 
-fn view<'a>(a: &'a ArrayView2<'_, f64>) -> MatRef<'a, f64> {
+pub(super) fn view<'a>(a: &'a ArrayView2<'_, f64>) -> MatRef<'a, f64> {
     let (r, c) = a.dim();
     // SAFETY: pointer, shape and strides describe the borrowed ndarray view, which outlives the result.
     unsafe { MatRef::from_raw_parts(a.as_ptr(), r, c, a.strides()[0], a.strides()[1]) }
 }
 
-fn view_mut<'a>(a: &'a mut ArrayViewMut2<'_, f64>) -> MatMut<'a, f64> {
+pub(super) fn view_mut<'a>(a: &'a mut ArrayViewMut2<'_, f64>) -> MatMut<'a, f64> {
     let (r, c) = a.dim();
     let s = (a.strides()[0], a.strides()[1]);
     // SAFETY: as in `view`, and the exclusive borrow makes the view unique.
