@@ -3,9 +3,13 @@
 //! Every operation gives the same bits on any number of threads: work is cut into tiles of fixed size,
 //! each tile is computed sequentially, and reductions run in tile order.
 
+pub mod band;
+pub mod exp;
 pub mod gram;
 pub mod linalg;
 pub mod stats;
 
+pub use band::Band;
+pub use exp::exp_slice;
 pub use gram::{FeatureGram, Gram, GramSource};
-pub use linalg::{Cholesky, eigh, matmul, matmul_t, sq_distances, symmetric_product};
+pub use linalg::{Cholesky, Tridiagonal, eigh, matmul, matmul_t, sq_distances, symmetric_product};

@@ -1,0 +1,115 @@
+//! The exponential of a slice, the inner loop of every radial kernel.
+
+/// Replaces each value by its exponential. Four at a time where the processor has AVX2 and FMA (relative
+/// error below 1e-15, several times the speed of one at a time), otherwise by the standard library; the
+/// value of an element does not depend on its place in the slice.
+pub fn exp_slice(x: &mut [f64]) {
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+        // SAFETY: the two features that the function is compiled for were just found.
+        return unsafe { avx2::exp_slice(x) };
+    }
+    x.iter_mut().for_each(|v| *v = v.exp());
+}
+
+#[cfg(target_arch = "x86_64")]
+mod avx2 {
+    use std::arch::x86_64::*;
+
+    /// 1/0!, 1/1!, ... 1/12!: on |r| <= ln 2 / 2 the remainder is below 2e-16.
+    const TAYLOR: [f64; 13] = [
+        1.0,
+        1.0,
+        1.0 / 2.0,
+        1.0 / 6.0,
+        1.0 / 24.0,
+        1.0 / 120.0,
+        1.0 / 720.0,
+        1.0 / 5040.0,
+        1.0 / 40320.0,
+        1.0 / 362880.0,
+        1.0 / 3628800.0,
+        1.0 / 39916800.0,
+        1.0 / 479001600.0,
+    ];
+    /// Adding it leaves the nearest integer in the low bits of the mantissa.
+    const MAGIC: f64 = 6755399441055744.0;
+
+    #[target_feature(enable = "avx2,fma")]
+    pub fn exp_slice(x: &mut [f64]) {
+        let (fours, rest) = x.as_chunks_mut::<4>();
+        for four in fours {
+            exp4(four);
+        }
+        if !rest.is_empty() {
+            let mut four = [0.0; 4];
+            four[..rest.len()].copy_from_slice(rest);
+            exp4(&mut four);
+            rest.copy_from_slice(&four[..rest.len()]);
+        }
+    }
+
+    /// exp x = 2ᵏ exp r with r = x - k ln 2 in two parts; 2ᵏ in two factors, so that tiny results lose
+    /// precision gradually. Beyond the range of f64 it gives 0 and infinity, and NaN of NaN.
+    #[target_feature(enable = "avx2,fma")]
+    fn exp4(x: &mut [f64; 4]) {
+        let all = |v: f64| _mm256_set1_pd(v);
+        let magic = all(MAGIC);
+        // SAFETY: four consecutive numbers are read, and the load needs no alignment.
+        let v = unsafe { _mm256_loadu_pd(x.as_ptr()) };
+        let v = _mm256_min_pd(all(1000.0), _mm256_max_pd(all(-1000.0), v));
+        let k = _mm256_sub_pd(_mm256_fmadd_pd(v, all(std::f64::consts::LOG2_E), magic), magic);
+        let r = _mm256_fnmadd_pd(k, all(6.931_471_803_691_238e-1), v);
+        let r = _mm256_fnmadd_pd(k, all(1.908_214_929_270_587_7e-10), r);
+        let mut p = all(TAYLOR[12]);
+        for c in TAYLOR[..12].iter().rev() {
+            p = _mm256_fmadd_pd(p, r, all(*c));
+        }
+        let half = _mm256_sub_pd(_mm256_fmadd_pd(k, all(0.5), magic), magic);
+        for part in [half, _mm256_sub_pd(k, half)] {
+            let bits = _mm256_castpd_si256(_mm256_add_pd(part, magic));
+            let power = _mm256_slli_epi64::<52>(_mm256_add_epi64(bits, _mm256_set1_epi64x(1023)));
+            p = _mm256_mul_pd(p, _mm256_castsi256_pd(power));
+        }
+        // SAFETY: as for the load.
+        unsafe { _mm256_storeu_pd(x.as_mut_ptr(), p) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn agrees_with_the_standard_library_over_the_whole_range() {
+        let mut worst = 0.0f64;
+        let x: Vec<f64> = (0..400_000).map(|i| -708.0 + 1417.0 * (i as f64 / 399_999.0)).collect();
+        let mut y = x.clone();
+        exp_slice(&mut y);
+        for (x, y) in x.iter().zip(&y) {
+            worst = worst.max((y / x.exp() - 1.0).abs());
+        }
+        assert!(worst < 1e-15, "relative error {worst:e}");
+        // Near zero, where kernels of close neighbours live.
+        let x: Vec<f64> = (-300..300).map(|i| i as f64 * 1e-9).collect();
+        let mut y = x.clone();
+        exp_slice(&mut y);
+        assert!(x.iter().zip(&y).all(|(x, y)| (y - x.exp()).abs() < 3e-16));
+    }
+
+    #[test]
+    fn edges_and_any_length() {
+        let mut x = [0.0, -0.0, f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 709.9, -746.0, -740.0, 1e300, -1e300];
+        let want: Vec<f64> = x.iter().map(|v: &f64| v.exp()).collect();
+        exp_slice(&mut x);
+        for (a, b) in x.iter().zip(&want) {
+            assert!((a.is_nan() && b.is_nan()) || a == b || (a - b).abs() < 1e-320, "{a} {b}");
+        }
+        for n in 0..9 {
+            let mut x = vec![-1.5; n];
+            exp_slice(&mut x);
+            assert!(x.iter().all(|v| (v - (-1.5f64).exp()).abs() < 1e-16), "{n}");
+            assert!(x.iter().all(|v| v.to_bits() == x[0].to_bits()));
+        }
+    }
+}
