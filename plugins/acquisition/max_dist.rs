@@ -1,268 +1,439 @@
-//! Farthest point first (core-set, k-centre greedy): the next pick is argmax over candidates x of the
-//! smallest squared kernel distance to what is measured or chosen. Sener and Savarese 2018; BMDAL
-//! `maxdist`; IterPert is this rule on a fused kernel. Cost O((measured + batch) x candidates) kernel
-//! entries; with features of width d, one product for the measured and one row of products a pick.
+//! Farthest-first selection (core-set, k-centre greedy): spread the batch over the pool.
+//!
+//! Each pick is argmax_x min_{s in S} d²(x, s) with d²(x, y) = k(x, x) + k(y, y) - 2 k(x, y), ties to the
+//! lowest id; S starts as the measured perturbations (mode TP) or empty (mode P), and while S is empty the
+//! candidate of largest k(x, x) is taken (Sener & Savarese 2018; Holzmüller et al. 2023, section 4; the rule
+//! of IterPert on its fused kernel).
+//!
+//! Cost: distances to the starting set as one product, O(n |S| d). After that a candidate's distance is an
+//! upper bound that can only fall, so it is brought up to date only when it comes to the top: the same
+//! picks as a full pass for each, for a small part of the work. Explicit features are compared by direct
+//! differences, so duplicates are at distance exactly 0. Pools above 131,072 candidates are streamed: the
+//! 131,072 farthest of a pass are kept, and a new pass is made only when a pick could lie among the rest.
 
-use framework::ndarray::s;
-use framework::numerics::linalg::{matmul_t, sq_norms, times_vector};
+use framework::numerics::matmul_t;
 use framework::prelude::*;
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
 
-/// Where distances start from.
+/// Picks the candidate farthest from everything measured and picked so far, one after another. The score
+/// is the squared distance at the time of picking (k(x, x) for a first pick from nothing).
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MaxDist {
+    /// What the batch is kept away from: `"tp"` (default), the measured perturbations and the batch itself,
+    /// or `"p"`, the batch itself only.
+    #[serde(default)]
+    pub mode: Mode,
+}
+
+/// Where the set of centres starts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// From the measured perturbations.
     #[default]
     Tp,
-    /// From nothing: only the pool matters.
+    /// From nothing.
     P,
 }
 
-/// k-centre greedy on the scenario's kernel.
-#[derive(Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct MaxDist {
-    /// `tp` starts from the measured perturbations, `p` from nothing (its first pick is the candidate of
-    /// largest k(x, x)).
-    #[serde(default)]
-    pub mode: Mode,
-}
+/// Candidates held at once.
+const KEEP: usize = 1 << 17;
 
 #[typetag::serde(name = "max_dist")]
 impl Acquisition for MaxDist {
-    fn needs(&self) -> Needs {
-        Needs { gram: true, ..Needs::default() }
-    }
-
     fn select(&self, cx: &RunContext) -> Result<Batch> {
-        let ids = cx.candidates.to_vec();
-        let mut measured = match self.mode {
+        let mut centres = match self.mode {
             Mode::Tp => cx.observed.ids.clone(),
             Mode::P => vec![],
         };
-        measured.sort_unstable();
-        measured.dedup();
-        let n = ids.len();
-        let all: Vec<usize> = ids.iter().chain(&measured).copied().collect();
-        let gram = cx.gram()?.restrict(&all);
-        let mut field = Field::new(&gram, n)?;
-        field.add_measured();
-        let mut batch = Batch::default();
-        let mut taken = vec![false; n];
-        while batch.ids.len() < cx.batch() {
-            // Before there is any centre, the first is the candidate of largest k(x, x).
-            let scores = if field.started { &field.nearest } else { &field.diagonal };
-            let mut best: Option<(usize, f64)> = None;
-            for (i, &s) in scores[..n].iter().enumerate() {
-                if s > best.map_or(f64::NEG_INFINITY, |b| b.1) && !taken[i] {
-                    best = Some((i, s));
-                }
-            }
-            match best {
-                Some((i, s)) if s > 0.0 => {
-                    taken[i] = true;
-                    batch.ids.push(ids[i]);
-                    batch.scores.push(s);
-                    field.add(i);
-                }
-                _ => {
-                    fill(cx, &ids, &mut taken, &mut batch);
-                    break;
-                }
-            }
+        centres.sort_unstable();
+        centres.dedup();
+        let mut batch = farthest_first(cx.gram()?, cx.candidates, centres, cx.batch(), KEEP)?;
+        let missing = cx.batch() - batch.ids.len();
+        if missing > 0 {
+            // Every candidate left coincides with a centre: distance says nothing more.
+            let mut left = cx.candidates.clone();
+            left.remove(&batch.ids);
+            batch.ids.extend(left.sample(missing, &mut cx.rng("max_dist")));
+            batch.scores.resize(batch.ids.len(), 0.0);
         }
+        cx.record("filled", missing as f64);
         Ok(batch)
     }
-}
 
-/// Fills the batch at random when nothing is left to choose by: all distances are zero.
-fn fill(cx: &RunContext, ids: &[usize], taken: &mut [bool], batch: &mut Batch) {
-    let missing = cx.batch() - batch.ids.len();
-    let left: Vec<usize> = (0..ids.len()).filter(|&i| !taken[i]).collect();
-    let among = Candidates::new(left.len(), vec![]);
-    for k in among.sample(missing, &mut cx.rng("fill")) {
-        taken[left[k]] = true;
-        batch.ids.push(ids[left[k]]);
-        batch.scores.push(0.0);
+    fn needs(&self) -> Needs {
+        Needs { gram: true, ..Needs::default() }
     }
-    cx.record("filled", missing as f64);
 }
 
-/// Squared distance of every candidate to its nearest centre. Positions `0..n` of the Gram matrix are
-/// candidates, the rest are measured.
-struct Field<'a> {
-    gram: &'a Gram,
+/// Up to `n` picks; fewer when all candidates left are at distance 0. Holds at most `keep` candidates.
+fn farthest_first(
+    gram: &Gram,
+    candidates: &Candidates,
+    mut centres: Vec<usize>,
     n: usize,
-    /// k(x, x) of all positions.
-    diagonal: Vec<f64>,
-    /// Feature rows moved to their mean, and their squared norms, where the kernel is held so: distances
-    /// do not change when the origin moves, and lose no digits near it.
-    features: Option<(Array2<f64>, Vec<f64>)>,
-    nearest: Vec<f64>,
-    row: Vec<f64>,
-    started: bool,
+    keep: usize,
+) -> Result<Batch> {
+    let mut batch = Batch::default();
+    if centres.is_empty() && n > 0 {
+        let mut top = framework::domain::Top::new(1);
+        candidates.tiles(keep, |ids| top.extend(ids, &gram.diagonal(ids)))?;
+        batch = top.into_batch();
+        centres.extend(&batch.ids);
+    }
+    while batch.ids.len() < n {
+        let mut left = candidates.clone();
+        left.remove(&batch.ids);
+        let (ids, floor) = if left.len() <= keep {
+            (left.to_vec(), None)
+        } else {
+            let mut top = framework::domain::Top::new(keep);
+            left.tiles(keep, |ids| top.extend(ids, &Part::new(gram, ids.to_vec(), &centres).distances()?))?;
+            let kept = top.into_batch();
+            let floor = kept.scores.last().copied().zip(kept.ids.last().copied());
+            let mut ids = kept.ids;
+            ids.sort_unstable();
+            (ids, floor)
+        };
+        let picked = batch.ids.len();
+        Part::new(gram, ids, &centres).pick(&mut batch, n, floor)?;
+        if batch.ids.len() == picked {
+            break;
+        }
+        centres.extend(&batch.ids[picked..]);
+    }
+    Ok(batch)
 }
 
-impl<'a> Field<'a> {
-    fn new(gram: &'a Gram, n: usize) -> Result<Self> {
-        let all: Vec<usize> = (0..gram.n()).collect();
-        let diagonal = gram.diagonal(&all);
-        if let Some(i) = diagonal.iter().position(|v| !v.is_finite() || *v < 0.0) {
-            return Err(Error::Numerical(format!(
-                "the kernel's diagonal holds {} (entry {i}); it must be finite and not negative",
-                diagonal[i]
-            )));
-        }
-        let features = gram.features().map(|x| {
-            let mean = x.mean_axis(Axis(0)).unwrap_or_else(|| Array1::zeros(x.ncols()));
-            let x = &x - &mean;
-            let norms = sq_norms(x.view());
-            (x, norms)
-        });
-        Ok(Self { gram, n, diagonal, features, nearest: vec![f64::INFINITY; n], row: vec![0.0; gram.n()], started: false })
+/// Some candidates and the centres to keep away from, with what is needed for their distances.
+struct Part<'a> {
+    gram: &'a Gram,
+    /// Candidates (ascending), then centres.
+    ids: Vec<usize>,
+    n: usize,
+    /// The rows of `ids`, where the kernel is an inner product of explicit features.
+    rows: Option<Gram>,
+    /// For each candidate the position in `ids` of its nearest centre.
+    nearest: Vec<u32>,
+}
+
+impl<'a> Part<'a> {
+    fn new(gram: &'a Gram, candidates: Vec<usize>, centres: &[usize]) -> Self {
+        let n = candidates.len();
+        let mut ids = candidates;
+        ids.extend(centres);
+        // Whether a restriction would hold features is seen on one row, for a stored matrix is costly to cut.
+        let explicit = gram.restrict(&ids[..1.min(ids.len())]).features().is_some();
+        let rows = explicit.then(|| gram.restrict(&ids));
+        Self { gram, ids, n, rows, nearest: vec![] }
     }
 
-    /// Adds all measured perturbations as centres: with features, as one product.
-    fn add_measured(&mut self) {
-        let total = self.gram.n();
-        if total == self.n {
-            return;
-        }
-        self.started = true;
-        match &self.features {
-            None => (self.n..total).for_each(|c| self.add(c)),
-            Some((x, norms)) => {
-                let centres = x.slice(s![self.n.., ..]);
-                const TILE: usize = 1024;
-                for start in (0..self.n).step_by(TILE) {
-                    let end = (start + TILE).min(self.n);
-                    let products = matmul_t(x.slice(s![start..end, ..]), centres);
-                    for (i, row) in (start..end).zip(products.outer_iter()) {
-                        let mut least = f64::INFINITY;
-                        for (p, c) in row.iter().zip(&norms[self.n..]) {
-                            least = least.min(c - 2.0 * p);
-                        }
-                        self.nearest[i] = (norms[i] + least).max(0.0);
+    /// Squared distance of each candidate to its nearest centre: exact for a kernel, and never below the
+    /// exact one for explicit features, where rounding of the product is added.
+    fn bounds(&mut self) -> Result<Vec<f64>> {
+        const TILE: usize = 1024;
+        let n = self.n;
+        let mut bounds = Vec::with_capacity(n);
+        self.nearest = Vec::with_capacity(n);
+        let mut keep = |(c, d): (usize, f64)| {
+            bounds.push(d);
+            self.nearest.push((n + c) as u32);
+        };
+        match self.rows.as_ref().and_then(|g| g.features()) {
+            Some(x) => {
+                // Distances do not change when the origin moves, and products lose less near it.
+                let origin = x.mean_axis(Axis(0)).unwrap_or_else(|| Array1::zeros(x.ncols()));
+                let centres = &x.slice(ndarray::s![n.., ..]) - &origin;
+                let inflate = 1.0 + 4.0 * f64::EPSILON * (x.ncols() + 4) as f64;
+                let lengths: Vec<f64> = centres.outer_iter().map(|c| c.dot(&c) * inflate).collect();
+                let mut offset = vec![0.0; lengths.len()];
+                for start in (0..n).step_by(TILE) {
+                    let x = &x.slice(ndarray::s![start..n.min(start + TILE), ..]) - &origin;
+                    let products = matmul_t(x.view(), centres.view());
+                    for (x, products) in x.outer_iter().zip(products.outer_iter()) {
+                        offset.iter_mut().zip(&lengths).zip(products).for_each(|((o, c), p)| *o = c - 2.0 * p);
+                        let (c, least) = least(&offset);
+                        keep((c, (x.dot(&x) * inflate + least).max(0.0)));
                     }
                 }
             }
+            None => {
+                for start in (0..n).step_by(TILE) {
+                    let d = self.gram.sq_distances(&self.ids[start..n.min(start + TILE)], &self.ids[n..]);
+                    d.outer_iter().for_each(|row| keep(least(row.as_slice().unwrap_or(&row.to_vec()))));
+                }
+            }
+        }
+        match bounds.iter().position(|b| !b.is_finite()) {
+            Some(i) => Err(Error::Numerical(format!(
+                "the kernel distance of candidate {} to the perturbations already chosen is not a finite number; \
+                 check the features and the kernel",
+                self.ids[i]
+            ))),
+            None => Ok(bounds),
         }
     }
 
-    /// Adds one centre: one row of the kernel, then an elementwise minimum.
-    fn add(&mut self, centre: usize) {
-        let squares = match &self.features {
-            Some((x, norms)) => {
-                times_vector(x.slice(s![..self.n, ..]), x.row(centre), &mut self.row[..self.n]);
-                norms
+    /// Squared distance of each candidate to its nearest centre.
+    fn distances(&mut self) -> Result<Vec<f64>> {
+        let mut d = self.bounds()?;
+        if self.rows.is_some() {
+            d.iter_mut().enumerate().for_each(|(i, d)| *d = self.distance(i, &self.nearest[i..=i]));
+        }
+        Ok(d)
+    }
+
+    /// Least squared distance of position `i` to the positions `to`.
+    fn distance(&self, i: usize, to: &[u32]) -> f64 {
+        match self.rows.as_ref().and_then(|g| g.features()) {
+            Some(x) => {
+                let row = x.row(i);
+                let between = |j: &u32| {
+                    let other = x.row(*j as usize);
+                    match (row.as_slice(), other.as_slice()) {
+                        (Some(a), Some(b)) => squared_difference(a, b),
+                        _ => row.iter().zip(other).map(|(a, b)| (a - b) * (a - b)).sum(),
+                    }
+                };
+                to.iter().map(between).fold(f64::INFINITY, f64::min)
             }
             None => {
-                self.gram.row(centre, &mut self.row);
-                &self.diagonal
+                let to: Vec<usize> = to.iter().map(|&j| self.ids[j as usize]).collect();
+                self.gram.sq_distances(&[self.ids[i]], &to).fold(f64::INFINITY, |a, b| a.min(*b))
             }
+        }
+    }
+
+    /// Adds picks to `batch` until it holds `n`, all distances are 0, or (after one pick) the best left
+    /// falls below what was dropped: `floor` is the least (distance, id) that was kept.
+    fn pick(mut self, batch: &mut Batch, n: usize, floor: Option<(f64, usize)>) -> Result<()> {
+        // Kernel distances at the level of rounding are 0; direct differences need no such allowance.
+        let zero = match &self.rows {
+            Some(_) => 0.0,
+            None => 1e-14 * self.gram.diagonal(&self.ids[..self.n]).into_iter().fold(0.0, f64::max),
         };
-        let own = squares[centre];
-        for ((near, p), d) in self.nearest.iter_mut().zip(&self.row).zip(squares) {
-            *near = near.min((own + d - 2.0 * p).max(0.0));
+        let bounds = self.bounds()?;
+        let mut heap: BinaryHeap<Bound> = bounds.into_iter().enumerate().map(|(i, value)| Bound { value, i, seen: 0 }).collect();
+        // The nearest starting centre counts as the first pick of each candidate: `seen` = 0 is not even that.
+        let mut picks: Vec<u32> = Vec::new();
+        while batch.ids.len() < n {
+            let Some(mut top) = heap.pop() else { return Ok(()) };
+            if top.seen <= picks.len() {
+                if top.seen == 0 {
+                    if self.rows.is_some() {
+                        top.value = self.distance(top.i, &self.nearest[top.i..=top.i]);
+                    }
+                    top.seen = 1;
+                }
+                top.value = top.value.min(self.distance(top.i, &picks[top.seen - 1..]));
+                top.seen = picks.len() + 1;
+                heap.push(top);
+                continue;
+            }
+            let id = self.ids[top.i];
+            let dropped_is_farther = floor.is_some_and(|(v, last)| top.value < v || (top.value == v && id > last));
+            if top.value <= zero || (dropped_is_farther && !picks.is_empty()) {
+                return Ok(());
+            }
+            picks.push(top.i as u32);
+            batch.ids.push(id);
+            batch.scores.push(top.value);
         }
-        if centre < self.n {
-            // Rounding may leave a chosen point at a tiny distance from itself.
-            self.nearest[centre] = 0.0;
-        }
-        self.started = true;
+        Ok(())
     }
 }
 
-framework::register!(Acquisition, MaxDist, "max_dist", "farthest point first from what is measured (core-set)");
+/// Position and value of the least number, the first of several.
+fn least(values: &[f64]) -> (usize, f64) {
+    let mut best = (0, f64::INFINITY);
+    for (i, &v) in values.iter().enumerate() {
+        if v < best.1 {
+            best = (i, v);
+        }
+    }
+    best
+}
+
+/// Σ (a - b)², in four running sums so that it need not wait on one.
+fn squared_difference(a: &[f64], b: &[f64]) -> f64 {
+    let mut sums = [0.0; 4];
+    let (mut x, mut y) = (a.chunks_exact(4), b.chunks_exact(4));
+    for (a, b) in x.by_ref().zip(y.by_ref()) {
+        for k in 0..4 {
+            sums[k] += (a[k] - b[k]) * (a[k] - b[k]);
+        }
+    }
+    let rest: f64 = x.remainder().iter().zip(y.remainder()).map(|(a, b)| (a - b) * (a - b)).sum();
+    sums[0] + sums[1] + (sums[2] + sums[3]) + rest
+}
+
+/// An upper bound of a candidate's distance, exact with regard to `seen` of the centres (the starting set,
+/// then each pick). The heap gives the largest first, ties to the lowest position.
+struct Bound {
+    value: f64,
+    i: usize,
+    seen: usize,
+}
+
+impl Ord for Bound {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.value.total_cmp(&other.value).then(other.i.cmp(&self.i))
+    }
+}
+impl PartialOrd for Bound {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl PartialEq for Bound {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+impl Eq for Bound {}
+
+framework::register!(Acquisition, MaxDist, "max_dist", "farthest from everything measured and picked");
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use framework::testing::TinyWorld;
+    use rand_distr::{Distribution, StandardNormal};
     use std::sync::Arc;
 
-    /// A pool with the given feature rows, some of them measured.
-    fn select(x: Array2<f64>, measured: &[usize], batch: usize, mode: Mode) -> (Batch, Vec<(String, f64)>) {
-        let genes = Arc::new(Genes::new((0..x.nrows()).map(|i| format!("g{i}"))).unwrap());
-        let n = x.nrows();
-        let block = Block::new("x", x, vec![true; n]).unwrap();
-        let inputs = Arc::new(Inputs::new(Arc::new(Pool::singles(genes)), vec![Arc::new(block)], Compose::Sum).unwrap());
-        let mut observed = Observed::empty(1);
-        observed.push(&Readouts::plain(measured, Array2::zeros((measured.len(), 1))), 0).unwrap();
-        let candidates = Candidates::new(n, measured.to_vec());
-        let round = Round { index: 1, of: 1, batch };
-        let cx = RunContext::new(round, Target::default(), &inputs, &candidates, &observed, None, None, Streams::new(1));
-        let b = MaxDist { mode }.select(&cx).unwrap();
-        (b, cx.into_recorded())
+    fn normal(r: usize, c: usize, seed: u64) -> Array2<f64> {
+        let mut rng = Streams::new(seed).rng("rows");
+        Array2::from_shape_simple_fn((r, c), || StandardNormal.sample(&mut rng))
+    }
+
+    /// The definition, one full pass for each pick.
+    fn plain(k: &Array2<f64>, candidates: &Candidates, mut centres: Vec<usize>, n: usize) -> Vec<usize> {
+        let mut out = vec![];
+        while out.len() < n {
+            let score = |i: usize| {
+                let d = |s: &usize| k[(i, i)] + k[(*s, *s)] - 2.0 * k[(i, *s)];
+                if centres.is_empty() { k[(i, i)] } else { centres.iter().map(d).fold(f64::INFINITY, f64::min) }
+            };
+            let mut best = (usize::MAX, 0.0);
+            for i in candidates.iter().filter(|i| !out.contains(i)) {
+                if score(i) > best.1 + 1e-12 {
+                    best = (i, score(i));
+                }
+            }
+            if best.0 == usize::MAX {
+                break;
+            }
+            out.push(best.0);
+            centres.push(best.0);
+        }
+        out
+    }
+
+    #[test]
+    fn every_form_and_every_memory_gives_the_picks_of_the_definition() {
+        let x = normal(300, 7, 1) + 50.0;
+        let k = x.dot(&x.t());
+        let train: Vec<usize> = (0..300).step_by(9).collect();
+        let candidates = Candidates::new(300, train.clone());
+        let forms = [Gram::of_features(x.clone()), Gram::dense(k.clone()).unwrap()];
+        for start in [train, vec![]] {
+            let want = plain(&k, &candidates, start.clone(), 40);
+            for gram in &forms {
+                for keep in [1000, 60, 7, 1] {
+                    let got = farthest_first(gram, &candidates, start.clone(), 40, keep).unwrap();
+                    assert_eq!(got.ids, want, "keep {keep}");
+                    assert!(start.is_empty() || got.scores.windows(2).all(|w| w[0] >= w[1]));
+                }
+            }
+        }
     }
 
     #[test]
     fn points_on_a_line() {
-        let x = framework::ndarray::array![[0.0], [1.0], [4.0], [10.0]];
-        let (b, _) = select(x.clone(), &[0], 3, Mode::Tp);
-        assert_eq!(b, Batch { ids: vec![3, 2, 1], scores: vec![100.0, 16.0, 1.0] });
-        let (b, _) = select(x, &[], 4, Mode::P);
-        assert_eq!(b.ids, [3, 0, 2, 1]);
+        let x = ndarray::array![[0.0], [1.0], [4.0], [10.0]];
+        let b = farthest_first(&Gram::of_features(x), &Candidates::new(4, vec![0]), vec![0], 3, KEEP).unwrap();
+        assert_eq!((b.ids, b.scores), (vec![3, 2, 1], vec![100.0, 16.0, 1.0]));
     }
 
     #[test]
-    fn equal_points_fill_at_random_and_say_so() {
-        let (b, recorded) = select(Array2::ones((6, 2)), &[0], 3, Mode::Tp);
-        assert_eq!(b.ids.len(), 3);
-        assert_eq!(recorded, [("filled".to_string(), 3.0)]);
-    }
-
-    #[test]
-    fn features_and_any_other_form_agree_with_brute_force() {
-        let world = TinyWorld::new(60, 5, 1, false, 4).unwrap();
-        let x = world.inputs.features(&(0..60).collect::<Vec<_>>());
-        let (b, _) = select(x.clone(), &[7, 3], 10, Mode::Tp);
-        let mut centres = vec![7, 3];
-        for &pick in &b.ids {
-            let far = |i: usize| {
-                let d = |c: &usize| (&x.row(i) - &x.row(*c)).mapv(|v| v * v).sum();
-                centres.iter().map(d).fold(f64::INFINITY, f64::min)
-            };
-            let want = (0..60).max_by(|&a, &b| far(a).total_cmp(&far(b)).then(b.cmp(&a))).unwrap();
-            assert_eq!(pick, want);
-            centres.push(pick);
+    fn ties_go_to_the_lowest_id_and_coinciding_points_are_left_over() {
+        // A grid of 5 x 5 three times over: after its corners everything ties.
+        let x = Array2::from_shape_fn((75, 2), |(i, c)| if c == 0 { (i % 5) as f64 } else { (i % 25 / 5) as f64 });
+        let b = farthest_first(&Gram::of_features(x.clone()), &Candidates::new(75, vec![12]), vec![12], 60, KEEP).unwrap();
+        assert_eq!(b.ids[..4], [0, 4, 20, 24]);
+        assert_eq!(b.ids[4..8], [2, 10, 14, 22]);
+        assert_eq!(b.ids.len(), 24, "24 grid points differ from the measured one");
+        for keep in [30, 5] {
+            let same = farthest_first(&Gram::of_features(x.clone()), &Candidates::new(75, vec![12]), vec![12], 60, keep);
+            assert_eq!(same.unwrap().ids, b.ids);
         }
     }
 
-    #[derive(serde::Deserialize)]
-    struct Golden {
-        pool: Vec<Vec<f64>>,
-        train: Vec<Vec<f64>>,
-        cases: Vec<Case>,
-    }
-
-    #[derive(serde::Deserialize)]
-    struct Case {
-        base_kernel: String,
-        transforms: Vec<serde_json::Value>,
-        method: String,
-        options: std::collections::BTreeMap<String, serde_json::Value>,
-        batch: usize,
-        selected: Vec<usize>,
+    #[test]
+    fn the_batch_is_filled_at_random_when_no_distance_is_left() {
+        let genes = Arc::new(Genes::new((0..9).map(|i| format!("g{i}"))).unwrap());
+        let x = Array2::from_shape_fn((9, 1), |(i, _)| f64::from(u8::from(i == 3)));
+        let block = Block::new("p", x, vec![true; 9]).unwrap();
+        let inputs = Arc::new(Inputs::new(Arc::new(Pool::singles(genes)), vec![Arc::new(block)], Compose::Sum).unwrap());
+        let (candidates, observed) = (Candidates::new(9, vec![0]), {
+            let mut o = Observed::empty(1);
+            o.push(&Readouts::plain(&[0], ndarray::array![[0.5]]), 0).unwrap();
+            o
+        });
+        let round = Round { index: 1, of: 1, batch: 4 };
+        let cx =
+            RunContext::new(round, Target::default(), &inputs, &candidates, &observed, None, None, Streams::new(1));
+        let b = MaxDist::default().select(&cx).unwrap();
+        assert_eq!(b.ids[0], 3);
+        let mut sorted = b.ids.clone();
+        sorted.sort_unstable();
+        sorted.dedup();
+        assert_eq!(sorted.len(), 4);
+        assert!(sorted.iter().all(|i| candidates.contains(*i)));
+        assert_eq!(cx.into_recorded(), [("filled".to_string(), 3.0)]);
     }
 
     #[test]
-    fn golden_sequences() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/select_a.json");
-        let golden: Golden = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
-        let n = golden.pool.len();
-        let flat: Vec<f64> = golden.pool.iter().chain(&golden.train).flatten().copied().collect();
-        let x = Array2::from_shape_vec((n + golden.train.len(), golden.pool[0].len()), flat).unwrap();
-        let measured: Vec<usize> = (n..x.nrows()).collect();
-        let mut seen = 0;
-        for c in golden.cases.iter().filter(|c| c.method == "maxdist" && c.base_kernel == "linear" && c.transforms.is_empty()) {
-            let (x, mode, measured) = match c.options["sel_with_train"].as_bool() {
-                Some(true) => (x.clone(), Mode::Tp, measured.as_slice()),
-                _ => (x.slice(s![..n, ..]).to_owned(), Mode::P, [].as_slice()),
-            };
-            assert_eq!(select(x, measured, c.batch, mode).0.ids, c.selected, "{mode:?}");
-            seen += 1;
+    fn published_sequences() {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/select_a.json");
+        let golden: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        let rows = |v: &serde_json::Value| -> Vec<Vec<f64>> { serde_json::from_value(v.clone()).unwrap() };
+        let (pool, train) = (rows(&golden["pool"]), rows(&golden["train"]));
+        let (n, d) = (pool.len(), pool[0].len());
+        let all: Vec<f64> = pool.iter().chain(&train).flatten().copied().collect();
+        let x = Array2::from_shape_vec((n + train.len(), d), all).unwrap();
+        let measured: Vec<usize> = (n..n + train.len()).collect();
+        let candidates = Candidates::new(x.nrows(), measured.clone());
+        let mut cases = 0;
+        for case in golden["cases"].as_array().unwrap() {
+            let untouched = case["transforms"].as_array().unwrap().iter().all(|t| t[0] == "scale");
+            if case["method"] != "maxdist" || case["base_kernel"] != "linear" || !untouched {
+                continue;
+            }
+            let start = if case["options"]["sel_with_train"] == true { measured.clone() } else { vec![] };
+            let size = case["batch"].as_u64().unwrap() as usize;
+            let got = farthest_first(&Gram::of_features(x.clone()), &candidates, start, size, KEEP).unwrap();
+            let want: Vec<usize> = serde_json::from_value(case["selected"].clone()).unwrap();
+            assert_eq!(got.ids, want, "{}", case["id"]);
+            cases += 1;
         }
-        assert!(seen >= 2, "{seen} golden cases");
+        assert_eq!(cases, 4);
+    }
+
+    #[test]
+    fn speed_of_128_picks_from_6048() {
+        let x = normal(6688, 256, 2);
+        let gram = Gram::of_features(x);
+        let train: Vec<usize> = (6048..6688).collect();
+        let candidates = Candidates::new(6688, train.clone());
+        let _ = farthest_first(&gram, &candidates, train.clone(), 8, KEEP).unwrap();
+        let start = std::time::Instant::now();
+        let b = farthest_first(&gram, &candidates, train, 128, KEEP).unwrap();
+        println!("128 of 6048 x 256 with 640 measured: {:?}", start.elapsed());
+        let start = std::time::Instant::now();
+        farthest_first(&gram, &candidates, vec![], 128, KEEP).unwrap();
+        println!("from nothing: {:?}", start.elapsed());
+        assert_eq!(b.ids.len(), 128);
     }
 }

@@ -1,17 +1,21 @@
-//! Probability that the effect passes a threshold τ: Φ((μ-τ)/sd); for direction abs
-//! Φ((μ-τ)/sd) + Φ((-μ-τ)/sd); for direction min Φ((-μ-τ)/sd). Cost: one prediction of the candidates.
+//! Probability that a perturbation is a hit.
+//!
+//! score(x) = P(f(x) > τ) = Φ((μ - τ)/σ); for targets of large absolute value
+//! P(|f| > τ) = Φ((μ - τ)/σ) + Φ((-μ - τ)/σ); for small ones the same with -μ. A profile counts by its
+//! norm, taken as Gaussian. One prediction of the pool.
 
 use framework::numerics::stats::{normal_cdf, quantile};
 use framework::prelude::*;
 
-/// The candidates most likely to be hits.
+/// Takes the candidates most likely to lie beyond a threshold on the merit scale (|y|, y or -y by the
+/// target's direction).
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProbabilityOfHit {
-    /// Threshold τ on the readout in the wanted direction; absent: `quantile` decides.
+    /// Threshold τ in units of the readout; absent: a quantile of what has been measured.
     #[serde(default)]
     pub threshold: Option<f64>,
-    /// Quantile of the measured merits (|y|, y or -y) that serves as τ.
+    /// Which quantile of the measured merits is the threshold when none is given, 0 to 1; default 0.95.
     #[serde(default = "top_twentieth")]
     pub quantile: f64,
 }
@@ -20,65 +24,51 @@ fn top_twentieth() -> f64 {
     0.95
 }
 
+impl Default for ProbabilityOfHit {
+    fn default() -> Self {
+        Self { threshold: None, quantile: top_twentieth() }
+    }
+}
+
 #[typetag::serde(name = "probability_of_hit")]
 impl Acquisition for ProbabilityOfHit {
-    fn needs(&self) -> Needs {
-        Needs { model: true, sd: true, ..Needs::default() }
-    }
-
     fn select(&self, cx: &RunContext) -> Result<Batch> {
         let tau = match self.threshold {
-            Some(t) => t,
+            Some(t) if t.is_finite() => t,
+            Some(t) => return Err(Error::Config(format!("probability_of_hit: threshold = {t} is not a finite number"))),
+            None if !(0.0..=1.0).contains(&self.quantile) => {
+                return Err(Error::Config(format!("probability_of_hit: quantile = {} is not within 0 to 1", self.quantile)));
+            }
+            None if cx.observed.is_empty() => {
+                return Err(Error::Config(
+                    "probability_of_hit takes its threshold from measurements and there are none yet; \
+                     set `threshold`, or `init` under [pool]"
+                        .into(),
+                ));
+            }
             None => {
-                if !(0.0..=1.0).contains(&self.quantile) {
-                    return Err(Error::Config(format!("quantile must lie between 0 and 1, not {}", self.quantile)));
-                }
-                let merits: Vec<f64> =
-                    cx.observed.y.outer_iter().map(|r| cx.target.merit(&r.to_vec())).collect();
-                if merits.is_empty() {
-                    return Err(Error::Config(
-                        "nothing is measured yet to take the threshold from; set `threshold` or an initial set".into(),
-                    ));
-                }
+                let merits: Vec<f64> = cx.observed.y.outer_iter().map(|y| cx.target.merit(&y.to_vec())).collect();
                 quantile(&merits, self.quantile)
             }
         };
-        cx.record("probability_of_hit.threshold", tau);
-        let above = |m: f64, sd: f64| {
-            if sd > 0.0 { normal_cdf((m - tau) / sd) } else { f64::from(m >= tau) }
-        };
+        cx.record("hit_threshold", tau);
+        // The norm of a profile has one tail only.
+        let two_sided = cx.target.direction == Direction::Abs && cx.observed.n_outputs() == 1;
         cx.top_by_mean_sd(|mean, sd| match cx.target.direction {
-            Direction::Abs => (above(mean, sd) + above(-mean, sd)).min(1.0),
-            Direction::Max => above(mean, sd),
-            Direction::Min => above(-mean, sd),
+            Direction::Abs if two_sided => beyond(mean, sd, tau.max(0.0)) + beyond(-mean, sd, tau.max(0.0)),
+            Direction::Min => beyond(-mean, sd, tau),
+            _ => beyond(mean, sd, tau),
         })
     }
-}
 
-framework::register!(Acquisition, ProbabilityOfHit, "probability_of_hit", "probability of passing a threshold");
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use framework::testing::{MockSurrogate, TinyWorld};
-
-    #[test]
-    fn closed_form_by_direction() {
-        let world = TinyWorld::new(3, 2, 1, false, 1).unwrap();
-        let s = MockSurrogate { mean: vec![1.0, -2.0, 0.0], sd: vec![1.0, 0.5, 0.0] };
-        let (observed, candidates) = (Observed::empty(1), Candidates::new(3, vec![]));
-        let score = |direction| {
-            let mut cx = world.context(3, &candidates, &observed, Some(&s), None, 1);
-            cx.target.direction = direction;
-            let b = ProbabilityOfHit { threshold: Some(1.5), quantile: 0.5 }.select(&cx).unwrap();
-            let mut by_id = [0.0; 3];
-            b.ids.iter().zip(&b.scores).for_each(|(&i, &v)| by_id[i] = v);
-            by_id
-        };
-        let near = |a: [f64; 3], b: [f64; 3]| a.iter().zip(b).for_each(|(x, y)| assert!((x - y).abs() < 1e-6, "{x} {y}"));
-        // Φ(-0.5) = 0.3085375, Φ(-2.5) = 0.0062097, Φ(1) = 0.8413447, Φ(-7) = 1.3e-12
-        near(score(Direction::Max), [0.3085375, 0.0, 0.0]);
-        near(score(Direction::Min), [0.0062097, 0.8413447, 0.0]);
-        near(score(Direction::Abs), [0.3085375 + 0.0062097, 0.8413447, 0.0]);
+    fn needs(&self) -> Needs {
+        Needs { model: true, sd: true, ..Needs::default() }
     }
 }
+
+/// P(f > τ) for f ~ N(mean, sd²); a certain f either is beyond or is not.
+fn beyond(mean: f64, sd: f64, tau: f64) -> f64 {
+    if sd > 0.0 { normal_cdf((mean - tau) / sd) } else { f64::from(u8::from(mean > tau)) }
+}
+
+framework::register!(Acquisition, ProbabilityOfHit, "probability_of_hit", "probability of lying beyond a threshold");

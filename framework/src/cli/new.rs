@@ -36,7 +36,7 @@ impl New {
             )));
         }
         if let Some(e) = plugin::find(name) {
-            return Err(Error::Config(format!("there is a {} named `{name}` already; choose another name", e.kind.word())));
+            return Err(Error::Config(format!("the {} `{name}` exists already; choose another name", e.kind.word())));
         }
         let (folder, text) = match self.kind {
             What::Acquisition => ("acquisition", ACQUISITION),

@@ -32,10 +32,18 @@ pub struct Readouts {
 }
 
 impl Readouts {
-    /// One row an id, first replicate, lane 0, no known error.
+    /// One row an id, lane 0, no known error. An id that is asked for again counts its replicates from 0.
     pub fn plain(ids: &[usize], y: Array2<f64>) -> Self {
-        let n = ids.len();
-        Self { ids: ids.to_vec(), y, sd: None, replicate: vec![0; n], lane: vec![0; n], cells: None }
+        let mut seen = std::collections::HashMap::with_capacity(ids.len());
+        let replicate = ids
+            .iter()
+            .map(|id| {
+                let next = seen.entry(*id).or_insert(0u32);
+                *next += 1;
+                *next - 1
+            })
+            .collect();
+        Self { ids: ids.to_vec(), y, sd: None, replicate, lane: vec![0; ids.len()], cells: None }
     }
 
     /// Errors unless every value is finite and the shapes agree.

@@ -49,15 +49,27 @@ pub fn sign_flip_p(d: &[f64]) -> f64 {
         return StudentsT::new(0.0, 1.0, n as f64 - 1.0).map_or(f64::NAN, |s| 2.0 * (1.0 - s.cdf(t.abs())));
     }
     let slack = 1e-12 * d.iter().map(|v| v.abs()).sum::<f64>();
-    // Patterns come in pairs of opposite sign, so the last sign is held fixed.
-    let half = 1u32 << (n - 1);
-    let extreme = (0..half)
-        .filter(|p| {
-            let s: f64 = d.iter().enumerate().map(|(i, v)| if p >> i & 1 == 1 { -v } else { *v }).sum();
-            s.abs() >= observed - slack
-        })
-        .count();
-    extreme as f64 / half as f64
+    let bar = observed - slack;
+    if bar <= 0.0 {
+        return 1.0;
+    }
+    // Each pattern is one of the first half's with one of the second's, so two sorted lists of 2^(n/2) sums
+    // are enough.
+    let sums = |half: &[f64]| {
+        let mut sums = vec![0.0];
+        for v in half {
+            sums = sums.iter().flat_map(|s| [s + v, s - v]).collect();
+        }
+        sums.sort_by(f64::total_cmp);
+        sums
+    };
+    let (first, second) = d.split_at(n / 2);
+    let second = sums(second);
+    let extreme: usize = sums(first)
+        .iter()
+        .map(|s| second.partition_point(|t| s + t <= -bar) + second.len() - second.partition_point(|t| s + t < bar))
+        .sum();
+    extreme as f64 / 2f64.powi(n as i32)
 }
 
 /// Pearson correlation; 0 where one side is constant.
@@ -117,7 +129,7 @@ mod tests {
     #[test]
     fn closed_forms() {
         assert_eq!(ranks(&[3.0, 1.0, 3.0, 2.0]), [3.5, 1.0, 3.5, 2.0]);
-        assert!((pearson(&[1.0, 2.0, 3.0], &[2.0, 4.0, 6.5]) - 0.9966157).abs() < 1e-6);
+        assert!((pearson(&[1.0, 2.0, 3.0], &[2.0, 4.0, 6.5]) - 0.9979487).abs() < 1e-6);
         assert_eq!(pearson(&[1.0, 1.0], &[2.0, 4.0]), 0.0);
         assert_eq!(spearman(&[1.0, 2.0, 3.0], &[1.0, 8.0, 9.0]), 1.0);
         assert_eq!(quantile(&[4.0, 1.0, 3.0, 2.0], 0.5), 2.5);
@@ -134,5 +146,17 @@ mod tests {
         assert_eq!(sign_flip_p(&[1.0, -1.0]), 1.0);
         assert_eq!(sign_flip_p(&[0.0, 0.0, 0.0]), 1.0);
         assert!((sign_flip_p(&[1.0; 10]) - 2.0 / 1024.0).abs() < 1e-15);
+    }
+
+    #[test]
+    fn sign_flips_match_their_enumeration() {
+        for n in 1..=12 {
+            let d: Vec<f64> = (0..n).map(|i| ((i * 37 + 11) % 23) as f64 / 10.0 - 0.7).collect();
+            let observed = d.iter().sum::<f64>().abs();
+            let flipped =
+                |p: u32| d.iter().enumerate().map(|(i, v)| if p >> i & 1 == 1 { -v } else { *v }).sum::<f64>().abs();
+            let extreme = (0..1u32 << n).filter(|p| flipped(*p) >= observed - 1e-9).count();
+            assert_eq!(sign_flip_p(&d), extreme as f64 / (1u32 << n) as f64, "{d:?}");
+        }
     }
 }

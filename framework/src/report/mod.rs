@@ -1,7 +1,178 @@
+//! From finished runs to figures and tables.
+//!
+//! A [`Study`] holds the learning curves of a sweep. [`Study::summarise`] gives the numbers,
+//! [`Study::table`] the text for the terminal and [`Study::write`] the folder with CSV, figures and a
+//! report. Equal studies give equal files, byte for byte.
+
+mod axis;
+mod canvas;
+mod curves;
+mod glyph;
+mod summary;
+mod text;
+mod theme;
+
+pub use summary::{ArmSummary, Difference, Paired};
+
+use crate::error::{Error, Result};
+use rayon::prelude::*;
 use std::collections::BTreeMap;
-use std::path::{Path,PathBuf};
-use crate::error::Result;
-pub struct RunCurve { pub seed: u64, pub n_measured: Vec<f64>, pub values: BTreeMap<String, Vec<f64>> }
-pub struct StudyArm { pub label: String, pub reference: Option<usize>, pub runs: Vec<RunCurve> }
-pub struct Study { pub name: String, pub question: String, pub metrics: Vec<String>, pub arms: Vec<StudyArm> }
-impl Study { pub fn table(&self) -> String { String::new() } pub fn write(&self, _d: &Path) -> Result<Vec<PathBuf>> { Ok(vec![]) } }
+use std::path::{Path, PathBuf};
+use table::{Column, Table};
+
+/// One finished run.
+#[derive(Clone, Debug, Default)]
+pub struct RunCurve {
+    /// The seed; runs of two arms with one seed are paired.
+    pub seed: u64,
+    /// Perturbations measured by the end of each round.
+    pub n_measured: Vec<f64>,
+    /// For each metric its value after each round, NaN where absent.
+    pub values: BTreeMap<String, Vec<f64>>,
+}
+
+/// One arm of a sweep and its finished runs.
+#[derive(Clone, Debug, Default)]
+pub struct StudyArm {
+    /// The arm's values on the axes of the grid, as "a / b / c".
+    pub label: String,
+    /// The arm it is compared with, as an index into [`Study::arms`].
+    pub reference: Option<usize>,
+    /// Its finished runs.
+    pub runs: Vec<RunCurve>,
+}
+
+/// The finished runs of a scenario.
+#[derive(Clone, Debug, Default)]
+pub struct Study {
+    /// Name of the scenario: the title of figures.
+    pub name: String,
+    /// What it was made to answer; may be empty.
+    pub question: String,
+    /// The metrics reported; the first ranks the arms.
+    pub metrics: Vec<String>,
+    /// The arms, in the order of the grid.
+    pub arms: Vec<StudyArm>,
+}
+
+impl Study {
+    /// Writes `arms.csv`, `curves.csv`, a figure for each metric as `curves_METRIC.svg` and `.png`, and
+    /// `report.md`, and gives their paths. Each file appears whole or not at all.
+    pub fn write(&self, dir: &Path) -> Result<Vec<PathBuf>> {
+        self.check()?;
+        theme::register_fonts()?;
+        std::fs::create_dir_all(dir).map_err(Error::io(dir, "making the report's folder"))?;
+        let rows = self.summarise();
+        let order = self.ranking(&rows);
+
+        let looks = curves::Looks::new(self, &order);
+        let figures: Vec<Option<String>> =
+            self.metrics.par_iter().map(|m| self.write_figure(&looks, m, dir)).collect::<Result<_>>()?;
+        let names: Vec<&str> = figures.iter().flatten().map(String::as_str).collect();
+        let mut paths = vec![dir.join("arms.csv"), dir.join("curves.csv")];
+        table::write_csv(&self.arms_table(&rows, &order), &paths[0])?;
+        table::write_csv(&self.curves_table(), &paths[1])?;
+        paths.extend(names.iter().flat_map(|n| [dir.join(format!("{n}.svg")), dir.join(format!("{n}.png"))]));
+        paths.push(dir.join("report.md"));
+        put(&dir.join("report.md"), |part| std::fs::write(part, self.markdown(&rows, &order, &names)))?;
+        Ok(paths)
+    }
+
+    /// Draws one metric, if any run has a value of it; gives the file name without its ending.
+    fn write_figure(&self, looks: &curves::Looks, metric: &str, dir: &Path) -> Result<Option<String>> {
+        let Some(canvas) = curves::draw(self, looks, metric) else { return Ok(None) };
+        let plain = |c: char| if c.is_ascii_alphanumeric() || c == '_' || c == '-' { c } else { '_' };
+        let name = format!("curves_{}", metric.chars().map(plain).collect::<String>());
+        put(&dir.join(format!("{name}.svg")), |part| std::fs::write(part, canvas.svg()?))?;
+        put(&dir.join(format!("{name}.png")), |part| canvas.write_png(part))?;
+        Ok(Some(name))
+    }
+
+    /// Refuses what has nothing to report.
+    fn check(&self) -> Result<()> {
+        let problem = if self.metrics.is_empty() {
+            "names no metric to report"
+        } else if self.arms.iter().all(|a| a.runs.is_empty()) {
+            "has no finished run to report"
+        } else {
+            return Ok(());
+        };
+        Err(Error::Data(format!("the study `{}` {problem}; run its scenario first", self.name)))
+    }
+
+    /// One row for each arm and metric, best arm first.
+    fn arms_table(&self, rows: &[ArmSummary], order: &[usize]) -> Table {
+        let n_metrics = self.metrics.len();
+        let rows: Vec<(usize, &ArmSummary)> = order
+            .iter()
+            .enumerate()
+            .flat_map(|(rank, &a)| rows[a * n_metrics..][..n_metrics].iter().map(move |r| (rank + 1, r)))
+            .collect();
+        let number = |f: &dyn Fn(&ArmSummary) -> f64| Column::Number(rows.iter().map(|(_, r)| f(r)).collect());
+        let count = |f: &dyn Fn(&ArmSummary) -> usize| Column::Integer(rows.iter().map(|(_, r)| f(r) as i64).collect());
+        let text = |f: &dyn Fn(&ArmSummary) -> &str| {
+            Column::Text(rows.iter().map(|(_, r)| Some(f(r).to_string()).filter(|s| !s.is_empty())).collect())
+        };
+        let mut t = Table::new()
+            .with("rank", Column::Integer(rows.iter().map(|(rank, _)| *rank as i64).collect()))
+            .with("arm", text(&|r| &r.label))
+            .with("metric", text(&|r| &r.metric))
+            .with("n_seeds", count(&|r| r.n_seeds))
+            .with("final_mean", number(&|r| r.final_mean))
+            .with("final_half_width", number(&|r| r.final_half_width))
+            .with("n_aulc", count(&|r| r.n_aulc))
+            .with("aulc_mean", number(&|r| r.aulc_mean))
+            .with("aulc_half_width", number(&|r| r.aulc_half_width))
+            .with("reference", text(&|r| r.difference.as_ref().map_or("", |d| &d.reference)));
+        let kinds: [(&str, fn(&Difference) -> &Paired); 2] = [("final", |d| &d.last), ("aulc", |d| &d.aulc)];
+        for (kind, pick) in kinds {
+            let of = |f: fn(&Paired) -> f64| number(&|r| r.difference.as_ref().map_or(f64::NAN, |d| f(pick(d))));
+            t = t
+                .with(format!("{kind}_difference"), of(|p| p.mean))
+                .with(format!("{kind}_difference_lo"), of(|p| p.lo))
+                .with(format!("{kind}_difference_hi"), of(|p| p.hi))
+                .with(format!("{kind}_difference_p"), of(|p| p.p))
+                .with(format!("{kind}_pairs"), count(&|r| r.difference.as_ref().map_or(0, |d| pick(d).n)));
+        }
+        t
+    }
+
+    /// The mean curves, arms in their order.
+    fn curves_table(&self) -> Table {
+        let mut keys: Vec<(&str, &str, i64)> = vec![];
+        let mut points = vec![];
+        for arm in &self.arms {
+            for metric in &self.metrics {
+                for (t, p) in arm.curve(metric).into_iter().enumerate() {
+                    keys.push((&arm.label, metric, t as i64));
+                    points.push(p);
+                }
+            }
+        }
+        let text = |v: Vec<&str>| Column::Text(v.into_iter().map(|s| Some(s.to_string())).collect());
+        let number = |f: fn(&summary::CurvePoint) -> f64| Column::Number(points.iter().map(f).collect());
+        Table::new()
+            .with("arm", text(keys.iter().map(|k| k.0).collect()))
+            .with("metric", text(keys.iter().map(|k| k.1).collect()))
+            .with("round", Column::Integer(keys.iter().map(|k| k.2).collect()))
+            .with("n_measured", number(|p| p.n_measured))
+            .with("mean", number(|p| p.mean))
+            .with("lo", number(|p| p.mean - p.half_width))
+            .with("hi", number(|p| p.mean + p.half_width))
+            .with("n", Column::Integer(points.iter().map(|p| p.n as i64).collect()))
+    }
+}
+
+/// Fills a file beside the target and renames it.
+fn put(path: &Path, fill: impl FnOnce(&Path) -> std::io::Result<()>) -> Result<()> {
+    let name = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
+    // The ending stays, for it tells the format.
+    let part = path.with_file_name(format!(".part-{}-{name}", std::process::id()));
+    fill(&part).and_then(|()| std::fs::rename(&part, path)).map_err(|e| {
+        let _ = std::fs::remove_file(&part);
+        Error::io(path, "writing")(e)
+    })
+}
+
+#[cfg(test)]
+mod tests;

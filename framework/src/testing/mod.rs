@@ -2,8 +2,7 @@
 //! that a crate with its own plugins runs the same checks:
 //!
 //! ```no_run
-//! use my_plugins as _;
-//! # mod my_plugins {}
+//! // In a test of your crate, after `use my_plugins as _;`:
 //! framework::testing::conformance(); // panics with the list of everything that is wrong
 //! ```
 

@@ -257,7 +257,8 @@ impl Table {
         TableError::Cell { file: self.file(), place: self.place(row), column: named.name.clone(), problem, remedy }
     }
 
-    fn place(&self, row: usize) -> String {
+    /// Where a row stands in the file (`line 7`, or `row 7` where there are no lines), for messages.
+    pub fn place(&self, row: usize) -> String {
         match self.lines.as_ref().and_then(|lines| lines.get(row)) {
             Some(line) => format!("line {line}"),
             None => format!("row {}", row + 1),

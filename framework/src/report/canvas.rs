@@ -1,0 +1,278 @@
+//! A figure as a list of marks, written as SVG and as PNG. Lengths are in pixels of the nominal size.
+
+use super::glyph::letters;
+use super::theme::{FAMILY, Marker, Style};
+use plotters::prelude::{BitMapBackend, DrawingBackend, SVGBackend};
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+use plotters::style::{Color, FontDesc, FontFamily, FontStyle, FontTransform, RGBColor, ShapeStyle, TextStyle, WHITE};
+use std::io;
+
+pub(super) type Point = (f64, f64);
+
+enum Mark {
+    Line { points: Vec<Point>, colour: RGBColor, width: f64 },
+    Area { points: Vec<Point>, colour: RGBColor, opacity: f64 },
+    Disc { at: Point, radius: f64, colour: RGBColor },
+    Text { text: String, at: Point, em: f64, align: HPos, colour: RGBColor, bold: bool, upwards: bool },
+}
+
+/// What the two file formats do differently.
+struct Target {
+    /// Device units per pixel; coordinates are whole device units.
+    scale: f64,
+    /// The backend's font size over the em.
+    font: f64,
+    /// How far below its anchor the backend puts the baseline, in em.
+    drop: f64,
+    /// Whether the joints of lines and the letters of texts are placed here: the bitmap backend spoils sharp
+    /// bends and the spaces between letters.
+    by_hand: bool,
+}
+
+/// DejaVu Sans: (ascent + descent) / em, which is how the bitmap backend measures font sizes.
+const FONT_HEIGHT: f64 = 2384.0 / 2048.0;
+const SVG: Target = Target { scale: 10.0, font: 1.24, drop: 0.76, by_hand: false };
+const BITMAP: Target = Target { scale: 4.0, font: FONT_HEIGHT, drop: FONT_HEIGHT / 2.0, by_hand: true };
+
+pub(super) struct Canvas {
+    width: f64,
+    height: f64,
+    marks: Vec<Mark>,
+}
+
+impl Canvas {
+    pub fn new(width: f64, height: f64) -> Self {
+        Self { width, height, marks: vec![] }
+    }
+
+    /// A path, dashed where `dash` gives lengths of dash and gap.
+    pub fn line(&mut self, points: &[Point], colour: RGBColor, width: f64, dash: &[f64]) {
+        for points in dashes(points, dash) {
+            self.marks.push(Mark::Line { points, colour, width });
+        }
+    }
+
+    pub fn area(&mut self, points: Vec<Point>, colour: RGBColor, opacity: f64) {
+        if points.len() > 2 && opacity > 0.0 {
+            self.marks.push(Mark::Area { points, colour, opacity });
+        }
+    }
+
+    pub fn marker(&mut self, (x, y): Point, style: &Style) {
+        let r = style.radius;
+        let corners: &[Point] = match style.marker {
+            Marker::Square => &[(-0.9, -0.9), (0.9, -0.9), (0.9, 0.9), (-0.9, 0.9)],
+            Marker::Up => &[(0.0, -1.3), (1.15, 0.8), (-1.15, 0.8)],
+            Marker::Diamond => &[(0.0, -1.3), (1.3, 0.0), (0.0, 1.3), (-1.3, 0.0)],
+            Marker::Down => &[(0.0, 1.3), (1.15, -0.8), (-1.15, -0.8)],
+            Marker::Disc => return self.marks.push(Mark::Disc { at: (x, y), radius: r, colour: style.colour }),
+            Marker::None => return,
+        };
+        self.area(corners.iter().map(|c| (x + r * c.0, y + r * c.1)).collect(), style.colour, 1.0);
+    }
+
+    /// Text whose baseline stands at the point.
+    pub fn text(&mut self, text: &str, at: Point, em: f64, align: HPos, colour: RGBColor, bold: bool) {
+        if !text.is_empty() {
+            self.marks.push(Mark::Text { text: clean(text), at, em, align, colour, bold, upwards: false });
+        }
+    }
+
+    /// Text that runs upwards, with its middle at the point.
+    pub fn text_upwards(&mut self, text: &str, at: Point, em: f64, colour: RGBColor) {
+        let align = HPos::Center;
+        self.marks.push(Mark::Text { text: clean(text), at, em, align, colour, bold: false, upwards: true });
+    }
+
+    pub fn svg(&self) -> Result<String, io::Error> {
+        let mut out = String::new();
+        let size = self.size(SVG.scale);
+        let mut backend = SVGBackend::with_string(&mut out, size);
+        self.render(&mut backend, &SVG)?;
+        drop(backend);
+        // Drawn in tenths of a pixel, shown at the nominal size.
+        let (w, h) = (self.width, self.height);
+        Ok(out.replacen(
+            &format!("width=\"{}\" height=\"{}\"", size.0, size.1),
+            &format!("width=\"{w}\" height=\"{h}\" stroke-linejoin=\"round\""),
+            1,
+        ))
+    }
+
+    /// RGB pixels at twice the nominal size, each the mean of four drawn ones.
+    fn pixels(&self) -> Result<((u32, u32), Vec<u8>), io::Error> {
+        let (w, h) = self.size(BITMAP.scale);
+        let row = 3 * w as usize;
+        let mut fine = vec![255; row * h as usize];
+        self.render(&mut BitMapBackend::with_buffer(&mut fine, (w, h)), &BITMAP)?;
+        let mut out = Vec::with_capacity(fine.len() / 4);
+        for two in fine.chunks_exact(2 * row) {
+            for x in 0..w as usize / 2 {
+                for c in 0..3 {
+                    let at = 6 * x + c;
+                    let sum: u32 = [at, at + 3, row + at, row + at + 3].iter().map(|&i| u32::from(two[i])).sum();
+                    out.push(((sum + 2) / 4) as u8);
+                }
+            }
+        }
+        Ok(((w / 2, h / 2), out))
+    }
+
+    /// Writes a PNG; the path must end in `.png`.
+    pub fn write_png(&self, path: &std::path::Path) -> Result<(), io::Error> {
+        let (size, pixels) = self.pixels()?;
+        let mut backend = BitMapBackend::new(path, size);
+        backend.blit_bitmap((0, 0), size, &pixels).map_err(io::Error::other)?;
+        backend.present().map_err(io::Error::other)
+    }
+
+    fn size(&self, scale: f64) -> (u32, u32) {
+        ((self.width * scale) as u32, (self.height * scale) as u32)
+    }
+
+    fn render<B: DrawingBackend>(&self, b: &mut B, t: &Target) -> Result<(), io::Error> {
+        let failed = |e| io::Error::other(format!("{e}"));
+        let put = |(x, y): Point| ((x * t.scale).round() as i32, (y * t.scale).round() as i32);
+        let (w, h) = self.size(t.scale);
+        b.draw_rect((0, 0), (w as i32, h as i32), &WHITE, true).map_err(failed)?;
+        for mark in &self.marks {
+            match mark {
+                Mark::Line { points, colour, width } => {
+                    let thick = (width * t.scale).round().max(1.0) as u32;
+                    let style = colour.stroke_width(thick);
+                    if !t.by_hand {
+                        b.draw_path(points.iter().map(|p| put(*p)), &style).map_err(failed)?;
+                        continue;
+                    }
+                    for ends in points.windows(2) {
+                        b.draw_line(put(ends[0]), put(ends[1]), &style).map_err(failed)?;
+                    }
+                    for p in points.iter().skip(1).take(points.len().saturating_sub(2)) {
+                        b.draw_circle(put(*p), thick / 2, &colour.filled(), true).map_err(failed)?;
+                    }
+                }
+                Mark::Area { points, colour, opacity } => {
+                    let style = ShapeStyle::from(colour.mix(*opacity)).filled();
+                    b.fill_polygon(points.iter().map(|p| put(*p)), &style).map_err(failed)?;
+                }
+                Mark::Disc { at, radius, colour } => {
+                    b.draw_circle(put(*at), (radius * t.scale).round() as u32, &colour.filled(), true)
+                        .map_err(failed)?;
+                }
+                Mark::Text { text, at: (x, y), em, align, colour, bold, upwards } => {
+                    let turn = if *upwards { FontTransform::Rotate270 } else { FontTransform::None };
+                    let font = font(em * t.scale * t.font, *bold).transform(turn);
+                    let drop = t.drop * em;
+                    // A point so far along the text.
+                    let place = |along: f64| put(if *upwards { (x - drop, y - along) } else { (x + along, y - drop) });
+                    if !t.by_hand {
+                        let style = TextStyle::from(font).color(colour).pos(Pos::new(*align, VPos::Top));
+                        b.draw_text(text, &style, place(0.0)).map_err(failed)?;
+                        continue;
+                    }
+                    let style = TextStyle::from(font).color(colour).pos(Pos::new(HPos::Left, VPos::Top));
+                    let start = match align {
+                        HPos::Left => 0.0,
+                        HPos::Center => -0.5 * text_width(text, *em, *bold),
+                        HPos::Right => -text_width(text, *em, *bold),
+                    };
+                    for (along, letter) in letters(text, *bold) {
+                        b.draw_text(&letter.to_string(), &style, place(start + em * along)).map_err(failed)?;
+                    }
+                }
+            }
+        }
+        b.present().map_err(failed)
+    }
+}
+
+fn font(size: f64, bold: bool) -> FontDesc<'static> {
+    FontDesc::new(FontFamily::Name(FAMILY), size, if bold { FontStyle::Bold } else { FontStyle::Normal })
+}
+
+/// Without control characters, which XML forbids.
+fn clean(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() || matches!(c, '\u{FFFE}' | '\u{FFFF}') { ' ' } else { c }).collect()
+}
+
+/// Width of a text in pixels.
+pub(super) fn text_width(text: &str, em: f64, bold: bool) -> f64 {
+    match font(1000.0 * FONT_HEIGHT, bold).layout_box(text) {
+        Ok((low, high)) => f64::from(high.0 - low.0) * em / 1000.0,
+        Err(_) => 0.6 * em * text.chars().count() as f64,
+    }
+}
+
+/// The text, shortened in its middle to the width given.
+pub(super) fn fit(text: &str, em: f64, bold: bool, width: f64) -> String {
+    let chars: Vec<char> = text.chars().collect();
+    (0..=chars.len())
+        .rev()
+        .map(|keep| match keep == chars.len() {
+            true => text.to_string(),
+            false => {
+                let (head, tail) = (keep.div_ceil(2), keep / 2);
+                chars[..head].iter().chain(&['…']).chain(&chars[chars.len() - tail..]).collect()
+            }
+        })
+        .find(|t| text_width(t, em, bold) <= width)
+        .unwrap_or_default()
+}
+
+/// Cuts a path into its dashes; without lengths it stays whole.
+fn dashes(points: &[Point], lengths: &[f64]) -> Vec<Vec<Point>> {
+    if lengths.is_empty() || points.len() < 2 {
+        return if points.len() < 2 { vec![] } else { vec![points.to_vec()] };
+    }
+    let (mut out, mut current, mut at, mut left) = (vec![], vec![points[0]], 0, lengths[0]);
+    for ends in points.windows(2) {
+        let ((x0, y0), (x1, y1)) = (ends[0], ends[1]);
+        let (length, mut done) = ((x1 - x0).hypot(y1 - y0), 0.0);
+        while length - done > left {
+            done += left;
+            let p = (x0 + (x1 - x0) * done / length, y0 + (y1 - y0) * done / length);
+            if at % 2 == 0 {
+                current.push(p);
+                out.push(std::mem::take(&mut current));
+            } else {
+                current = vec![p];
+            }
+            at += 1;
+            left = lengths[at % lengths.len()];
+        }
+        left -= length - done;
+        if at % 2 == 0 {
+            current.push((x1, y1));
+        }
+    }
+    if current.len() > 1 {
+        out.push(current);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dashes_cover_their_share_across_bends() {
+        let path = [(0.0, 0.0), (10.0, 0.0), (10.0, 10.0)];
+        let cut = dashes(&path, &[6.0, 2.0]);
+        // 20 long: drawn 0-6, 8-14 (round the bend) and 16-20.
+        assert_eq!(cut.len(), 3);
+        assert_eq!(cut[1], [(8.0, 0.0), (10.0, 0.0), (10.0, 4.0)]);
+        assert_eq!(cut[2], [(10.0, 6.0), (10.0, 10.0)]);
+        assert_eq!(dashes(&path, &[]), [path.to_vec()]);
+        assert!(dashes(&path[..1], &[]).is_empty());
+    }
+
+    #[test]
+    fn long_text_is_shortened_to_fit() {
+        super::super::theme::register_fonts().unwrap();
+        let long = "acquisition / model / a very long kernel with many parts";
+        let short = fit(long, 12.0, false, 120.0);
+        assert!(text_width(&short, 12.0, false) <= 120.0 && short.contains('…'), "{short}");
+        assert_eq!(fit("ucb", 12.0, false, 120.0), "ucb");
+    }
+}

@@ -1,0 +1,379 @@
+//! Learning curves: one panel with names at the ends of the curves, or small multiples with a legend.
+
+use super::Study;
+use super::axis::{Scale, clip, extent, roomy_ticks, spread, tick_labels, ticks};
+use super::canvas::{Canvas, Point, fit, text_width};
+use super::summary::{CurvePoint, larger_is_better};
+use super::theme::{FAINT_STYLE, GRID, INK, Marker, SOFT_INK, Style, reference_style, style};
+use crate::metrics::find;
+use plotters::style::text_anchor::HPos;
+
+/// More arms than this are spread over panels.
+const ONE_PANEL: usize = 12;
+/// More styles than this cannot be told apart in panels; then the best `SHOWN` stay coloured.
+const MOST_STYLES: usize = 16;
+const SHOWN: usize = 8;
+
+/// Which panels there are and how each arm is drawn; the same in the figures of all metrics.
+pub(super) struct Looks {
+    panels: Vec<Panel>,
+    /// By arm.
+    styles: Vec<Style>,
+    /// By arm, its line in the legend.
+    names: Vec<String>,
+    /// Whether each panel has a title and one legend serves all.
+    facets: bool,
+}
+
+struct Panel {
+    title: String,
+    /// Its arms.
+    arms: Vec<usize>,
+    /// References of its arms that belong to another panel.
+    guests: Vec<usize>,
+}
+
+impl Looks {
+    pub fn new(study: &Study, ranking: &[usize]) -> Self {
+        let n = study.arms.len();
+        let references: Vec<usize> = (0..n).filter(|&i| study.arms.iter().any(|a| a.reference == Some(i))).collect();
+        let is_reference = |i: usize| references.contains(&i);
+        let split = if n > ONE_PANEL { split(study) } else { None };
+        let facets = split.is_some();
+        let whole = || study.arms.iter().map(|a| (String::new(), a.label.clone())).collect();
+        let (titles, methods): (Vec<String>, Vec<String>) = split.unwrap_or_else(whole).into_iter().unzip();
+
+        // Arms of one method share a style; methods that are only references need no colour.
+        let own = |order: &[usize]| -> Vec<&str> {
+            distinct(order.iter().filter(|i| !is_reference(**i)).map(|&i| methods[i].as_str()))
+        };
+        let best = own(ranking);
+        let few = best.len() <= if facets { MOST_STYLES } else { ONE_PANEL };
+        let best = if few { &best } else { &best[..SHOWN] };
+        let mut coloured = distinct(methods.iter().map(String::as_str));
+        coloured.retain(|m| best.contains(m));
+        let styles: Vec<Style> = (0..n)
+            .map(|i| {
+                let k = coloured.iter().position(|m| *m == methods[i]);
+                let s = match references.iter().position(|&r| r == i) {
+                    Some(r) => reference_style(r, k.unwrap_or(r)),
+                    None => k.map_or(FAINT_STYLE, style),
+                };
+                if facets { Style { width: s.width.min(1.6), radius: 2.4, ..s } } else { s }
+            })
+            .collect();
+
+        let n_faint = styles.iter().filter(|s| s.is_faint()).count();
+        let names = (0..n)
+            .map(|i| {
+                if styles[i].is_faint() {
+                    format!("{n_faint} other arms")
+                } else if !is_reference(i) {
+                    methods[i].clone()
+                } else if !facets || references.len() == 1 {
+                    format!("{} (reference)", study.arms[i].label)
+                } else if references.iter().all(|&r| methods[r] == methods[i]) {
+                    format!("{} (reference)", methods[i])
+                } else if references.iter().all(|&r| titles[r] == titles[i]) {
+                    format!("{} (reference)", titles[i])
+                } else {
+                    "reference arms".to_string()
+                }
+            })
+            .collect();
+
+        let panels = distinct(titles.iter().map(String::as_str))
+            .into_iter()
+            .map(|title| {
+                let arms: Vec<usize> = (0..n).filter(|&i| titles[i] == title).collect();
+                let needed = |r: &usize| !arms.contains(r) && arms.iter().any(|&i| study.arms[i].reference == Some(*r));
+                let guests = references.iter().copied().filter(needed).collect();
+                Panel { title: title.to_string(), arms, guests }
+            })
+            .collect();
+        Self { panels, styles, names, facets }
+    }
+}
+
+#[cfg(test)]
+impl Looks {
+    pub fn styles(&self) -> &[Style] {
+        &self.styles
+    }
+}
+
+/// Panel and method of each arm: by the first part of the labels or, if that gives one panel or too many,
+/// by the last.
+fn split(study: &Study) -> Option<Vec<(String, String)>> {
+    let by = |cut: fn(&str) -> Option<(&str, &str)>| {
+        let pairs: Vec<(&str, &str)> = study.arms.iter().map(|a| cut(&a.label)).collect::<Option<_>>()?;
+        let titles = distinct(pairs.iter().map(|p| p.0)).len();
+        (2..=20).contains(&titles).then(|| pairs.iter().map(|(a, b)| (a.to_string(), b.to_string())).collect())
+    };
+    by(|l| l.split_once(" / ")).or_else(|| by(|l| l.rsplit_once(" / ").map(|(rest, last)| (last, rest))))
+}
+
+/// Each word once, in order of first appearance.
+fn distinct<'a>(words: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut seen = std::collections::HashSet::new();
+    words.filter(|w| seen.insert(*w)).collect()
+}
+
+const LEFT: f64 = 24.0;
+const TOP: f64 = 84.0;
+const BOTTOM: f64 = 84.0;
+/// Between the panels and the names of the legend: room for leaders and samples of the lines.
+const SAMPLE: f64 = 58.0;
+/// Sizes of text.
+const TITLE: f64 = 17.0;
+const AXIS: f64 = 13.0;
+const TEXT: f64 = 12.0;
+const SMALL: f64 = 11.0;
+
+/// The figure of a metric; nothing if no arm has a value.
+pub(super) fn draw(study: &Study, looks: &Looks, metric: &str) -> Option<Canvas> {
+    let curves: Vec<Vec<CurvePoint>> = study.arms.iter().map(|a| a.curve(metric)).collect();
+    let (first, last) = extent(curves.iter().flatten().filter(|p| p.mean.is_finite()).map(|p| p.n_measured))?;
+    let one_round = last - first < 1e-9;
+    let x_values = if one_round { (first - 1.0, first + 1.0) } else { (first, last) };
+    let (y_values, cut) = y_range(&curves, looks, one_round)?;
+
+    // Sizes.
+    let shown = |i: &usize| curves[*i].iter().any(|p| p.mean.is_finite());
+    let widths = (0..study.arms.len()).filter(shown).map(|i| text_width(&looks.names[i], TEXT, false));
+    let name_width = widths.fold(60.0, f64::max).min(380.0);
+    let columns = match looks.panels.len() {
+        1 => 1,
+        2 | 4 => 2,
+        3 | 5 | 6 | 9 => 3,
+        7 | 8 | 11 | 12 | 16 => 4,
+        _ => 5,
+    };
+    let top = if looks.facets { TOP + 12.0 } else { TOP };
+    let rows = looks.panels.len().div_ceil(columns);
+    let y_ticks = ticks(y_values, if rows > 1 { 4 } else { 6 }, false);
+    let y_labels = tick_labels(&y_ticks);
+    let left = LEFT + 31.0 + y_labels.iter().map(|l| text_width(l, SMALL, false)).fold(0.0, f64::max);
+    let right = SAMPLE + name_width + 14.0;
+    let least = if columns == 1 { 500.0 } else { 190.0 * columns as f64 };
+    let width = (left + least + right).max(900.0).round();
+    let height = (top + BOTTOM + rows as f64 * 180.0).max(560.0);
+    let (gap_x, gap_y) = (18.0, 34.0);
+    let panel_width = (width - left - right - gap_x * (columns - 1) as f64) / columns as f64;
+    let panel_height = (height - top - BOTTOM - gap_y * (rows - 1) as f64) / rows as f64;
+    let x_ticks = if one_round { vec![first] } else { roomy_ticks(x_values, panel_width, SMALL) };
+
+    let mut c = Canvas::new(width, height);
+    let line = |text: &str, em: f64, bold: bool| fit(text, em, bold, width - 2.0 * LEFT);
+    c.text(&line(&study.name, TITLE, true), (LEFT, 33.0), TITLE, HPos::Left, INK, true);
+    let definition = find(metric).and_then(|m| m.definition.split(';').next()).unwrap_or_default();
+    c.text(&line(definition, TEXT, false), (LEFT, 54.0), TEXT, HPos::Left, SOFT_INK, false);
+
+    let mut legend = Legend::default();
+    for (at, panel) in looks.panels.iter().enumerate() {
+        let (row, column) = (at / columns, at % columns);
+        let x0 = left + column as f64 * (panel_width + gap_x);
+        let y0 = top + row as f64 * (panel_height + gap_y);
+        let (x1, y1) = (x0 + panel_width, y0 + panel_height);
+        let x = Scale { values: x_values, pixels: (x0 + 9.0, x1 - 9.0) };
+        let y = Scale { values: y_values, pixels: (y1, y0) };
+
+        for (value, text) in y_ticks.iter().zip(&y_labels) {
+            let p = y.at(*value);
+            c.line(&[(x0, p), (x1, p)], GRID, 1.0, &[]);
+            if column == 0 {
+                c.line(&[(x0 - 4.0, p), (x0, p)], INK, 1.0, &[]);
+                c.text(text, (x0 - 7.0, p + 0.36 * SMALL), SMALL, HPos::Right, INK, false);
+            }
+        }
+        c.line(&[(x0, y0), (x0, y1), (x1, y1)], INK, 1.0, &[]);
+        for (value, text) in x_ticks.iter().zip(tick_labels(&x_ticks)) {
+            let p = x.at(*value);
+            c.line(&[(p, y1), (p, y1 + 4.0)], INK, 1.0, &[]);
+            // Only where no panel is below.
+            if at + columns >= looks.panels.len() {
+                c.text(&text, (p, y1 + 17.0), SMALL, HPos::Center, INK, false);
+            }
+        }
+        c.text(&fit(&panel.title, TEXT, true, panel_width), (x0, y0 - 8.0), TEXT, HPos::Left, INK, true);
+
+        // Faint curves lie lowest, then references of other panels, then the panel's own.
+        let faint = panel.arms.iter().filter(|&&i| looks.styles[i].is_faint());
+        let own = panel.arms.iter().filter(|&&i| !looks.styles[i].is_faint());
+        let drawn: Vec<usize> = faint.chain(&panel.guests).chain(own).copied().filter(shown).collect();
+        // The points of a single round would hide each other; they stand side by side.
+        let step = if one_round { (0.8 * panel_width / drawn.len() as f64).min(40.0) } else { 0.0 };
+        let aside = |slot: usize| (slot as f64 - (drawn.len() as f64 - 1.0) / 2.0) * step;
+        for (slot, &i) in drawn.iter().enumerate() {
+            let x = Scale { pixels: (x.pixels.0 + aside(slot), x.pixels.1 + aside(slot)), ..x };
+            if !panel.guests.contains(&i) {
+                intervals(&mut c, &curves[i], &looks.styles[i], x, y);
+            }
+        }
+        for (slot, &i) in drawn.iter().enumerate() {
+            let x = Scale { pixels: (x.pixels.0 + aside(slot), x.pixels.1 + aside(slot)), ..x };
+            let end = curve(&mut c, &curves[i], &looks.styles[i], x, y);
+            if !panel.guests.contains(&i) {
+                legend.add(&looks.names[i], looks.styles[i], (end.0, end.1 - y0));
+            }
+        }
+    }
+    let leaders = (!looks.facets && !one_round).then_some(width - right - 9.0);
+    legend.draw(&mut c, (width - right, top), height - top - BOTTOM, name_width, leaders);
+
+    let middle = ((left + width - right) / 2.0, (top + height - BOTTOM) / 2.0);
+    c.text("perturbations measured", (middle.0, height - BOTTOM + 40.0), AXIS, HPos::Center, INK, false);
+    let better = if larger_is_better(metric) { "larger" } else { "smaller" };
+    let title = fit(&format!("{metric} ({better} is better)"), AXIS, false, height - top - 14.0);
+    c.text_upwards(&title, (LEFT + 11.0, middle.1), AXIS, INK);
+    let note = caption(study, looks, &curves, one_round, cut);
+    c.text(&line(&note, SMALL, false), (LEFT, height - 14.0), SMALL, HPos::Left, SOFT_INK, false);
+    Some(c)
+}
+
+/// The values shown: all means and, unless they would dwarf them, all intervals. Tells whether any is cut.
+fn y_range(curves: &[Vec<CurvePoint>], looks: &Looks, one_round: bool) -> Option<((f64, f64), bool)> {
+    let (lo, hi) = extent(curves.iter().flatten().map(|p| p.mean).filter(|m| m.is_finite()))?;
+    let banded = curves.iter().zip(&looks.styles).filter(|(_, s)| s.band > 0.0).flat_map(|(c, _)| c);
+    let banded: Vec<&CurvePoint> = banded.filter(|p| p.half_width.is_finite()).collect();
+    let mut halves: Vec<f64> = banded.iter().map(|p| p.half_width).collect();
+    halves.sort_by(f64::total_cmp);
+    let most = if one_round {
+        f64::INFINITY
+    } else {
+        (0.6 * (hi - lo)).max(2.0 * halves.get(halves.len() / 2).copied().unwrap_or(0.0))
+    };
+    let (low, high) =
+        extent(banded.iter().flat_map(|p| [p.mean - p.half_width, p.mean + p.half_width])).unwrap_or((lo, hi));
+    let (low, high) = (low.min(lo), high.max(hi));
+    let (bottom, top) = (low.max(lo - most), high.min(hi + most));
+    let span = top - bottom;
+    let size = top.abs().max(bottom.abs());
+    let pad = if span > 1e-9 * size {
+        0.04 * span
+    } else if size > 0.0 {
+        0.1 * size
+    } else {
+        0.5
+    };
+    Some(((bottom - pad, top + pad), low < bottom || high > top))
+}
+
+/// Stretches of a curve without gaps.
+fn stretches(curve: &[CurvePoint], there: fn(&CurvePoint) -> bool) -> Vec<&[CurvePoint]> {
+    curve.split(|p| !there(p)).filter(|s| !s.is_empty()).collect()
+}
+
+/// Bands, and bars at points without neighbours.
+fn intervals(c: &mut Canvas, curve: &[CurvePoint], style: &Style, x: Scale, y: Scale) {
+    let (bottom, top) = y.pixels;
+    for part in stretches(curve, |p| p.mean.is_finite() && p.half_width.is_finite()) {
+        let edge = |sign: f64| part.iter().map(move |p| (x.at(p.n_measured), y.at(p.mean + sign * p.half_width)));
+        if let [_] = part {
+            let (high, low) = (edge(1.0).next(), edge(-1.0).next());
+            if let (true, Some((x, high)), Some((_, low))) = (style.band > 0.0, high, low) {
+                let (high, low) = (high.max(top), low.min(bottom));
+                c.line(&[(x, high), (x, low)], style.colour, 1.2, &[]);
+                for y in [high, low] {
+                    c.line(&[(x - 3.5, y), (x + 3.5, y)], style.colour, 1.2, &[]);
+                }
+            }
+        } else {
+            let outline = edge(1.0).chain(edge(-1.0).rev()).collect();
+            c.area(clip(outline, top, bottom), style.colour, style.band);
+        }
+    }
+}
+
+/// Lines and markers; gives the end of the curve.
+fn curve(c: &mut Canvas, curve: &[CurvePoint], style: &Style, x: Scale, y: Scale) -> Point {
+    let parts: Vec<Vec<Point>> = stretches(curve, |p| p.mean.is_finite())
+        .iter()
+        .map(|part| part.iter().map(|p| (x.at(p.n_measured), y.at(p.mean))).collect())
+        .collect();
+    let n = parts.iter().map(Vec::len).sum::<usize>();
+    // Markers keep their distance, counted from the last one.
+    let every = (13.0 * n as f64 / (x.pixels.1 - x.pixels.0)).ceil().max(1.0) as usize;
+    for part in &parts {
+        c.line(part, style.colour, style.width, style.dash);
+    }
+    for p in parts.concat().iter().rev().step_by(every) {
+        c.marker(*p, style);
+    }
+    // A point without neighbours has no line to show it.
+    let dot = Style { marker: if style.is_faint() { Marker::Disc } else { style.marker }, ..*style };
+    for part in parts.iter().filter(|p| p.len() == 1) {
+        c.marker(part[0], &dot);
+    }
+    parts.concat().last().copied().unwrap_or_default()
+}
+
+/// Names of curves beside the panels, in the order in which the curves end.
+#[derive(Default)]
+struct Legend {
+    /// Name, style, and where its curves end below the top of their panel.
+    entries: Vec<(String, Style, Vec<Point>)>,
+}
+
+impl Legend {
+    fn add(&mut self, name: &str, style: Style, end: Point) {
+        match self.entries.iter_mut().find(|e| e.0 == name) {
+            Some(entry) => entry.2.push(end),
+            None => self.entries.push((name.to_string(), style, vec![end])),
+        }
+    }
+
+    /// Draws it right of `x0`. With `leaders`, names stand beside the ends of the curves, and lines lead to
+    /// those that reach that x.
+    fn draw(mut self, c: &mut Canvas, (x0, y0): Point, height: f64, name_width: f64, leaders: Option<f64>) {
+        let gap = 18.0;
+        let mean_end = |ends: &[Point]| ends.iter().map(|p| p.1).sum::<f64>() / ends.len() as f64;
+        self.entries.sort_by(|a, b| mean_end(&a.2).total_cmp(&mean_end(&b.2)));
+        let wanted: Vec<f64> = match leaders {
+            Some(_) => self.entries.iter().map(|e| mean_end(&e.2)).collect(),
+            None => (0..self.entries.len()).map(|i| 6.0 + gap * i as f64).collect(),
+        };
+        for ((name, style, ends), y) in self.entries.iter().zip(spread(&wanted, gap, (0.0, height))) {
+            let y = y0 + y;
+            let (from, to) = (x0 + SAMPLE - 31.0, x0 + SAMPLE - 6.0);
+            if let ([end], Some(edge)) = (&ends[..], leaders)
+                && end.0 > edge - 0.5
+            {
+                c.line(&[(end.0 + 5.0, y0 + end.1), (from - 3.0, y)], style.colour, 0.8, &[]);
+            }
+            c.line(&[(from, y), (to, y)], style.colour, style.width, style.dash);
+            c.marker(((from + to) / 2.0, y), style);
+            let text = fit(name, TEXT, false, name_width + 1.0);
+            c.text(&text, (x0 + SAMPLE, y + 0.36 * TEXT), TEXT, HPos::Left, INK, false);
+        }
+    }
+}
+
+/// What is shown, over how many seeds.
+fn caption(study: &Study, looks: &Looks, curves: &[Vec<CurvePoint>], one_round: bool, cut: bool) -> String {
+    let seeds = |c: &Vec<CurvePoint>| c.iter().map(|p| p.n).max().filter(|n| *n > 0);
+    let n: Vec<usize> = curves.iter().filter_map(seeds).collect();
+    let (least, most) = (n.iter().min().copied().unwrap_or(0), n.iter().max().copied().unwrap_or(0));
+    let mut text = match (least, most) {
+        (1, 1) => "n = 1 seed, so there is no interval.".to_string(),
+        (a, b) => {
+            let n = if a == b { a.to_string() } else { format!("{a} to {b}") };
+            let sign = if one_round { "bars" } else { "bands" };
+            format!(
+                "Mean over n = {n} seeds; {sign}: 95 % t interval of the mean{}.",
+                if cut { ", cut at the frame" } else { "" }
+            )
+        }
+    };
+    if looks.panels.iter().any(|p| !p.guests.is_empty()) {
+        text += " Dark grey: the reference of the panel's arms.";
+    }
+    if looks.styles.iter().any(Style::is_faint) {
+        text += &format!(" Coloured: the {SHOWN} best by AULC of {}.", study.metrics[0]);
+    }
+    let missing = curves.iter().filter(|c| seeds(c).is_none()).count();
+    if missing > 0 {
+        text += &format!(" Without values: {missing} of {} arms.", curves.len());
+    }
+    text
+}

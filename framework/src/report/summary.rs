@@ -1,0 +1,174 @@
+//! Means, intervals and paired differences over seeds.
+
+use super::{Study, StudyArm};
+use crate::metrics::{aulc, find};
+use crate::numerics::stats::{half_width_95, mean, sign_flip_p};
+use rayon::prelude::*;
+use std::cmp::Ordering;
+
+/// One arm judged by one metric.
+#[derive(Clone, Debug)]
+pub struct ArmSummary {
+    /// The arm's label.
+    pub label: String,
+    /// The metric's name.
+    pub metric: String,
+    /// Seeds whose last round has a value.
+    pub n_seeds: usize,
+    /// Mean over seeds of the last round's value; NaN without any.
+    pub final_mean: f64,
+    /// Half width of its 95 % t interval; NaN below two seeds.
+    pub final_half_width: f64,
+    /// Seeds with an area under the learning curve (a missing value leaves it undefined).
+    pub n_aulc: usize,
+    /// Mean over seeds of the area under the learning curve; NaN without any.
+    pub aulc_mean: f64,
+    /// Half width of its 95 % t interval; NaN below two seeds.
+    pub aulc_half_width: f64,
+    /// Whether the arm is what others, or itself, are compared with and has no other reference.
+    pub is_reference: bool,
+    /// The comparison with the arm's reference, if it has another arm as one.
+    pub difference: Option<Difference>,
+}
+
+/// An arm minus its reference.
+#[derive(Clone, Debug)]
+pub struct Difference {
+    /// Label of the reference arm.
+    pub reference: String,
+    /// Of the areas under the learning curve.
+    pub aulc: Paired,
+    /// Of the last round's values.
+    pub last: Paired,
+}
+
+/// A mean difference over the seeds that both arms finished.
+#[derive(Clone, Copy, Debug)]
+pub struct Paired {
+    /// Mean; NaN without pairs.
+    pub mean: f64,
+    /// Lower end of the 95 % t interval; NaN below two pairs.
+    pub lo: f64,
+    /// Upper end.
+    pub hi: f64,
+    /// Number of pairs.
+    pub n: usize,
+    /// Two-sided p of the exact sign-flip test; NaN below two pairs.
+    pub p: f64,
+}
+
+/// The mean curve of an arm at one round.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct CurvePoint {
+    pub n_measured: f64,
+    pub mean: f64,
+    pub half_width: f64,
+    /// Seeds with a value at this round.
+    pub n: usize,
+}
+
+impl Study {
+    /// One row for each arm and metric, arms in their order.
+    pub fn summarise(&self) -> Vec<ArmSummary> {
+        let rows: Vec<(usize, &String)> =
+            (0..self.arms.len()).flat_map(|a| self.metrics.iter().map(move |m| (a, m))).collect();
+        rows.into_par_iter().map(|(a, m)| self.summarise_arm(a, m)).collect()
+    }
+
+    fn summarise_arm(&self, a: usize, metric: &str) -> ArmSummary {
+        let arm = &self.arms[a];
+        let numbers =
+            |f: fn(&[f64], &[f64]) -> f64| -> Vec<f64> { arm.by_seed(metric, f).into_iter().map(|(_, v)| v).collect() };
+        let (last, area) = (numbers(last_value), numbers(aulc));
+        let reference = arm.reference.filter(|&r| r != a).and_then(|r| self.arms.get(r));
+        ArmSummary {
+            label: arm.label.clone(),
+            metric: metric.to_string(),
+            n_seeds: last.len(),
+            final_mean: mean(&last),
+            final_half_width: half_width_95(&last),
+            n_aulc: area.len(),
+            aulc_mean: mean(&area),
+            aulc_half_width: half_width_95(&area),
+            is_reference: reference.is_none() && self.arms.iter().any(|other| other.reference == Some(a)),
+            difference: reference.map(|r| Difference {
+                reference: r.label.clone(),
+                aulc: paired(&arm.by_seed(metric, aulc), &r.by_seed(metric, aulc)),
+                last: paired(&arm.by_seed(metric, last_value), &r.by_seed(metric, last_value)),
+            }),
+        }
+    }
+
+    /// Arms from best to worst by the first metric's AULC, then its last value; those without come last.
+    pub(super) fn ranking(&self, rows: &[ArmSummary]) -> Vec<usize> {
+        let larger = self.metrics.first().is_none_or(|m| larger_is_better(m));
+        let better = |a: f64, b: f64| match (a.is_nan(), b.is_nan()) {
+            (false, false) if larger => b.total_cmp(&a),
+            (false, false) => a.total_cmp(&b),
+            (x, y) => x.cmp(&y),
+        };
+        let mut order: Vec<usize> = (0..self.arms.len()).collect();
+        order.sort_by(|&a, &b| {
+            let row = |i: usize| rows.get(i * self.metrics.len());
+            row(a).zip(row(b)).map_or(Ordering::Equal, |(a, b)| {
+                better(a.aulc_mean, b.aulc_mean).then(better(a.final_mean, b.final_mean))
+            })
+        });
+        order
+    }
+}
+
+impl StudyArm {
+    /// A number of each run's curve by seed, those that are finite.
+    fn by_seed(&self, metric: &str, f: fn(&[f64], &[f64]) -> f64) -> Vec<(u64, f64)> {
+        let of = |v: &Vec<f64>, x: &[f64]| f(&x[..x.len().min(v.len())], v);
+        self.runs
+            .iter()
+            .filter_map(|r| r.values.get(metric).map(|v| (r.seed, of(v, &r.n_measured))))
+            .filter(|(_, v)| v.is_finite())
+            .collect()
+    }
+
+    /// The mean curve, round by round; rounds without a value have a NaN mean.
+    pub(super) fn curve(&self, metric: &str) -> Vec<CurvePoint> {
+        let rounds = self.runs.iter().map(|r| r.n_measured.len()).max().unwrap_or(0);
+        (0..rounds)
+            .map(|t| {
+                let at: Vec<(f64, f64)> = self
+                    .runs
+                    .iter()
+                    .filter_map(|r| {
+                        let v = r.values.get(metric).and_then(|v| v.get(t)).copied().unwrap_or(f64::NAN);
+                        r.n_measured.get(t).map(|x| (*x, v))
+                    })
+                    .collect();
+                let with: Vec<(f64, f64)> = at.iter().copied().filter(|(_, v)| v.is_finite()).collect();
+                let x: Vec<f64> = if with.is_empty() { &at } else { &with }.iter().map(|p| p.0).collect();
+                let v: Vec<f64> = with.iter().map(|p| p.1).collect();
+                CurvePoint { n_measured: mean(&x), mean: mean(&v), half_width: half_width_95(&v), n: v.len() }
+            })
+            .collect()
+    }
+}
+
+/// Whether larger values of a metric are better; so for names that are not in the list.
+pub(super) fn larger_is_better(metric: &str) -> bool {
+    find(metric).is_none_or(|m| m.larger_is_better)
+}
+
+fn last_value(_: &[f64], values: &[f64]) -> f64 {
+    values.last().copied().unwrap_or(f64::NAN)
+}
+
+fn paired(arm: &[(u64, f64)], reference: &[(u64, f64)]) -> Paired {
+    let d: Vec<f64> =
+        arm.iter().filter_map(|(seed, v)| reference.iter().find(|(s, _)| s == seed).map(|(_, r)| v - r)).collect();
+    let (m, h) = (mean(&d), half_width_95(&d));
+    let p = match d.len() {
+        0 | 1 => f64::NAN,
+        // The t test, taken above 20 pairs, has no answer for differences that are all zero.
+        _ if d.iter().all(|v| *v == 0.0) => 1.0,
+        _ => sign_flip_p(&d),
+    };
+    Paired { mean: m, lo: m - h, hi: m + h, n: d.len(), p }
+}

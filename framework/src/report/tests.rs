@@ -1,0 +1,296 @@
+use super::*;
+use crate::numerics::stats::{half_width_95, mean};
+use crate::streams::Streams;
+use rand_distr::{Distribution, Normal};
+
+/// Curves that rise from 0.05 towards a height of the arm's own, with noise shared by arms of one seed.
+fn study(labels: &[String], reference: Option<usize>, seeds: u64, rounds: usize) -> Study {
+    let metrics = ["hit_ratio", "mse", "pearson"];
+    let arms = labels.iter().enumerate().map(|(a, label)| {
+        let runs = (0..seeds).map(|seed| {
+            let mut own = Streams::new(seed).index(a).rng("own");
+            let mut shared = Streams::new(seed).rng("shared");
+            let (wide, narrow) = (Normal::new(0.0, 0.03).unwrap(), Normal::new(0.0, 0.01).unwrap());
+            let shift = wide.sample(&mut shared);
+            let height = 0.3 + 0.35 * ((a * 7 + 3) % labels.len().max(2)) as f64 / labels.len().max(2) as f64;
+            let n_measured: Vec<f64> = (0..rounds).map(|t| 96.0 * (t + 1) as f64).collect();
+            let hit: Vec<f64> = (0..rounds)
+                .map(|t| 0.05 + (height + shift) * (1.0 - (-0.35 * t as f64).exp()) + narrow.sample(&mut own))
+                .collect();
+            let values = BTreeMap::from([
+                ("mse".to_string(), hit.iter().map(|v| 40.0 * (1.0 - v) * (1.0 - v)).collect()),
+                ("pearson".to_string(), hit.iter().map(|v| 0.9 * v - 0.1).collect()),
+                ("hit_ratio".to_string(), hit),
+            ]);
+            RunCurve { seed, n_measured, values }
+        });
+        StudyArm { label: label.clone(), reference, runs: runs.collect() }
+    });
+    Study {
+        name: "acquisition on the simulated screen".into(),
+        question: "Does looking at uncertainty find more hits than chance?".into(),
+        metrics: metrics.map(String::from).to_vec(),
+        arms: arms.collect(),
+    }
+}
+
+fn words(text: &str) -> Vec<String> {
+    text.split(' ').map(String::from).collect()
+}
+
+fn grid(first: &str, second: &str) -> Vec<String> {
+    words(first).iter().flat_map(|a| words(second).into_iter().map(move |b| format!("{a} / {b}"))).collect()
+}
+
+/// Every shape of study that a figure or table must stand.
+fn gallery() -> Vec<(&'static str, Study)> {
+    let seven = words("random ucb thompson expected_improvement core_set bait max_dist");
+    let mut nineteen = grid("random ucb thompson greedy core_set bait", "ridge gp forest");
+    nineteen.push("oracle_best / gp".into());
+    let mut out = vec![
+        ("two", study(&words("random ucb"), Some(0), 5, 8)),
+        ("seven", study(&seven, Some(0), 5, 10)),
+        ("one_arm", study(&words("random"), None, 5, 10)),
+        ("twelve", study(&grid("random ucb greedy bait", "ridge gp forest"), Some(0), 5, 30)),
+        ("nineteen", study(&nineteen, Some(0), 5, 10)),
+        (
+            "hundred",
+            study(
+                &grid(
+                    "random ucb ts ei greedy core bait badge max_dist bald",
+                    "ridge gp rf mlp knn svr pls zero ens lin",
+                ),
+                Some(0),
+                5,
+                10,
+            ),
+        ),
+        (
+            "hundred_flat",
+            study(&(0..100).map(|i| format!("beta={}", i as f64 / 10.0)).collect::<Vec<_>>(), Some(0), 3, 10),
+        ),
+        ("one_seed", study(&seven, Some(0), 1, 10)),
+        ("one_round", study(&seven, Some(0), 5, 1)),
+        ("one_round_of_many", study(&(0..40).map(|i| format!("beta={i}")).collect::<Vec<_>>(), Some(0), 5, 1)),
+        ("two_seeds", study(&seven, Some(0), 2, 10)),
+    ];
+    // The reference that shares the model.
+    let mut several = study(&nineteen, Some(0), 5, 10);
+    (0..18).for_each(|i| several.arms[i].reference = Some(i % 3));
+    several.arms[18].reference = Some(1);
+    out.push(("several_references", several));
+    let mut constant = study(&seven[..3], Some(0), 5, 6);
+    for run in constant.arms.iter_mut().flat_map(|a| &mut a.runs) {
+        run.values.get_mut("hit_ratio").unwrap().fill(0.25);
+        run.values.get_mut("mse").unwrap().fill(0.0);
+    }
+    out.push(("constant", constant));
+    let mut gaps = study(&seven[..4], Some(0), 5, 9);
+    for (a, arm) in gaps.arms.iter_mut().enumerate() {
+        for run in &mut arm.runs {
+            let v = run.values.get_mut("hit_ratio").unwrap();
+            v[1 + a] = f64::NAN;
+            v[3 + a] = f64::NAN;
+            run.values.remove("pearson");
+        }
+    }
+    gaps.arms[2].runs.truncate(3);
+    gaps.arms[3].runs.clear();
+    out.push(("gaps", gaps));
+    let mut odd = study(&words("a<b> c&d \"quoted\",comma x|y_z*"), Some(0), 4, 20_000 / 96);
+    odd.arms[1].label = "a label so long that no figure could hold it beside the curves: acquisition=ucb(beta=2.5), kernel=fused(rbf, linear), seed=π".into();
+    for run in odd.arms.iter_mut().flat_map(|a| &mut a.runs) {
+        run.values.get_mut("mse").unwrap().iter_mut().for_each(|v| *v *= 1e-6);
+        run.values.get_mut("hit_ratio").unwrap().iter_mut().for_each(|v| *v *= 3e6);
+    }
+    out.push(("odd", odd));
+    out
+}
+
+/// Where the pictures go, for looking at; a folder that is emptied at the end unless SCREENWRIGHT_KEEP names one.
+fn folder(name: &str) -> (PathBuf, bool) {
+    match std::env::var_os("SCREENWRIGHT_KEEP") {
+        Some(dir) => (PathBuf::from(dir).join(name), true),
+        None => (std::env::temp_dir().join(format!("screenwright-report-{}-{name}", std::process::id())), false),
+    }
+}
+
+#[test]
+fn every_study_is_drawn_and_written() {
+    for (name, study) in gallery() {
+        let (dir, keep) = folder(name);
+        let paths = study.write(&dir).unwrap();
+        if keep {
+            std::fs::write(dir.join("table.txt"), study.table()).unwrap();
+        }
+        for path in &paths {
+            assert!(path.metadata().unwrap().len() > 0, "{}", path.display());
+        }
+        let svg = paths.iter().find(|p| p.ends_with("curves_hit_ratio.svg")).unwrap();
+        let svg = std::fs::read_to_string(svg).unwrap();
+        assert!(svg.contains("<text") && svg.contains("perturbations measured"));
+        assert!(study.table().lines().all(|l| l.chars().count() <= 130), "{}", study.table());
+        if !keep {
+            std::fs::remove_dir_all(&dir).unwrap();
+        }
+    }
+}
+
+#[test]
+fn equal_studies_give_equal_files() {
+    let study = &gallery()[4].1;
+    let dirs = ["first", "second"].map(|d| folder(&format!("equal-{d}")).0);
+    let [a, b] = dirs.clone().map(|d| study.write(&d).unwrap());
+    assert_eq!(a.len(), b.len());
+    for (a, b) in a.iter().zip(&b) {
+        assert!(std::fs::read(a).unwrap() == std::fs::read(b).unwrap(), "{} differs", a.display());
+    }
+    assert_eq!(std::fs::read_dir(&dirs[0]).unwrap().count(), a.len(), "nothing else is left in the folder");
+    dirs.iter().for_each(|d| std::fs::remove_dir_all(d).unwrap());
+}
+
+/// Three arms of one metric whose values are the last ones; curves have two rounds, the first at zero.
+fn tiny(values: [&[(u64, f64)]; 3]) -> Study {
+    let arm = |(i, v): (usize, &[(u64, f64)])| StudyArm {
+        label: ["control", "good, better", "bad|worse"][i].into(),
+        reference: Some(0),
+        runs: v
+            .iter()
+            .map(|&(seed, v)| RunCurve {
+                seed,
+                n_measured: vec![10.0, 20.0],
+                values: BTreeMap::from([("mse".to_string(), vec![0.0, v])]),
+            })
+            .collect(),
+    };
+    Study {
+        name: "tiny".into(),
+        question: String::new(),
+        metrics: vec!["mse".into()],
+        arms: values.into_iter().enumerate().map(arm).collect(),
+    }
+}
+
+#[test]
+fn statistics_by_hand() {
+    let study = tiny([
+        &[(1, 4.0), (2, 6.0), (3, 8.0)],
+        // Seed 9 has no partner; the pairs differ by -2, -1, -3.
+        &[(3, 5.0), (1, 2.0), (2, 5.0), (9, 40.0)],
+        &[(1, 100.0)],
+    ]);
+    let rows = study.summarise();
+    let (control, good, bad) = (&rows[0], &rows[1], &rows[2]);
+    assert!(control.is_reference && control.difference.is_none());
+    assert_eq!((control.n_seeds, control.final_mean, control.aulc_mean), (3, 6.0, 3.0));
+    assert!((control.final_half_width - half_width_95(&[4.0, 6.0, 8.0])).abs() < 1e-12);
+    // t(.975, 2) = 4.302653, s = 2.
+    assert!((control.final_half_width - 4.302653 * 2.0 / 3f64.sqrt()).abs() < 1e-5);
+
+    assert_eq!((good.n_seeds, good.final_mean), (4, mean(&[5.0, 2.0, 5.0, 40.0])));
+    let d = good.difference.as_ref().unwrap();
+    assert_eq!((d.reference.as_str(), d.last.n, d.last.mean), ("control", 3, -2.0));
+    assert!((d.last.hi - d.last.mean - 4.302653 / 3f64.sqrt()).abs() < 1e-5);
+    // Of the sign patterns of (2, 1, 3) two of eight reach |sum| = 6.
+    assert_eq!((d.last.p, d.aulc.p, d.aulc.mean), (0.25, 0.25, -1.0));
+
+    let d = bad.difference.as_ref().unwrap();
+    assert_eq!((bad.n_seeds, d.last.n, d.last.mean), (1, 1, 96.0));
+    assert!(bad.final_half_width.is_nan() && d.last.lo.is_nan() && d.last.p.is_nan());
+
+    // A smaller mse is better: control 3, good 6.5, bad 50.
+    assert_eq!(study.ranking(&rows), [0, 1, 2]);
+    let mut other = study.clone();
+    other.metrics = vec!["pearson".into()];
+    other.arms.iter_mut().flat_map(|a| &mut a.runs).for_each(|r| {
+        let v = r.values.remove("mse").unwrap();
+        r.values.insert("pearson".into(), v);
+    });
+    assert_eq!(other.ranking(&other.summarise()), [2, 1, 0]);
+}
+
+#[test]
+fn equal_arms_differ_by_nothing_however_many_seeds() {
+    let v: Vec<(u64, f64)> = (0..30).map(|s| (s, s as f64)).collect();
+    let rows = tiny([&v, &v, &v]).summarise();
+    let d = rows[1].difference.as_ref().unwrap().last;
+    assert_eq!((d.mean, d.lo, d.hi, d.p), (0.0, 0.0, 0.0, 1.0));
+}
+
+#[test]
+fn a_missing_value_leaves_the_area_undefined_and_ranks_last() {
+    let mut study = tiny([&[(1, 4.0)], &[(1, 2.0)], &[(1, 3.0)]]);
+    study.arms[1].runs[0].values.get_mut("mse").unwrap()[0] = f64::NAN;
+    let rows = study.summarise();
+    assert!(rows[1].aulc_mean.is_nan() && rows[1].final_mean == 2.0 && rows[1].n_aulc == 0);
+    assert_eq!(study.ranking(&rows), [2, 0, 1]);
+    let curve = study.arms[1].curve("mse");
+    assert_eq!((curve[0].n, curve[1].n, curve[1].mean), (0, 1, 2.0));
+    assert!(curve[0].mean.is_nan() && curve[0].n_measured == 10.0);
+}
+
+#[test]
+fn tables_say_what_the_numbers_are() {
+    let study = tiny([&[(1, 4.0), (2, 6.0)], &[(1, 2.0), (2, 5.0)], &[(1, 100.0)]]);
+    let text = study.table();
+    for part in [
+        "good, better  2     3.50 ± 19.06",
+        "reference\n",
+        "100.00 (n = 1)",
+        "0.5000",
+        "Ranked by the AULC of mse (smaller",
+    ] {
+        assert!(text.contains(part), "{part}\n{text}");
+    }
+    let many = study_of_100().table();
+    assert!(many.contains("... 80 more in arms.csv"), "{many}");
+    assert!(many.lines().any(|l| l.contains("97  random / ridge") && l.contains("reference")), "{many}");
+    let (dir, _) = folder("text");
+    study.write(&dir).unwrap();
+    let markdown = std::fs::read_to_string(dir.join("report.md")).unwrap();
+    assert!(markdown.contains(r"bad\|worse") && markdown.contains("![curves_mse](curves_mse.svg)"));
+    let arms = table::read(&dir.join("arms.csv")).unwrap();
+    assert_eq!(arms.text("arm").unwrap(), ["good, better", "control", "bad|worse"]);
+    assert_eq!(arms.integers("aulc_pairs").unwrap(), [2, 0, 1]);
+    std::fs::remove_dir_all(&dir).unwrap();
+}
+
+fn study_of_100() -> Study {
+    gallery().into_iter().find(|(name, _)| *name == "hundred").unwrap().1
+}
+
+#[test]
+fn svg_escapes_labels() {
+    theme::register_fonts().unwrap();
+    let mut study = tiny([&[(1, 4.0)], &[(1, 2.0)], &[(1, 3.0)]]);
+    study.arms[1].label = "a<b> & \"c\"\u{1}".into();
+    let looks = curves::Looks::new(&study, &[0, 1, 2]);
+    let svg = curves::draw(&study, &looks, "mse").unwrap().svg().unwrap();
+    assert!(svg.contains("a&lt;b&gt; &amp; &quot;c&quot; "), "{svg}");
+    assert!(!svg.contains('\u{1}'));
+}
+
+#[test]
+fn colours_do_not_depend_on_the_metric_or_the_rank() {
+    let study = &gallery()[1].1;
+    let (a, b) = (curves::Looks::new(study, &[0, 1, 2, 3, 4, 5, 6]), curves::Looks::new(study, &[6, 5, 4, 3, 2, 1, 0]));
+    assert_eq!(a.styles(), b.styles());
+    assert_eq!(a.styles()[0].colour, theme::REFERENCE);
+    assert_eq!(a.styles()[1], theme::style(0));
+}
+
+#[test]
+fn nothing_to_report_and_nowhere_to_write_are_errors() {
+    let (dir, _) = folder("errors");
+    let empty = tiny([&[], &[], &[]]);
+    let message = empty.write(&dir).unwrap_err().to_string();
+    assert_eq!(message, "the study `tiny` has no finished run to report; run its scenario first");
+    assert!(empty.table().contains("no finished run") && !dir.exists());
+
+    let study = tiny([&[(1, 4.0)], &[(1, 2.0)], &[(1, 3.0)]]);
+    std::fs::create_dir_all(&dir).unwrap();
+    std::fs::write(dir.join("file"), "in the way").unwrap();
+    let message = study.write(&dir.join("file")).unwrap_err().to_string();
+    assert!(message.contains("making the report's folder failed") && message.contains("Move the file"), "{message}");
+    std::fs::remove_dir_all(&dir).unwrap();
+}

@@ -1,0 +1,88 @@
+//! How figures look: colours, line styles, fonts.
+
+use crate::error::{Error, Result};
+use plotters::style::{FontStyle, RGBColor, register_font};
+use std::sync::OnceLock;
+
+/// The font of all text; viewers without it take the next, which has the same widths or narrower ones.
+pub(super) const FAMILY: &str = "DejaVu Sans, Verdana, Helvetica, Arial, sans-serif";
+
+/// Okabe and Ito's colours without black (too near the grey of references) and yellow (too pale on white),
+/// then two dark ones of Paul Tol's "muted" scheme. All pairs stay apart under the common colour blindnesses.
+const PALETTE: [RGBColor; 8] = [
+    RGBColor(0x00, 0x72, 0xB2),
+    RGBColor(0xD5, 0x5E, 0x00),
+    RGBColor(0x00, 0x9E, 0x73),
+    RGBColor(0xCC, 0x79, 0xA7),
+    RGBColor(0xE6, 0x9F, 0x00),
+    RGBColor(0x56, 0xB4, 0xE9),
+    RGBColor(0x33, 0x22, 0x88),
+    RGBColor(0x88, 0x22, 0x55),
+];
+/// Lengths of dash and gap; nothing is a solid line.
+const DASHES: [&[f64]; 3] = [&[], &[7.0, 4.0], &[2.0, 3.0]];
+const MARKERS: [Marker; 5] = [Marker::Disc, Marker::Square, Marker::Up, Marker::Diamond, Marker::Down];
+
+pub(super) const INK: RGBColor = RGBColor(0x22, 0x22, 0x22);
+pub(super) const SOFT_INK: RGBColor = RGBColor(0x5C, 0x5C, 0x5C);
+pub(super) const GRID: RGBColor = RGBColor(0xE8, 0xE8, 0xE8);
+pub(super) const REFERENCE: RGBColor = RGBColor(0x4A, 0x4A, 0x4A);
+pub(super) const FAINT: RGBColor = RGBColor(0xCC, 0xCC, 0xCC);
+
+/// The sign at a measured point.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Marker {
+    Disc,
+    Square,
+    Up,
+    Diamond,
+    Down,
+    None,
+}
+
+/// How one curve is drawn.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Style {
+    pub colour: RGBColor,
+    pub dash: &'static [f64],
+    pub marker: Marker,
+    pub width: f64,
+    /// Of the marker.
+    pub radius: f64,
+    /// Opacity of the interval's band; 0 draws none.
+    pub band: f64,
+}
+
+/// The style of the `k`-th method: eight colours, then the same dashed, then dotted.
+pub(super) fn style(k: usize) -> Style {
+    let (colour, dash) = (PALETTE[k % PALETTE.len()], DASHES[k / PALETTE.len() % DASHES.len()]);
+    Style { colour, dash, marker: MARKERS[k % MARKERS.len()], width: 2.0, radius: 3.2, band: 0.15 }
+}
+
+/// The style of the `r`-th reference, with the marker of the `k`-th method.
+pub(super) fn reference_style(r: usize, k: usize) -> Style {
+    Style { colour: REFERENCE, dash: DASHES[r % DASHES.len()], ..style(k) }
+}
+
+/// The style of curves too many to be told apart.
+pub(super) const FAINT_STYLE: Style =
+    Style { colour: FAINT, dash: &[], marker: Marker::None, width: 1.0, radius: 1.5, band: 0.0 };
+
+impl Style {
+    pub fn is_faint(&self) -> bool {
+        self.marker == Marker::None
+    }
+}
+
+/// Makes the bundled fonts known to the drawing library, once.
+pub(super) fn register_fonts() -> Result<()> {
+    static DONE: OnceLock<bool> = OnceLock::new();
+    let done = DONE.get_or_init(|| {
+        register_font(FAMILY, FontStyle::Normal, dejavu::sans::regular()).is_ok()
+            && register_font(FAMILY, FontStyle::Bold, dejavu::sans::bold()).is_ok()
+    });
+    match done {
+        true => Ok(()),
+        false => Err(Error::Unsupported("the font built into the program is damaged; build it again".into())),
+    }
+}

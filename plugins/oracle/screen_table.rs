@@ -1,0 +1,515 @@
+//! A measured screen, replayed: the pool is the table's rows and a measurement is looked up.
+//!
+//! A measurement is the table's value plus, where `noise` says so, an error drawn from the stream of the
+//! perturbation, so that every arm under one seed meets the same numbers in any round. Opening costs one
+//! pass over the rows; measuring costs O(outputs) for each perturbation.
+
+use framework::prelude::*;
+use framework::table::Table;
+use rand_distr::{Distribution, StandardNormal};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Replays a table of measured perturbations: one gene column for single-gene screens, two for pairs, k
+/// for sets of k genes (their order within a row means nothing).
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScreenTable {
+    /// Table with one row for each perturbation (.csv, .csv.gz, .tsv, .tsv.gz, .parquet), relative to the
+    /// data folder.
+    pub path: PathBuf,
+    /// Columns that name the genes of a row; default `["gene"]`.
+    #[serde(default = "gene_column")]
+    pub genes: Vec<String>,
+    /// Columns of the readout: one for a scalar phenotype, several for a profile. Absent: `["value"]`, or
+    /// the mean of the replicate columns where `noise` names replicates.
+    #[serde(default)]
+    pub values: Option<Vec<String>>,
+    /// Columns with the effect of each gene alone, in the order of `genes` (scalar readouts only); empty
+    /// cells are unknown effects. Default none.
+    #[serde(default)]
+    pub single: Vec<String>,
+    /// Measurement error: `{ from = "none" }` (default), `{ from = "sd", column = "sd" }` for a Gaussian
+    /// error with each row's own sd, `{ from = "fixed", sd = 0.1 }` for one sd, or
+    /// `{ from = "replicates", columns = ["rep1", "rep2"] }` to answer with one of the replicates.
+    #[serde(default)]
+    pub noise: Noise,
+    /// What to do with rows that name a gene twice: `"keep"` (default) or `"drop"`.
+    #[serde(default)]
+    pub same_gene: SameGene,
+    /// What to do with perturbations that have several rows: `"error"` (default) or `"mean"`.
+    #[serde(default)]
+    pub repeats: Repeats,
+}
+
+/// Where measurement errors come from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "from", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Noise {
+    /// None: a measurement is the table's value.
+    None {},
+    /// Gaussian, with the sd in a column.
+    Sd {
+        /// Name of the column.
+        column: String,
+    },
+    /// A measurement is one of the replicates.
+    Replicates {
+        /// One column for each replicate.
+        columns: Vec<String>,
+    },
+    /// Gaussian, with one sd for all.
+    Fixed {
+        /// Standard deviation, in units of the readout.
+        sd: f64,
+    },
+}
+
+impl Default for Noise {
+    fn default() -> Self {
+        Noise::None {}
+    }
+}
+
+/// Rows that name a gene twice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SameGene {
+    /// They are perturbations like others (two guides against one gene).
+    #[default]
+    Keep,
+    /// They are left out.
+    Drop,
+}
+
+/// Perturbations with several rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Repeats {
+    /// Refused.
+    #[default]
+    Error,
+    /// Averaged.
+    Mean,
+}
+
+fn gene_column() -> Vec<String> {
+    vec!["gene".into()]
+}
+
+#[typetag::serde(name = "screen_table")]
+impl Oracle for ScreenTable {
+    fn open(&self, setup: &Setup) -> Result<Box<dyn Screen>> {
+        let table = setup.data.table(&self.path)?;
+        Ok(Box::new(self.read(&table, &setup.data.path(&self.path))?))
+    }
+
+    fn data_files(&self) -> Vec<PathBuf> {
+        vec![self.path.clone()]
+    }
+
+    fn seeded(&self) -> bool {
+        false
+    }
+}
+
+/// The error of each row.
+#[derive(Debug)]
+enum Errors {
+    None,
+    Gaussian(Vec<f64>),
+    Replicates(Array2<f64>),
+}
+
+#[derive(Debug)]
+struct Replay {
+    pool: Arc<Pool>,
+    truth: Array2<f64>,
+    errors: Errors,
+    single_effects: Option<Array2<f64>>,
+    notes: Vec<String>,
+}
+
+impl ScreenTable {
+    fn read(&self, table: &Table, path: &Path) -> Result<Replay> {
+        let file = path.display();
+        let wrong = |what: String| Error::Config(format!("screen_table ({file}): {what}"));
+        if self.genes.is_empty() {
+            return Err(wrong("`genes` names no column; name at least one, as in genes = [\"gene\"]".into()));
+        }
+        if table.height() == 0 {
+            return Err(Error::Data(format!("{file}: the table has no rows; a screen needs at least one perturbation")));
+        }
+        let names: Vec<Vec<&str>> = self.genes.iter().map(|c| table.text(c)).collect::<Result<_, _>>()?;
+        let replicates = match &self.noise {
+            Noise::Replicates { columns } => {
+                if columns.len() < 2 {
+                    return Err(wrong("`noise.columns` needs at least two replicate columns".into()));
+                }
+                columns_of(table, columns)?
+            }
+            _ => Array2::zeros((table.height(), 0)),
+        };
+        let values = match (&self.values, &self.noise) {
+            (Some(columns), _) if columns.is_empty() => {
+                return Err(wrong("`values` names no column; name at least one, as in values = [\"value\"]".into()));
+            }
+            (Some(columns), _) => columns_of(table, columns)?,
+            (None, Noise::Replicates { .. }) => {
+                let n = replicates.ncols() as f64;
+                replicates.map_axis(Axis(1), |r| r.sum() / n).insert_axis(Axis(1))
+            }
+            (None, _) => columns_of(table, &["value".to_string()])?,
+        };
+        let n_outputs = values.ncols();
+        if n_outputs > 1 && replicates.ncols() > 0 {
+            return Err(wrong("replicate columns serve one readout; give one column in `values`, or other noise".into()));
+        }
+
+        // Rows become perturbations, in the order in which each is first seen.
+        let mut genes = Genes::default();
+        let mut entry_of_row: Vec<Option<usize>> = Vec::with_capacity(table.height());
+        let mut first_row: Vec<usize> = Vec::new();
+        let mut perturbations: Vec<Perturbation> = Vec::new();
+        let mut index: HashMap<Perturbation, usize> = HashMap::with_capacity(table.height());
+        let (mut dropped, mut merged) = (0usize, 0usize);
+        for row in 0..table.height() {
+            let twice = |k: usize| names[..k].iter().any(|c| c[row] == names[k][row]);
+            if self.same_gene == SameGene::Drop && (1..names.len()).any(twice) {
+                dropped += 1;
+                entry_of_row.push(None);
+                continue;
+            }
+            let p = Perturbation::new(names.iter().map(|c| genes.intern(c[row])));
+            let next = perturbations.len();
+            let entry = *index.entry(p.clone()).or_insert(next);
+            if entry == next {
+                perturbations.push(p);
+                first_row.push(row);
+            } else if self.repeats == Repeats::Error {
+                let label: Vec<&str> = p.genes().iter().map(|g| genes.name(*g)).collect();
+                return Err(Error::Data(format!(
+                    "{file}: {} is measured twice ({} and {}); set repeats = \"mean\" to average repeated \
+                     perturbations, or remove one row",
+                    label.join("+"),
+                    table.place(first_row[entry]),
+                    table.place(row)
+                )));
+            } else {
+                merged += 1;
+            }
+            entry_of_row.push(Some(entry));
+        }
+        if perturbations.is_empty() {
+            return Err(Error::Data(format!("{file}: every row names a gene twice; set same_gene = \"keep\"")));
+        }
+
+        let n = perturbations.len();
+        let mut rows_of = vec![0.0; n];
+        entry_of_row.iter().flatten().for_each(|&e| rows_of[e] += 1.0);
+        let gather = |x: &Array2<f64>| {
+            let mut out = Array2::<f64>::zeros((n, x.ncols()));
+            for (row, e) in x.outer_iter().zip(&entry_of_row) {
+                if let Some(e) = *e {
+                    out.row_mut(e).scaled_add(1.0 / rows_of[e], &row);
+                }
+            }
+            out
+        };
+        let errors = match &self.noise {
+            Noise::None {} => Errors::None,
+            Noise::Replicates { .. } => Errors::Replicates(gather(&replicates)),
+            Noise::Fixed { sd } if sd.is_finite() && *sd >= 0.0 => Errors::Gaussian(vec![*sd; n]),
+            Noise::Fixed { sd } => return Err(wrong(format!("`noise.sd` is {sd}; it must be a finite number, not negative"))),
+            Noise::Sd { column } => {
+                let sd = table.numbers(column)?;
+                if let Some(row) = sd.iter().position(|s| *s < 0.0) {
+                    return Err(Error::Data(format!(
+                        "{file}: {}, column {column}: the standard deviation is {}; it must not be negative",
+                        table.place(row),
+                        sd[row]
+                    )));
+                }
+                // The mean of m rows with sds s has the sd sqrt(sum s^2) / m.
+                let mut variance = vec![0.0; n];
+                for (s, e) in sd.iter().zip(&entry_of_row) {
+                    if let Some(e) = *e {
+                        variance[e] += (s / rows_of[e]).powi(2);
+                    }
+                }
+                Errors::Gaussian(variance.into_iter().map(f64::sqrt).collect())
+            }
+        };
+
+        let mut notes = Vec::new();
+        if dropped > 0 {
+            notes.push(format!("{dropped} rows name a gene twice and were left out"));
+        }
+        if merged > 0 {
+            notes.push(format!("{merged} rows repeat a perturbation and were averaged"));
+        }
+        let truth = gather(&values);
+        let single_effects = match self.single.len() {
+            0 => None,
+            _ if n_outputs > 1 => {
+                return Err(wrong("`single` serves one readout, and `values` names several".into()));
+            }
+            k if k != self.genes.len() => {
+                return Err(wrong(format!(
+                    "`single` names {k} columns and `genes` {}; give one column for each gene column",
+                    self.genes.len()
+                )));
+            }
+            _ => Some(self.single_effects(table, &names, &genes, &mut notes)?),
+        };
+        let genes = Arc::new(genes);
+        let pool = if self.genes.len() == 1 { Pool::singles(genes) } else { Pool::list(genes, perturbations)? };
+        Ok(Replay { pool: Arc::new(pool), truth, errors, single_effects, notes })
+    }
+
+    /// The effect of each gene alone (genes x 1), NaN where no row knows it.
+    fn single_effects(
+        &self,
+        table: &Table,
+        names: &[Vec<&str>],
+        genes: &Genes,
+        notes: &mut Vec<String>,
+    ) -> Result<Array2<f64>> {
+        const SAME: f64 = 1e-9;
+        let n = genes.len();
+        let (mut first, mut sum, mut count) = (vec![f64::NAN; n], vec![0.0; n], vec![0usize; n]);
+        let mut differs = vec![false; n];
+        for (column, names) in self.single.iter().zip(names) {
+            for (v, name) in table.numbers_or_missing(column)?.into_iter().zip(names) {
+                let Some(g) = genes.find(name).map(Gene::index).filter(|_| !v.is_nan()) else { continue };
+                if count[g] == 0 {
+                    first[g] = v;
+                }
+                differs[g] |= (v - first[g]).abs() > SAME;
+                sum[g] += v;
+                count[g] += 1;
+            }
+        }
+        let conflicts = differs.iter().filter(|d| **d).count();
+        if conflicts > 0 {
+            notes.push(format!("{conflicts} genes have several single effects, which were averaged"));
+        }
+        let unknown = count.iter().filter(|c| **c == 0).count();
+        if unknown > 0 {
+            notes.push(format!("{unknown} of {n} genes have no single effect"));
+        }
+        // A value that never changes is kept as it is, free of the rounding of a mean.
+        Ok(Array2::from_shape_fn((n, 1), |(g, _)| if differs[g] { sum[g] / count[g] as f64 } else { first[g] }))
+    }
+}
+
+/// rows x columns.
+fn columns_of(table: &Table, columns: &[String]) -> Result<Array2<f64>> {
+    let mut x = Array2::zeros((table.height(), columns.len()));
+    for (c, name) in columns.iter().enumerate() {
+        x.column_mut(c).assign(&Array1::from(table.numbers(name)?));
+    }
+    Ok(x)
+}
+
+impl Screen for Replay {
+    fn pool(&self) -> &Arc<Pool> {
+        &self.pool
+    }
+
+    fn n_outputs(&self) -> usize {
+        self.truth.ncols()
+    }
+
+    fn measure(&self, ids: &[usize], _round: usize, streams: &Streams) -> Result<Readouts> {
+        let mut out = Readouts::plain(ids, self.truth.select(Axis(0), ids));
+        let key = |id: usize| streams.child("screen_table").index(id);
+        match &self.errors {
+            Errors::None => {}
+            Errors::Gaussian(sd) => {
+                let mut known = Array2::zeros(out.y.dim());
+                for (r, &id) in ids.iter().enumerate() {
+                    let mut rng = key(id).index(out.replicate[r] as usize).rng("noise");
+                    known.row_mut(r).fill(sd[id]);
+                    for v in out.y.row_mut(r) {
+                        let z: f64 = StandardNormal.sample(&mut rng);
+                        *v += sd[id] * z;
+                    }
+                }
+                // An sd of exactly 0 would claim a certainty that no weighting survives.
+                if sd.iter().all(|s| *s > 0.0) {
+                    out.sd = Some(known);
+                }
+            }
+            Errors::Replicates(values) => {
+                let n = values.ncols();
+                for (r, &id) in ids.iter().enumerate() {
+                    // Repeated measurements go through the replicates in turn.
+                    let start = key(id).rng("replicate").random_range(0..n);
+                    out.y[(r, 0)] = values[(id, (start + out.replicate[r] as usize) % n)];
+                }
+            }
+        }
+        Ok(out)
+    }
+
+    fn truth(&self, ids: &[usize]) -> Option<Array2<f64>> {
+        Some(self.truth.select(Axis(0), ids))
+    }
+
+    fn single_effects(&self) -> Option<Array2<f64>> {
+        self.single_effects.clone()
+    }
+
+    fn notes(&self) -> Vec<String> {
+        self.notes.clone()
+    }
+}
+
+framework::register!(Oracle, ScreenTable, "screen_table", "replays a measured screen from a table", example = |dir| {
+    let path = dir.join("screen_table.csv");
+    let rows: String = (0..60).map(|i| format!("g{i},{}\n", ((i * 37) % 23) as f64 / 5.0 - 2.0)).collect();
+    // A file that cannot be written shows as an error of the oracle, which names the path.
+    let _ = std::fs::write(&path, format!("gene,value\n{rows}"));
+    framework::serde_json::json!({ "path": path })
+});
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use framework::data::DataRoot;
+
+    fn file(text: &str) -> PathBuf {
+        static N: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+        let n = N.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("screen_table-{}-{n}.csv", std::process::id()));
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    fn open(text: &str, mut settings: serde_json::Value) -> Result<Box<dyn Screen>> {
+        let path = file(text);
+        settings["path"] = path.to_str().unwrap().into();
+        let oracle: ScreenTable = serde_json::from_value(settings).unwrap();
+        let s = oracle.open(&Setup { data: &DataRoot::default(), streams: &Streams::new(1) });
+        std::fs::remove_file(path).unwrap();
+        s
+    }
+
+    fn error(text: &str, settings: serde_json::Value) -> String {
+        open(text, settings).err().expect("an error").to_string()
+    }
+
+    #[test]
+    fn singles_keep_the_order_of_the_file() {
+        let s = open("gene,value\nB,1\nA,-2\nC,0.5\n", serde_json::json!({})).unwrap();
+        assert!(s.pool().is_singles());
+        assert_eq!((0..3).map(|i| s.pool().label(i)).collect::<Vec<_>>(), ["B", "A", "C"]);
+        let y = s.measure(&[2, 0], 1, &Streams::new(3)).unwrap();
+        assert_eq!(y.y.as_slice().unwrap(), [0.5, 1.0]);
+        assert_eq!(s.truth(&[1]).unwrap()[(0, 0)], -2.0);
+    }
+
+    #[test]
+    fn pairs_know_their_single_effects_and_same_gene_rows() {
+        let text = "gene1,gene2,gamma,a,b\nA,B,1,0.1,0.2\nB,A,3,0.2,0.1\nA,A,5,0.1,0.1\nC,B,7,,0.4\n";
+        let settings = |repeats: &str, same: &str| {
+            serde_json::json!({ "genes": ["gene1", "gene2"], "values": ["gamma"], "single": ["a", "b"],
+                                "repeats": repeats, "same_gene": same })
+        };
+        let e = error(text, settings("error", "keep"));
+        assert!(e.contains(".csv: A+B is measured twice (line 2 and line 3); set repeats = \"mean\""), "{e}");
+        let s = open(text, settings("mean", "keep")).unwrap();
+        assert_eq!(s.pool().len(), 3);
+        assert_eq!(s.truth(&[0, 1, 2]).unwrap().as_slice().unwrap(), [2.0, 5.0, 7.0]);
+        let single = s.single_effects().unwrap();
+        // B is 0.2, 0.2 and 0.4: averaged; A never changes; C is unknown.
+        assert!((single[(1, 0)] - 0.8 / 3.0).abs() < 1e-15);
+        assert_eq!(single[(0, 0)], 0.1);
+        assert!(single[(2, 0)].is_nan());
+        assert_eq!(s.notes().len(), 3, "{:?}", s.notes());
+        let s = open(text, settings("mean", "drop")).unwrap();
+        assert_eq!(s.pool().len(), 2);
+        assert_eq!(s.notes()[0], "1 rows name a gene twice and were left out");
+    }
+
+    #[test]
+    fn noise_depends_on_the_perturbation_only() {
+        let text = "gene,value,sd,r1,r2\nA,1,0.5,0,2\nB,2,0.1,1,3\nC,3,2,2,4\n";
+        for noise in [
+            serde_json::json!({ "from": "sd", "column": "sd" }),
+            serde_json::json!({ "from": "fixed", "sd": 0.3 }),
+            serde_json::json!({ "from": "replicates", "columns": ["r1", "r2"] }),
+        ] {
+            let s = open(text, serde_json::json!({ "noise": noise })).unwrap();
+            let st = Streams::new(5);
+            let all = s.measure(&[0, 1, 2], 1, &st).unwrap().y;
+            let turned = s.measure(&[2, 0], 4, &st).unwrap().y;
+            assert_eq!(turned[(0, 0)], all[(2, 0)]);
+            assert_eq!(turned[(1, 0)], all[(0, 0)]);
+            let many: Vec<usize> = vec![1; 40];
+            let again = s.measure(&many, 1, &st).unwrap();
+            assert_eq!(again.replicate[39], 39);
+            assert!(again.y.iter().any(|v| *v != again.y[(0, 0)]), "replicates differ");
+            assert_eq!(s.truth(&[0]).unwrap()[(0, 0)], 1.0);
+        }
+    }
+
+    #[test]
+    fn the_spread_of_gaussian_noise_is_the_one_asked_for() {
+        let s = open("gene,value\nA,1\n", serde_json::json!({ "noise": { "from": "fixed", "sd": 0.3 } })).unwrap();
+        let y = s.measure(&[0; 20_000], 1, &Streams::new(5)).unwrap().y;
+        let y = y.as_slice().unwrap();
+        assert!((framework::numerics::stats::mean(y) - 1.0).abs() < 4.0 * 0.3 / 20_000f64.sqrt());
+        assert!((framework::numerics::stats::sd(y) - 0.3).abs() < 0.01);
+    }
+
+    #[test]
+    fn mistakes_name_the_place_and_the_remedy() {
+        let e = error("gene,value\n", serde_json::json!({}));
+        assert!(e.ends_with("the table has no rows; a screen needs at least one perturbation"), "{e}");
+        let e = error("gene,value\nA,1\nB,x\n", serde_json::json!({}));
+        assert!(e.contains("line 3"), "{e}");
+        let e = error("gene,value,sd\nA,1,-1\n", serde_json::json!({ "noise": { "from": "sd", "column": "sd" } }));
+        assert!(e.contains("line 2, column sd: the standard deviation is -1"), "{e}");
+        let bad = serde_json::json!({ "path": "x", "noise": { "from": "none", "sd": 1.0 } });
+        assert!(serde_json::from_value::<ScreenTable>(bad).is_err(), "noise refuses unknown settings");
+    }
+
+    #[test]
+    fn twenty_thousand_rows_open_quickly() {
+        let text: String = (0..20_000).map(|i| format!("GENE{i},{}\n", i as f64 * 0.5)).collect();
+        let path = file(&format!("gene,value\n{text}"));
+        let table = framework::table::read(&path).unwrap();
+        std::fs::remove_file(path).unwrap();
+        let oracle: ScreenTable = serde_json::from_value(serde_json::json!({ "path": "t.csv" })).unwrap();
+        let start = std::time::Instant::now();
+        let s = oracle.read(&table, Path::new("t.csv")).unwrap();
+        let took = start.elapsed();
+        println!("20,000 rows opened in {took:?}");
+        assert_eq!(s.pool.len(), 20_000);
+        // Ten times the aim, so that a busy machine does not fail the test.
+        assert!(took.as_millis() < 500, "{took:?}");
+    }
+
+    #[test]
+    fn public_pair_screen_has_the_published_counts() {
+        let Some(root) = std::env::var_os("SCREENWRIGHT_DATA") else {
+            println!("skipped: SCREENWRIGHT_DATA is not set");
+            return;
+        };
+        let settings = serde_json::json!({
+            "path": "norman2019_pairs/gene_pairs.csv.gz", "genes": ["gene1", "gene2"], "values": ["gamma"],
+            "single": ["gamma1", "gamma2"], "same_gene": "drop", "noise": { "from": "replicates", "columns": ["gamma_rep1", "gamma_rep2"] },
+        });
+        let oracle: ScreenTable = serde_json::from_value(settings).unwrap();
+        let data = DataRoot::new(root);
+        let s = oracle.open(&Setup { data: &data, streams: &Streams::new(1) }).unwrap();
+        assert_eq!((s.pool().len(), s.pool().genes().len()), (6216, 112));
+        let all: Vec<usize> = (0..6216).collect();
+        let mean = s.truth(&all).unwrap().mean().unwrap();
+        assert!((mean + 0.332).abs() < 1e-3, "{mean}");
+        assert!(s.single_effects().unwrap().iter().all(|v| v.is_finite()), "{:?}", s.notes());
+    }
+}

@@ -1,0 +1,471 @@
+//! What a person sees: every verb, every named bad input, exit codes.
+
+mod common;
+use common::*;
+use framework::testing::TempDir;
+use std::path::Path;
+
+fn dir() -> TempDir {
+    TempDir::new().expect("a folder")
+}
+
+/// Runs a scenario text and gives what it printed.
+fn scenario(d: &Path, text: &str) -> Ran {
+    let file = write(d, "s.toml", text);
+    run(d, &["run", file.to_str().expect("utf-8"), "--data-dir", "."])
+}
+
+/// A screen of 40 genes in a CSV, and the scenario that replays it with one prior table.
+fn table_scenario(d: &Path) -> String {
+    let rows: String = (0..40).map(|i| format!("G{i:03},{}\n", (i * 37 % 19) as f64 / 10.0)).collect();
+    write(d, "screen.csv", &format!("gene,value\n{rows}"));
+    let rows: String = (0..40).map(|i| format!("G{i:03},{},{}\n", i % 5, i % 7)).collect();
+    write(d, "prior.csv", &format!("gene,a,b\n{rows}"));
+    "name = \"s\"\nseeds = { from = 0, count = 1 }\nrounds = 2\nbatch = 4\nmetrics = [\"hit_ratio\"]\n[pool]\ninit = 4\n\
+     [oracle]\nuse = \"screen_table\"\npath = \"screen.csv\"\n[prior.p]\nuse = \"embedding_table\"\npath = \"prior.csv\"\n\
+     [model]\nuse = \"ridge\"\n[acquisition]\nuse = \"max_dist\"\n"
+        .to_string()
+}
+
+#[track_caller]
+fn says(r: &Ran, code: i32, texts: &[&str]) {
+    assert_eq!(r.code, code, "{}{}", r.out, r.err);
+    for t in texts {
+        assert!(r.err.contains(t) || r.out.contains(t), "no `{t}` in:\n{}{}", r.out, r.err);
+    }
+    assert!(!r.err.contains("panicked at") || r.err.contains("a plugin panicked"), "a panic reached the user:\n{}", r.err);
+}
+
+#[test]
+fn all_mistakes_are_shown_at_once_with_line_caret_and_nearest_word() {
+    let d = dir();
+    let text = TINY
+        .replace("batch = 6", "bach = 6")
+        .replace("\"rmse\"", "\"rmsee\"")
+        .replace("use = \"ridge\"", "use = \"rigde\"")
+        .replace("genes = 120", "gens = 120\nnoise = \"loud\"")
+        .replace("{ use = \"greedy\" }", "{ use = \"greedy\", betta = 1 }");
+    let r = scenario(d.path(), &text);
+    says(
+        &r,
+        2,
+        &[
+            "s.toml has 6 mistakes",
+            "unknown key `bach`; did you mean `batch`?",
+            "the key `batch` is missing; add batch = 100",
+            "unknown model `rigde`; did you mean `ridge`?",
+            "unknown key `gens`; did you mean `genes`?",
+            "wrong type: got string \"loud\", expected a number",
+            "unknown key `betta`",
+            " --> ",
+            "s.toml:4:1",
+            "4 | bach = 6",
+            "  | ^^^^ unknown key `bach`",
+        ],
+    );
+    let r = scenario(d.path(), &TINY.replace("\"rmse\"", "\"rmsee\""));
+    says(&r, 2, &["has 1 mistake\n", "unknown metric `rmsee`; did you mean `rmse`?", "5 | metrics = [\"hit_ratio\", \"rmsee\"]", "^^^^^^^"]);
+}
+
+#[test]
+fn wrong_types_and_syntax_have_a_place() {
+    let d = dir();
+    let r = scenario(d.path(), &TINY.replace("rounds = 3", "rounds = \"three\""));
+    says(&r, 2, &["s.toml:3:10", "wrong type: got string \"three\", expected a whole number, 0 or more"]);
+    let r = scenario(d.path(), &TINY.replace("rounds = 3", "rounds = -3"));
+    says(&r, 2, &["wrong value: got the number `-3`, expected a whole number, 0 or more"]);
+    let r = scenario(d.path(), &TINY.replace("rounds = 3", "rounds = = 3"));
+    says(&r, 2, &["is not valid TOML", "s.toml:3:10"]);
+    let r = scenario(d.path(), &TINY.replace("count = 3", "coutn = 3"));
+    says(&r, 2, &["unknown key `coutn`; did you mean `count`?", "the key `count` is missing here"]);
+    let r = scenario(d.path(), &TINY.replace("use = \"ridge\"", "use = \"random\""));
+    says(&r, 2, &["`random` is of kind acquisition, not model"]);
+    let r = run(d.path(), &["run", "nowhere.toml"]);
+    says(&r, 2, &["nowhere.toml: cannot be read", "check the path"]);
+    let r = run(d.path(), &["rnu"]);
+    says(&r, 2, &["rnu"]);
+}
+
+#[test]
+fn arms_that_cannot_work_are_refused_before_anything_runs() {
+    let d = dir();
+    let bare = TINY.replace("[prior.knowledge]\nuse = \"simulated\"\n", "");
+    says(&scenario(d.path(), &bare), 2, &["learns from features and no prior is active", "compares perturbations but nothing describes them"]);
+    let no_model = TINY.replace("[model]\nuse = \"ridge\"\n", "");
+    says(&scenario(d.path(), &no_model), 2, &["this acquisition needs a model; add a [model] section"]);
+    let no_draws = TINY.replace("{ use = \"greedy\" }", "{ use = \"thompson\" }").replace("\"ridge\"", "\"additive\"");
+    says(&scenario(d.path(), &no_draws), 2, &["this acquisition needs posterior draws; models that give them:", "gp"]);
+    let cold = TINY.replace("init = 8", "init = 0");
+    says(&scenario(d.path(), &cold), 2, &["nothing is measured before; set init under [pool]"]);
+    let axis = TINY.replace("\"acquisition\" = [{ use = \"random\" }", "\"acquisitoin\" = [{ use = \"random\" }");
+    says(&scenario(d.path(), &axis), 2, &["unknown axis `acquisitoin`; did you mean `acquisition`?"]);
+    let prior = TINY.replace("[grid]", "[grid]\n\"prior\" = [\"all\", \"knowlege\"]");
+    says(&scenario(d.path(), &prior), 2, &["unknown prior `knowlege`; did you mean `knowledge`?"]);
+    assert!(!d.path().join("results").join("tiny").exists(), "nothing may be written");
+}
+
+#[test]
+fn unusable_tables_are_explained() {
+    let d = dir();
+    let text = table_scenario(d.path());
+    assert_eq!(scenario(d.path(), &text).code, 0);
+    let screen = std::fs::read_to_string(d.path().join("screen.csv")).expect("the table");
+    let with = |s: &str| {
+        write(d.path(), "screen.csv", s);
+        scenario(d.path(), &text)
+    };
+    says(&with(&screen.replace("G003,", "G002,")), 2, &["screen.csv", "G002", "repeats = \"mean\""]);
+    for word in ["NaN", "inf", "", "high"] {
+        let line = |l: &str| if l.starts_with("G007,") { format!("G007,{word}\n") } else { format!("{l}\n") };
+        let broken: String = screen.lines().map(line).collect();
+        says(&with(&broken), 2, &["screen.csv", "line 9", "value", word]);
+    }
+    says(&with("gene,value\n"), 2, &["screen.csv", "no"]);
+    says(&with(""), 2, &["screen.csv", "empty"]);
+    says(&with(&screen.replace("gene,value", "symbol,value")), 2, &["screen.csv", "gene", "symbol"]);
+    std::fs::remove_file(d.path().join("screen.csv")).expect("remove");
+    says(&scenario(d.path(), &text), 2, &["screen.csv", "no such data file", "SCREENWRIGHT_DATA", "docs/data.md"]);
+}
+
+#[test]
+fn damaged_files_are_told_apart() {
+    let d = dir();
+    let text = table_scenario(d.path());
+    let parquet = text.replace("screen.csv", "screen.parquet");
+    write(d.path(), "screen.parquet", "gene,value\nA,1\n");
+    says(&scenario(d.path(), &parquet), 2, &["screen.parquet", "not a Parquet file"]);
+    let t = table_of(40);
+    framework::table::write_parquet(&t, &d.path().join("screen.parquet")).expect("a table");
+    assert_eq!(scenario(d.path(), &parquet).code, 0);
+    let bytes = std::fs::read(d.path().join("screen.parquet")).expect("bytes");
+    std::fs::write(d.path().join("screen.parquet"), &bytes[..bytes.len() / 2]).expect("write");
+    says(&scenario(d.path(), &parquet), 2, &["screen.parquet", "ends early"]);
+    let gz = text.replace("screen.csv", "screen.csv.gz");
+    framework::table::write_csv(&t, &d.path().join("screen.csv.gz")).expect("a table");
+    assert_eq!(scenario(d.path(), &gz).code, 0);
+    let bytes = std::fs::read(d.path().join("screen.csv.gz")).expect("bytes");
+    std::fs::write(d.path().join("screen.csv.gz"), &bytes[..bytes.len() / 2]).expect("write");
+    says(&scenario(d.path(), &gz), 2, &["screen.csv.gz", "ends early"]);
+}
+
+fn table_of(n: usize) -> framework::table::Table {
+    use framework::table::{Column, Table};
+    Table::new()
+        .with("gene", Column::Text((0..n).map(|i| Some(format!("G{i:03}"))).collect()))
+        .with("value", Column::Number((0..n).map(|i| ((i * 37) % 19) as f64).collect()))
+}
+
+#[test]
+fn impossible_sizes_and_useless_priors_are_explained() {
+    let d = dir();
+    let text = table_scenario(d.path());
+    says(
+        &scenario(d.path(), &text.replace("batch = 4", "batch = 20")),
+        2,
+        &["asks for 44 perturbations (4 initial + 2 rounds x 20) but only 32 are left of 40 after 8 were held out", "lower rounds, batch, init or test"],
+    );
+    write(d.path(), "prior.csv", "gene,a\nX1,0.5\nX2,0.25\n");
+    says(&scenario(d.path(), &text), 2, &["prior `p` covers no gene of the pool", "`G000`", "symbol_updates"]);
+    write(d.path(), "prior.csv", "gene,a\nG001,0.5\nG001,0.25\n");
+    says(&scenario(d.path(), &text), 2, &["G001"]);
+    write(d.path(), "prior.csv", "gene,a\nG001,0.5\nG002,inf\n");
+    says(&scenario(d.path(), &text), 2, &["prior.csv", "inf"]);
+}
+
+#[test]
+fn results_that_cannot_be_written_lose_nothing() {
+    let d = dir();
+    let text = table_scenario(d.path());
+    write(d.path(), "taken", "a file in the way");
+    let file = write(d.path(), "s.toml", &text);
+    let file = file.to_str().expect("utf-8");
+    let r = run(d.path(), &["run", file, "--data-dir", ".", "--results-dir", "taken"]);
+    says(&r, 2, &["taken", "creating the results folder failed"]);
+    // A disk that fills up in the middle: the record of rounds of one run is /dev/full.
+    if Path::new("/dev/full").exists() {
+        let three = text.replace("count = 1", "count = 3");
+        std::fs::write(file, three).expect("write");
+        assert_eq!(run(d.path(), &["run", file, "--data-dir", "."]).code, 0);
+        let want = result_bytes(&d.path().join("results"), "s");
+        let id = want[0].0.split('/').next().expect("a run").to_string();
+        let folder = d.path().join("results/s");
+        std::fs::remove_dir_all(folder.join(&id)).expect("remove");
+        let partial = folder.join(format!("{id}.partial"));
+        std::fs::create_dir(&partial).expect("a folder");
+        std::os::unix::fs::symlink("/dev/full", partial.join("rounds.jsonl")).expect("a link");
+        let r = run(d.path(), &["run", file, "--data-dir", "."]);
+        says(&r, 3, &["writing a finished round failed", "The disk is full: free some space", "3 runs: 2 ok, 1 failed"]);
+        assert_eq!(result_bytes(&d.path().join("results"), "s").len(), 4, "the others are kept");
+        std::fs::remove_file(partial.join("rounds.jsonl")).expect("remove");
+        assert_eq!(run(d.path(), &["run", file, "--data-dir", "."]).code, 0);
+        assert_eq!(result_bytes(&d.path().join("results"), "s"), want);
+    }
+}
+
+#[test]
+fn a_sweep_from_plan_to_export() {
+    let d = dir();
+    let file = write(d.path(), "tiny.toml", TINY);
+    let file = file.to_str().expect("utf-8");
+    let r = run(d.path(), &["plan", file]);
+    says(&r, 0, &["tiny   3 arms x 3 seeds = 9 runs   (0 finished, 9 to do)", "random     3 to do (new)   (reference)", "cost: unknown until one run has finished"]);
+    let r = run(d.path(), &["report", file]);
+    says(&r, 2, &["no finished run of this scenario; first do: screenwright run"]);
+    let r = run(d.path(), &["run", file]);
+    says(&r, 0, &["9 runs: 9 ok, 0 failed", "greedy", "max_dist", "figure: ", ".svg"]);
+    let r = run(d.path(), &["plan", file]);
+    says(&r, 0, &["(9 finished, 0 to do)", "nothing to do"]);
+    let again = run(d.path(), &["run", file]);
+    says(&again, 0, &["(9 finished, 0 to do)"]);
+    let r = run(d.path(), &["results", "list"]);
+    says(&r, 0, &["tiny   9 finished, 0 interrupted, 0 failed"]);
+    for format in ["csv", "json", "parquet"] {
+        let r = run(d.path(), &["results", "export", "tiny", "--format", format, "--what", "picks"]);
+        says(&r, 0, &["(234 rows of 9 runs)"]);
+        assert!(d.path().join(format!("tiny_picks.{format}")).is_file());
+    }
+    let long = framework::table::read(&d.path().join("results/tiny.parquet")).expect("the long table");
+    assert_eq!(long.height(), 9 * 4);
+    assert_eq!(&long.names()[..7], ["run", "arm", "seed", "round", "n_measured", "hit_ratio", "rmse"]);
+    says(&run(d.path(), &["results", "export", "tyni"]), 2, &["no results of a scenario `tyni`", "did you mean `tiny`?"]);
+    let json = std::fs::read_to_string(d.path().join("results/tiny").join(first_run(d.path())).join("run.json")).expect("run.json");
+    for key in ["\"format\"", "\"resolved\"", "\"seed\"", "\"version\"", "\"git_revision\"", "\"data\"", "\"host\"", "\"started\"", "\"metrics\""] {
+        assert!(json.contains(key), "{key} in {json}");
+    }
+    std::fs::create_dir(d.path().join("results/tiny/0123456789abcdef.partial")).expect("a folder");
+    says(&run(d.path(), &["results", "prune", "tiny", "--dry-run"]), 0, &["would delete", "0123456789abcdef.partial"]);
+    says(&run(d.path(), &["results", "prune", "tiny"]), 0, &["deleted"]);
+}
+
+fn first_run(d: &Path) -> String {
+    result_bytes(&d.join("results"), "tiny")[0].0.split('/').next().expect("a run").to_string()
+}
+
+#[test]
+fn arms_of_one_seed_meet_the_same_world() {
+    let d = dir();
+    let file = write(d.path(), "tiny.toml", TINY);
+    assert_eq!(run(d.path(), &["run", file.to_str().expect("utf-8")]).code, 0);
+    assert_eq!(run(d.path(), &["results", "export", "tiny", "--what", "picks"]).code, 0);
+    let t = framework::table::read(&d.path().join("tiny_picks.csv")).expect("picks");
+    let (arm, seed, round) = (t.text("arm").expect("arm"), t.integers("seed").expect("seed"), t.integers("round").expect("round"));
+    let (name, value) = (t.text("perturbation").expect("names"), t.numbers("value").expect("values"));
+    let mut world = std::collections::HashMap::new();
+    let mut init = std::collections::HashMap::<(i64, &str), Vec<&str>>::new();
+    let mut shared = 0;
+    for i in 0..t.height() {
+        if round[i] == 0 {
+            init.entry((seed[i], arm[i])).or_default().push(name[i]);
+        }
+        // The same perturbation under the same seed answers alike, whichever arm asks and when.
+        if let Some(v) = world.insert((seed[i], name[i]), value[i]) {
+            assert_eq!(v, value[i], "{} under seed {}", name[i], seed[i]);
+            shared += 1;
+        }
+    }
+    assert!(shared > 40);
+    for s in 0..3 {
+        assert_eq!(init[&(s, "random")], init[&(s, "greedy")]);
+        assert_ne!(init[&(s, "random")], init[&((s + 1) % 3, "random")]);
+    }
+}
+
+#[test]
+fn repeats_vary_what_they_say() {
+    let d = dir();
+    let picks = |varies: &str| {
+        let text = format!("{TINY}\n[repeat]\nvaries = \"{varies}\"\n").replace("latent_dag\"", "latent_dag\"\nworld_seed = 1");
+        let file = write(d.path(), "tiny.toml", &text);
+        let results = varies.replace('+', "_");
+        let r = run(d.path(), &["run", file.to_str().expect("utf-8"), "--results-dir", &results]);
+        assert_eq!(r.code, 0, "{}", r.err);
+        let out = format!("{results}.csv");
+        run(d.path(), &["results", "export", "tiny", "--what", "picks", "--results-dir", &results, "--out", &out]);
+        let t = framework::table::read(&d.path().join(out)).expect("picks");
+        let rows: Vec<(String, i64, i64, String)> = (0..t.height())
+            .map(|i| {
+                let text = |c: &str| t.text(c).expect("text")[i].to_string();
+                let int = |c: &str| t.integers(c).expect("integer")[i];
+                (text("arm"), int("seed"), int("round"), text("perturbation"))
+            })
+            .filter(|r| r.0 == "random")
+            .collect();
+        let of = |seed, initial: bool| -> Vec<String> {
+            rows.iter().filter(|r| r.1 == seed && (r.2 == 0) == initial).map(|r| r.3.clone()).collect()
+        };
+        (of(0, true) == of(1, true), of(0, false) == of(1, false))
+    };
+    assert_eq!(picks("training"), (true, false));
+    assert_eq!(picks("init+training"), (false, false));
+    assert_eq!(picks("split+init+training"), (false, false));
+}
+
+#[test]
+fn grids_skip_merge_and_word_priors() {
+    let d = dir();
+    let text = TINY
+        .replace("[prior.knowledge]\nuse = \"simulated\"", "[prior.a]\nuse = \"simulated\"\n[prior.b]\nuse = \"simulated\"\n[prior.c]\nuse = \"simulated\"\ninformativeness = 0.1")
+        .replace("[model]\nuse = \"ridge\"", "[model]\nuse = \"mean\"")
+        .replace("[grid]", "[grid]\n\"prior\" = [\"all\", \"each_alone\", \"leave_one_out\"]")
+        .replace("{ use = \"greedy\" }, ", "")
+        .replace("[compare]", "[[skip]]\n\"acquisition\" = \"random\"\nnot = { \"prior\" = \"all\" }\n\n[compare]");
+    let file = write(d.path(), "tiny.toml", &text);
+    let r = run(d.path(), &["plan", file.to_str().expect("utf-8")]);
+    // Seven subsets under max_dist and one control.
+    says(&r, 0, &["8 arms x 3 seeds = 24 runs", "all / random", "all but a / max_dist", "c / max_dist"]);
+    let two = text.replace("[prior.c]\nuse = \"simulated\"\ninformativeness = 0.1", "");
+    let file = write(d.path(), "two.toml", &two);
+    let r = run(d.path(), &["plan", file.to_str().expect("utf-8")]);
+    // With two priors `each_alone` and `leave_one_out` are the same two subsets.
+    says(&r, 0, &["4 arms x 3 seeds"]);
+    let none = text.replace("not = { \"prior\" = \"all\" }", "").replace("\"acquisition\" = \"random\"", "\"rounds\" = 3");
+    let file = write(d.path(), "none.toml", &none);
+    says(&run(d.path(), &["plan", file.to_str().expect("utf-8")]), 2, &["the skip rules leave no arm"]);
+}
+
+#[test]
+fn suggest_with_a_campaign_and_without_a_model() {
+    let d = dir();
+    table_scenario(d.path());
+    write(d.path(), "done.csv", "gene,value\nG001,0.5\nG010,1.5\nG020,-0.5\nG030,0.25\nG031,0.3\n");
+    let campaign = "name = \"next\"\nbatch = 5\nseed = 3\n[target]\ndirection = \"max\"\n[pool]\npath = \"screen.csv\"\n\
+        [measured]\npath = \"done.csv\"\nvalues = [\"value\"]\n[prior.p]\nuse = \"embedding_table\"\npath = \"prior.csv\"\n\
+        [model]\nuse = \"gp\"\n[acquisition]\nuse = \"ucb\"\n";
+    let file = write(d.path(), "campaign.toml", campaign);
+    let file = file.to_str().expect("utf-8");
+    let r = run(d.path(), &["suggest", file]);
+    says(&r, 0, &["rank,perturbation,score,mean,sd\n1,G"]);
+    assert_eq!(r.out.lines().count(), 6);
+    assert_eq!(r.out, run(d.path(), &["suggest", file]).out, "the same seed gives the same batch");
+    for measured in ["G001,", "G010,", "G020,"] {
+        assert!(!r.out.contains(measured), "{measured} is measured already");
+    }
+    let r = run(d.path(), &["suggest", file, "--out", "next.csv"]);
+    says(&r, 0, &["wrote next.csv (5 perturbations)"]);
+    let r = run(d.path(), &["suggest", "--features", "prior.csv", "--measured", "done.csv", "--rule", "max_dist", "--batch", "3"]);
+    says(&r, 0, &["rank,perturbation,score\n1,G", "40 perturbations x 2 features, 5 measured"]);
+    assert_eq!(r.out.lines().count(), 4);
+
+    let bad = |from: &str, to: &str| {
+        let file = write(d.path(), "bad.toml", &campaign.replace(from, to));
+        run(d.path(), &["suggest", file.to_str().expect("utf-8")])
+    };
+    says(&bad("batch = 5", "batch = 36"), 2, &["a batch of 36 is larger than the 35 candidates left"]);
+    says(&bad("use = \"ucb\"", "use = \"ubc\""), 2, &["unknown acquisition `ubc`; did you mean `ucb`?"]);
+    write(d.path(), "done.csv", "gene,value\nG001,0.5\nG01,1.5\n");
+    says(&run(d.path(), &["suggest", file]), 2, &["done.csv, row 2: unknown gene `G01`", "did you mean"]);
+    says(
+        &run(d.path(), &["suggest", "--features", "prior.csv", "--rule", "greedy", "--batch", "3"]),
+        2,
+        &["--rule greedy: this acquisition needs a model", "campaign file"],
+    );
+    says(&run(d.path(), &["suggest"]), 2, &["--features"]);
+}
+
+#[test]
+fn plugins_are_listed_and_shown() {
+    let d = dir();
+    let r = run(d.path(), &["plugins", "list", "--json"]);
+    assert_eq!(r.code, 0);
+    let list: Vec<std::collections::BTreeMap<String, serde_json::Value>> = serde_json::from_str(&r.out).expect("JSON");
+    for (kind, name) in [
+        ("model", "gp"),
+        ("model", "forest"),
+        ("kernel", "matern52"),
+        ("prior", "graph"),
+        ("oracle", "latent_dag"),
+        ("acquisition", "max_dist"),
+        ("interaction", "additivity"),
+    ] {
+        assert!(list.iter().any(|e| e["kind"] == kind && e["name"] == name), "{kind} {name}");
+    }
+    let r = run(d.path(), &["plugins", "show", "ucb"]);
+    says(&r, 0, &["ucb   (acquisition)", "Upper confidence bound", "beta = 1.0", "Weight β", "use = \"ucb\""]);
+    says(&run(d.path(), &["plugins", "show", "ubc"]), 2, &["unknown plugin `ubc`; did you mean `ucb`?"]);
+    for name in list.iter().map(|e| e["name"].as_str().expect("a name")) {
+        let shown = run(d.path(), &["plugins", "show", name]);
+        assert_eq!(shown.code, 0);
+        let params = shown.out.split("parameters\n").nth(1).and_then(|t| t.split("\nin a scenario").next()).unwrap_or("");
+        let mut lines = params.lines().filter(|l| !l.is_empty()).peekable();
+        while let Some(l) = lines.next() {
+            if l.starts_with("  ") && !l.starts_with("   ") {
+                assert!(lines.peek().is_some_and(|n| n.starts_with("      ")), "{name}: `{l}` has no description");
+            }
+        }
+    }
+}
+
+#[test]
+fn new_refuses_bad_names_and_taken_ones() {
+    let d = dir();
+    std::fs::create_dir_all(d.path().join("plugins/acquisition")).expect("a folder");
+    says(&run(d.path(), &["new", "acquisition", "Far-First"]), 2, &["cannot be a plugin name", "such as `far_first`"]);
+    says(&run(d.path(), &["new", "acquisition", "random"]), 2, &["the acquisition `random` exists already; choose another name"]);
+    says(&run(d.path(), &["new", "acquisition", "mine"]), 0, &["wrote plugins/acquisition/mine.rs"]);
+    says(&run(d.path(), &["new", "acquisition", "mine"]), 2, &["exists already"]);
+    says(&run(d.path(), &["new", "kernel", "other"]), 2, &["no such folder", "--dir"]);
+}
+
+#[test]
+fn help_has_examples_and_exit_codes() {
+    let d = dir();
+    let r = run(d.path(), &["--help"]);
+    says(&r, 0, &["Examples:", "Exit codes: 0 ok; 2 usage", "3 some runs failed"]);
+    for verb in ["run", "plan", "report", "suggest", "new"] {
+        says(&run(d.path(), &[verb, "--help"]), 0, &["Example"]);
+    }
+    for shell in ["bash", "zsh", "fish"] {
+        says(&run(d.path(), &["completions", shell]), 0, &["screenwright"]);
+    }
+}
+
+#[test]
+fn data_check_tells_present_missing_and_corrupt() {
+    let d = dir();
+    let text = table_scenario(d.path());
+    write(d.path(), "s.toml", &text);
+    let hash = |f: &str| {
+        use std::io::Write as _;
+        use std::process::{Command, Stdio};
+        let mut c = Command::new("sha256sum").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("sha256sum");
+        c.stdin.take().expect("a pipe").write_all(&std::fs::read(d.path().join(f)).expect("a file")).expect("a pipe");
+        String::from_utf8_lossy(&c.wait_with_output().expect("sha256sum").stdout)[..64].to_string()
+    };
+    write(d.path(), "data.sha256", &format!("{}  screen.csv\n{}  prior.csv\n", hash("screen.csv"), hash("prior.csv")));
+    let check = || run(d.path(), &["data", "check", "s.toml", "--data-dir", "."]);
+    says(&check(), 0, &["ok       screen.csv", "ok       prior.csv"]);
+    write(d.path(), "prior.csv", "gene,a\nG001,1\n");
+    std::fs::remove_file(d.path().join("screen.csv")).expect("remove");
+    says(&check(), 2, &["MISSING  screen.csv", "CORRUPT", "prior.csv", "2 files missing or corrupt; docs/data.md"]);
+}
+
+#[test]
+fn shipped_scenarios_expand_and_run_in_quick_form() {
+    let mut files: Vec<_> = std::fs::read_dir(root().join("scenarios"))
+        .expect("scenarios")
+        .flatten()
+        .map(|e| e.path())
+        .filter(|p| p.extension().is_some_and(|e| e == "toml"))
+        .collect();
+    files.sort();
+    assert!(files.len() >= 4);
+    let data = data_root();
+    let d = dir();
+    for f in &files {
+        let text = std::fs::read_to_string(f).expect("a scenario");
+        assert!(text.starts_with("# Question:"), "{} opens with its question", f.display());
+        let needs_data = text.contains("path");
+        if needs_data && data.is_none() {
+            eprintln!("SKIPPED: {} needs the public data", f.display());
+            continue;
+        }
+        let mut c = screenwright(d.path());
+        c.args(["run", f.to_str().expect("utf-8"), "--quick"]);
+        if let Some(root) = &data {
+            c.arg("--data-dir").arg(root);
+        }
+        let r = finish(c.output().expect("the binary runs"));
+        assert_eq!(r.code, 0, "{}: {}{}", f.display(), r.out, r.err);
+        assert!(r.out.contains(" 0 failed"), "{}", r.out);
+    }
+}
