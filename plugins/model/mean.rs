@@ -20,7 +20,7 @@ impl Model for Mean {
             0 | 1 => Array1::zeros(mean.len()),
             _ => cx.observed.y.std_axis(Axis(0), 1.0),
         };
-        let residuals = (&cx.observed.y - &mean) * if n > 1 { n as f64 / (n as f64 - 1.0) } else { 1.0 };
+        let residuals = (n > 1).then(|| (&cx.observed.y - &mean) * (n as f64 / (n as f64 - 1.0)));
         Ok(Box::new(Fitted { mean, sd, residuals }))
     }
 
@@ -32,7 +32,7 @@ impl Model for Mean {
 struct Fitted {
     mean: Array1<f64>,
     sd: Array1<f64>,
-    residuals: Array2<f64>,
+    residuals: Option<Array2<f64>>,
 }
 
 impl Surrogate for Fitted {
@@ -55,7 +55,7 @@ impl Surrogate for Fitted {
     }
 
     fn loo_residuals(&self) -> Option<Array2<f64>> {
-        Some(self.residuals.clone())
+        self.residuals.clone()
     }
 }
 

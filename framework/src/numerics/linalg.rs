@@ -2,14 +2,8 @@
 
 use crate::error::{Error, Result};
 use faer::linalg::solvers::{Llt, SelfAdjointEigen};
-use faer::dyn_stack::{MemBuffer, MemStack};
-use faer::linalg::evd::tridiag::{tridiag_in_place, tridiag_in_place_scratch};
-use faer::linalg::householder::{
-    apply_block_householder_sequence_transpose_on_the_left_in_place_scratch as transpose_on_the_left_scratch,
-    apply_block_householder_sequence_transpose_on_the_left_in_place_with_conj as transpose_on_the_left,
-};
 use faer::linalg::triangular_solve::{solve_lower_triangular_in_place, solve_upper_triangular_in_place};
-use faer::{Accum, Conj, MatMut, MatRef, Par, Side};
+use faer::{Accum, MatMut, MatRef, Par, Side};
 use rayon::prelude::*;
 use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut2, Axis};
 
@@ -98,54 +92,6 @@ pub fn eigh(a: ArrayView2<f64>) -> Result<(Array1<f64>, Array2<f64>)> {
     let s = e.S().column_vector();
     let u = e.U();
     Ok(((0..n).map(|i| s[i]).collect(), Array2::from_shape_fn((n, n), |(i, j)| u[(i, j)])))
-}
-
-/// `Q T Qᵀ = A` of a symmetric matrix, T tridiagonal. A third of the work of [`eigh`], and enough to solve
-/// and take determinants of A + s I for many s: O(n) each, with no eigenvalue iteration.
-pub struct Tridiagonal {
-    /// Diagonal of T.
-    pub diagonal: Vec<f64>,
-    /// Subdiagonal of T, one shorter.
-    pub off: Vec<f64>,
-    reflections: faer::Mat<f64>,
-    factors: faer::Mat<f64>,
-}
-
-impl Tridiagonal {
-    /// Reduces `a`. O(4n³/3).
-    pub fn new(a: ArrayView2<f64>) -> Self {
-        let n = a.nrows();
-        let mut t = view(&a).to_owned();
-        let block = faer::linalg::qr::no_pivoting::factor::recommended_block_size::<f64>(n, n);
-        let mut factors = faer::Mat::zeros(block, n.saturating_sub(1));
-        let mut memory = MemBuffer::new(tridiag_in_place_scratch::<f64>(n, Par::Seq, Default::default()));
-        tridiag_in_place(t.as_mut(), factors.as_mut(), Par::Seq, MemStack::new(&mut memory), Default::default());
-        Self {
-            diagonal: (0..n).map(|i| t[(i, i)]).collect(),
-            off: (1..n).map(|i| t[(i, i - 1)]).collect(),
-            reflections: t,
-            factors,
-        }
-    }
-
-    /// `Qᵀ b` (n x k). O(n²k).
-    pub fn rotate(&self, b: ArrayView2<f64>) -> Array2<f64> {
-        let (n, k) = b.dim();
-        let mut out = b.to_owned();
-        if n > 1 {
-            let scratch = transpose_on_the_left_scratch::<f64>(n - 1, self.factors.nrows(), k);
-            let mut memory = MemBuffer::new(scratch);
-            transpose_on_the_left(
-                self.reflections.submatrix(1, 0, n - 1, n - 1),
-                self.factors.as_ref(),
-                Conj::No,
-                view_mut(&mut out.slice_mut(ndarray::s![1.., ..])),
-                Par::Seq,
-                MemStack::new(&mut memory),
-            );
-        }
-        out
-    }
 }
 
 /// `L Lᵀ = A` of a symmetric positive definite matrix.

@@ -12,4 +12,4 @@ pub mod stats;
 pub use band::Band;
 pub use exp::exp_slice;
 pub use gram::{FeatureGram, Gram, GramSource};
-pub use linalg::{Cholesky, Tridiagonal, eigh, matmul, matmul_t, sq_distances, symmetric_product};
+pub use linalg::{Cholesky, eigh, matmul, matmul_t, sq_distances, symmetric_product};
