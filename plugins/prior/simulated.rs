@@ -25,6 +25,10 @@ pub struct Simulated {
     /// Number of features; absent: as many as the simulator has factors.
     #[serde(default)]
     pub dims: Option<usize>,
+    /// Whether the prior also knows how strong each gene is; default false: a gene's factors are scaled to
+    /// length 1 first, so that it knows what a gene acts on but not how much.
+    #[serde(default)]
+    pub sizes: bool,
 }
 
 fn informativeness() -> f64 {
@@ -37,7 +41,7 @@ fn coverage() -> f64 {
 
 impl Default for Simulated {
     fn default() -> Self {
-        Self { informativeness: informativeness(), coverage: coverage(), offset: 0.0, dims: None }
+        Self { informativeness: informativeness(), coverage: coverage(), offset: 0.0, dims: None, sizes: false }
     }
 }
 
@@ -75,6 +79,14 @@ impl Prior for Simulated {
             Cholesky::new(matmul(g.view(), g.t()).view())?.half_solve(g.view())
         };
         let mut truth = factors;
+        if !self.sizes {
+            for mut row in truth.outer_iter_mut() {
+                let length = row.dot(&row).sqrt();
+                if length > 0.0 {
+                    row /= length;
+                }
+            }
+        }
         standardise(&mut truth);
         let mut x = matmul(truth.view(), rotation.view());
         standardise(&mut x);
@@ -159,7 +171,7 @@ mod tests {
     fn informativeness_is_the_correlation_with_the_truth() {
         for dims in [None, Some(2), Some(9)] {
             for rho in [0.0, 0.7, 1.0] {
-                let settings = Simulated { informativeness: rho, dims, ..Simulated::default() };
+                let settings = Simulated { informativeness: rho, dims, sizes: true, ..Simulated::default() };
                 let (f, b) = embed(settings, "p").unwrap();
                 assert_eq!(b.x.ncols(), dims.unwrap_or(4));
                 // Sampling error of a squared correlation at n = 3000, and of the factors' independence.
