@@ -263,6 +263,9 @@ impl GramSource for FeatureGram {
                     Some(_) => super::linalg::sq_distances(x.view(), y.view()),
                 };
                 if let (Some(f), Some(s)) = (&self.radial, part.as_slice_mut()) {
+                    if (at..at + tile.len()).contains(&i) {
+                        s[i - at] = 0.0;
+                    }
                     f(s);
                 }
                 out[at..at + tile.len()].iter_mut().zip(part.iter()).for_each(|(o, v)| *o = *v);
