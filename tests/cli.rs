@@ -43,7 +43,7 @@ fn all_mistakes_are_shown_at_once_with_line_caret_and_nearest_word() {
         .replace("batch = 6", "bach = 6")
         .replace("\"rmse\"", "\"rmsee\"")
         .replace("use = \"ridge\"", "use = \"rigde\"")
-        .replace("genes = 120", "gens = 120\nnoise = \"loud\"")
+        .replace("genes = 120", "gens = 120\nphenotype_noise = \"loud\"")
         .replace("{ use = \"greedy\" }", "{ use = \"greedy\", betta = 1 }");
     let r = scenario(d.path(), &text);
     says(
