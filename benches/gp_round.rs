@@ -1,6 +1,6 @@
 //! Gaussian process: one round of 640 measurements with 256 features, then mean and sd of 1,500, on one thread.
 //!
-//! cargo bench --profile dev -p screenwright-benches --bench gp
+//! cargo bench --profile dev -p screenwright-benches --bench gp_round
 
 use framework::numerics::{Band, Cholesky, sq_distances};
 use framework::prelude::*;
