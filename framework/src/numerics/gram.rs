@@ -234,11 +234,14 @@ impl GramSource for FeatureGram {
     }
 
     fn block(&self, a: &[usize], b: &[usize]) -> Array2<f64> {
-        let (x, y) = (self.get(a), self.get(b));
+        let x = self.get(a);
+        // The same rows on both sides need to be formed, and multiplied, only once.
+        let y = if a == b { None } else { Some(self.get(b)) };
+        let y = y.as_ref().unwrap_or(&x).view();
         match &self.radial {
-            None => matmul_t(x.view(), y.view()),
+            None => matmul_t(x.view(), y),
             Some(f) => {
-                let mut d = super::linalg::sq_distances(x.view(), y.view());
+                let mut d = super::linalg::sq_distances(x.view(), y);
                 for (&i, mut row) in a.iter().zip(d.outer_iter_mut()) {
                     // A point is at distance exactly 0 from itself, whatever rounding says.
                     row.iter_mut().zip(b).filter(|(_, j)| i == **j).for_each(|(v, _)| *v = 0.0);

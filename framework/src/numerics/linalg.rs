@@ -54,11 +54,36 @@ pub fn times_vector(a: ArrayView2<f64>, v: ndarray::ArrayView1<f64>, out: &mut [
     }
 }
 
-/// `aᵀ a`: (k x k) of an m x k matrix. Sequential over rows, so the sum has one order.
+/// `aᵀ a`: (k x k) of an m x k matrix, half the work of [`matmul`].
 pub fn symmetric_product(a: ArrayView2<f64>) -> Array2<f64> {
-    let k = a.ncols();
-    let mut out = Array2::zeros((k, k));
-    faer::linalg::matmul::matmul(view_mut(&mut out.view_mut()), Accum::Replace, view(&a.t()), view(&a), 1.0, Par::Seq);
+    self_product(a.t())
+}
+
+/// `a aᵀ`: tiles of rows in parallel, each up to its diagonal, then mirrored.
+fn self_product(a: ArrayView2<f64>) -> Array2<f64> {
+    const ROWS: usize = 128;
+    let n = a.nrows();
+    let mut out = Array2::zeros((n, n));
+    out.axis_chunks_iter_mut(Axis(0), ROWS)
+        .into_par_iter()
+        .zip(a.axis_chunks_iter(Axis(0), ROWS))
+        .enumerate()
+        .for_each(|(t, (mut o, rows))| {
+            let end = t * ROWS + rows.nrows();
+            let (mut o, before) = (o.slice_mut(ndarray::s![.., ..end]), a.slice(ndarray::s![..end, ..]));
+            faer::linalg::matmul::matmul(
+                view_mut(&mut o),
+                Accum::Replace,
+                view(&rows),
+                view(&before.t()),
+                1.0,
+                Par::Seq,
+            );
+        });
+    for i in 0..n {
+        let (above, mut row) = out.multi_slice_mut((ndarray::s![..i, i], ndarray::s![i, ..i]));
+        ndarray::Zip::from(above).and(&mut row).for_each(|a, r| *a = *r);
+    }
     out
 }
 
@@ -69,12 +94,18 @@ pub fn sq_norms(a: ArrayView2<f64>) -> Vec<f64> {
 
 /// Squared Euclidean distances between the rows of `a` and of `b`: m x n, clamped at 0. Formed from
 /// norms and one product after moving both to the mean of `b`, which keeps near-duplicates exact to
-/// rounding of the centred values. O(mnk).
+/// rounding of the centred values. O(mnk); half of it where both are the same view.
 pub fn sq_distances(a: ArrayView2<f64>, b: ArrayView2<f64>) -> Array2<f64> {
     let centre = b.mean_axis(Axis(0)).unwrap_or_else(|| Array1::zeros(b.ncols()));
-    let (a, b) = (&a - &centre, &b - &centre);
-    let (na, nb) = (sq_norms(a.view()), sq_norms(b.view()));
-    let mut d = matmul_t(a.view(), b.view());
+    let same = a.as_ptr() == b.as_ptr() && a.dim() == b.dim() && a.strides() == b.strides();
+    let b = &b - &centre;
+    let nb = sq_norms(b.view());
+    let (na, mut d) = if same {
+        (nb.clone(), self_product(b.view()))
+    } else {
+        let a = &a - &centre;
+        (sq_norms(a.view()), matmul_t(a.view(), b.view()))
+    };
     d.axis_chunks_iter_mut(Axis(0), TILE).into_par_iter().enumerate().for_each(|(t, mut tile)| {
         for (i, mut row) in tile.outer_iter_mut().enumerate() {
             let n = na[t * TILE + i];

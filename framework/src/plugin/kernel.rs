@@ -74,7 +74,10 @@ pub fn median_distance(given: Option<f64>, cx: &KernelContext) -> Result<f64> {
     }
     let x = cx.inputs.features(&ids);
     let d = crate::numerics::linalg::sq_distances(x.view(), x.view());
-    let mut pairs: Vec<f64> = (0..ids.len()).flat_map(|i| (0..i).map(move |j| (i, j))).map(|ij| d[ij]).collect();
+    let mut pairs: Vec<f64> = Vec::with_capacity(ids.len() * ids.len() / 2);
+    for (i, row) in d.outer_iter().enumerate() {
+        pairs.extend(row.iter().take(i));
+    }
     if pairs.is_empty() {
         return Ok(1.0);
     }
