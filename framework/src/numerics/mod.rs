@@ -5,7 +5,9 @@
 
 pub mod gram;
 pub mod linalg;
+pub mod sparse;
 pub mod stats;
 
 pub use gram::{FeatureGram, Gram, GramSource};
 pub use linalg::{Cholesky, eigh, matmul, matmul_t, sq_distances, symmetric_product};
+pub use sparse::{Sparse, truncated_svd};
