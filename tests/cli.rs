@@ -380,7 +380,7 @@ fn plugins_are_listed_and_shown() {
         assert!(list.iter().any(|e| e["kind"] == kind && e["name"] == name), "{kind} {name}");
     }
     let r = run(d.path(), &["plugins", "show", "ucb"]);
-    says(&r, 0, &["ucb   (acquisition)", "Upper confidence bound", "beta = 1.0", "Weight β", "use = \"ucb\""]);
+    says(&r, 0, &["ucb   (acquisition)", "Upper confidence bound", "beta = 1.0", "Weight of the predicted standard deviation", "use = \"ucb\""]);
     says(&run(d.path(), &["plugins", "show", "ubc"]), 2, &["unknown plugin `ubc`; did you mean `ucb`?"]);
     for name in list.iter().map(|e| e["name"].as_str().expect("a name")) {
         let shown = run(d.path(), &["plugins", "show", name]);

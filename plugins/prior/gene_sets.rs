@@ -136,7 +136,7 @@ impl Prior for GeneSets {
 
 framework::register!(Prior, GeneSets, "gene_sets", "features from set membership (terms, pathways, modules)", example = |dir| {
     let path = dir.join("gene_sets.csv");
-    let rows: String = (0..200).map(|i| format!("g{i},a{}\ng{i},b{}\n", i % 7, i % 11)).collect();
+    let rows: String = (0..200).map(|i| format!("G{i:03},a{}\nG{i:03},b{}\n", i % 7, i % 11)).collect();
     // A file that cannot be written shows as an error of the prior, which names the path.
     let _ = std::fs::write(&path, format!("gene,term\n{rows}"));
     framework::serde_json::json!({ "path": path, "dims": 5 })
