@@ -1,6 +1,8 @@
 use super::Folders;
 use crate::data::DataRoot;
-use crate::domain::{Block, Candidates, Compose, Genes, Inputs, Observed, Perturbation, Pool, Readouts, SymbolUpdates, Target};
+use crate::domain::{
+    Block, Candidates, Compose, Genes, Inputs, Observed, Perturbation, Pool, Readouts, SymbolUpdates, Target,
+};
 use crate::error::{Error, Result};
 use crate::plugin::{Acquisition, FitContext, Kind, PriorContext, Round, RunContext, Setup};
 use crate::runner::select_batch;
@@ -31,7 +33,12 @@ pub(crate) struct Suggest {
     #[arg(long, value_name = "COLUMN", default_value = "gene")]
     id: String,
     /// Acquisition to use
-    #[arg(long, value_name = "NAME", requires = "features", default_value_if("features", clap::builder::ArgPredicate::IsPresent, "max_dist"))]
+    #[arg(
+        long,
+        value_name = "NAME",
+        requires = "features",
+        default_value_if("features", clap::builder::ArgPredicate::IsPresent, "max_dist")
+    )]
     rule: Option<String>,
     /// A parameter of the acquisition, as KEY=VALUE; may be repeated
     #[arg(long = "param", value_name = "KEY=VALUE", requires = "features")]
@@ -153,12 +160,8 @@ impl Suggest {
             observed.push(&Readouts::plain(&ids, Array2::zeros((ids.len(), 1))), 0)?;
         }
         let acquisition = self.acquisition()?;
-        let notes = vec![format!(
-            "{} perturbations x {} features, {} measured",
-            pool.len(),
-            columns.len(),
-            observed.len()
-        )];
+        let notes =
+            vec![format!("{} perturbations x {} features, {} measured", pool.len(), columns.len(), observed.len())];
         Ok(Problem {
             campaign_seed: self.seed.unwrap_or(0),
             batch: self.batch.ok_or_else(|| Error::Config("say how many to choose with --batch".into()))?,
@@ -177,9 +180,8 @@ impl Suggest {
         let rule = self.rule.as_deref().unwrap_or_default();
         let mut map = Map::new();
         for p in &self.params {
-            let (k, v) = p
-                .split_once('=')
-                .ok_or_else(|| Error::Config(format!("--param {p}: write it as KEY=VALUE")))?;
+            let (k, v) =
+                p.split_once('=').ok_or_else(|| Error::Config(format!("--param {p}: write it as KEY=VALUE")))?;
             // A value that is not JSON is a word.
             map.insert(k.trim().into(), serde_json::from_str(v).unwrap_or_else(|_| json!(v)));
         }
@@ -192,8 +194,9 @@ impl Suggest {
                 names.join(", ")
             ))
         })?;
-        (entry.check)(Value::Object(map.clone()))
-            .map_err(|(path, e)| Error::Config(format!("--param {path}: {e}; `screenwright plugins show {rule}` lists its parameters")))?;
+        (entry.check)(Value::Object(map.clone())).map_err(|(path, e)| {
+            Error::Config(format!("--param {path}: {e}; `screenwright plugins show {rule}` lists its parameters"))
+        })?;
         map.insert("use".into(), json!(rule));
         let made: Box<dyn Acquisition> =
             serde_json::from_value(Value::Object(map)).map_err(|e| Error::Config(e.to_string()))?;
@@ -268,8 +271,7 @@ fn ids_of(pool: &Pool, columns: &[Vec<&str>], file: &Path) -> Result<Vec<usize>>
     (0..n)
         .map(|row| {
             let names: Vec<&str> = columns.iter().map(|c| c[row]).collect();
-            pool.parse(&names.join("+"))
-                .map_err(|e| Error::Data(format!("{}, row {}: {e}", file.display(), row + 1)))
+            pool.parse(&names.join("+")).map_err(|e| Error::Data(format!("{}, row {}: {e}", file.display(), row + 1)))
         })
         .collect()
 }
@@ -278,7 +280,10 @@ fn read_measured(root: &DataRoot, spec: &UserTable, pool: &Pool) -> Result<Obser
     let t = root.table(&spec.path)?;
     let file = root.path(&spec.path);
     if spec.values.is_empty() {
-        return Err(Error::Config(format!("{}: say which columns hold readouts, for example values = [\"value\"] under [measured]", file.display())));
+        return Err(Error::Config(format!(
+            "{}: say which columns hold readouts, for example values = [\"value\"] under [measured]",
+            file.display()
+        )));
     }
     let columns = spec.genes.iter().map(|c| Ok(t.text(c)?)).collect::<Result<Vec<_>>>()?;
     let ids = ids_of(pool, &columns, &file)?;

@@ -115,12 +115,7 @@ impl Genes {
                 }
             }
         }
-        report.missing = self
-            .names()
-            .zip(&taken)
-            .filter(|(_, t)| !**t)
-            .map(|(n, _)| n.to_string())
-            .collect();
+        report.missing = self.names().zip(&taken).filter(|(_, t)| !**t).map(|(n, _)| n.to_string()).collect();
         Match { gene, report }
     }
 }
@@ -215,7 +210,8 @@ mod tests {
     #[test]
     fn join_counts_exact_updated_missing_and_ambiguous() {
         let genes = Genes::new(["A", "OLD1", "C", "D"]).unwrap();
-        let updates = SymbolUpdates::new([("OLD1", "B"), ("OLDC", "C"), ("OLDC2", "C"), ("SPLIT", "X"), ("SPLIT", "D")]);
+        let updates =
+            SymbolUpdates::new([("OLD1", "B"), ("OLDC", "C"), ("OLDC2", "C"), ("SPLIT", "X"), ("SPLIT", "D")]);
         let m = genes.join(&["B", "A", "OLDC", "OLDC2", "SPLIT", "Z"], Some(&updates));
         let found: Vec<Option<u32>> = m.gene.iter().map(|g| g.map(|g| g.0)).collect();
         assert_eq!(found, [Some(1), Some(0), Some(2), None, None, None]);

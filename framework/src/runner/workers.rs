@@ -84,9 +84,11 @@ pub fn run_all(
                     }
                     let clock = Instant::now();
                     let _ = tx.send(Event::Started(i));
-                    let one = || run_one(&jobs[i], worlds, store, provenance, stop, |r| {
-                        let _ = tx.send(Event::Round(i, r));
-                    });
+                    let one = || {
+                        run_one(&jobs[i], worlds, store, provenance, stop, |r| {
+                            let _ = tx.send(Event::Round(i, r));
+                        })
+                    };
                     let outcome = match &pool {
                         Ok(pool) => pool.install(one),
                         Err(_) => one(),
@@ -159,7 +161,13 @@ fn run_one(
 
 type Attempt = Result<Option<(Vec<super::RoundRecord>, Seconds)>>;
 
-fn attempt(job: &Job, worlds: &Worlds, partial: &mut Partial, stop: &AtomicBool, round_done: &dyn Fn(usize)) -> Attempt {
+fn attempt(
+    job: &Job,
+    worlds: &Worlds,
+    partial: &mut Partial,
+    stop: &AtomicBool,
+    round_done: &dyn Fn(usize),
+) -> Attempt {
     let seeds = RunSeeds::new(&job.scenario, job.seed);
     let base = worlds.get(&job.scenario, seeds)?;
     partial.log(&format!("{} / seed {} / run {}", job.arm, job.seed, job.id));
