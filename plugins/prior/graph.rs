@@ -131,9 +131,12 @@ impl Prior for Graph {
 /// Rows and columns handled at once.
 const TILE: usize = 256;
 
+/// Two genes and the weight of their link.
+type Link = (u32, u32, f64);
+
 impl Graph {
     /// The genes in order of appearance, and the links between them, each once.
-    fn edges(&self, cx: &PriorContext) -> Result<(Genes, Vec<(u32, u32, f64)>)> {
+    fn edges(&self, cx: &PriorContext) -> Result<(Genes, Vec<Link>)> {
         let table = cx.setup.data.table(&self.path)?;
         let file = cx.setup.data.path(&self.path);
         let (from, to) = (table.text(&self.source)?, table.text(&self.target)?);
@@ -243,6 +246,7 @@ mod tests {
     }
 
     #[test]
+    #[ignore = "takes about 20 CPU seconds; cargo test --lib -- --ignored"]
     fn the_published_recipe_is_reproduced() {
         let Some(root) = std::env::var_os("SCREENWRIGHT_DATA") else {
             println!("skipped: SCREENWRIGHT_DATA is not set");

@@ -6,7 +6,7 @@ use crate::domain::{
 use crate::error::{Error, Result};
 use crate::plugin::{Acquisition, FitContext, Kind, PriorContext, Round, RunContext, Setup};
 use crate::runner::select_batch;
-use crate::scenario::{Campaign, Document, UserTable, check_campaign, check_needs};
+use crate::scenario::{Campaign, Document, Mistake, UserTable, check_campaign, check_needs};
 use crate::streams::Streams;
 use clap::Args;
 use ndarray::Array2;
@@ -72,8 +72,8 @@ struct Problem {
 impl Suggest {
     pub(crate) fn execute(self) -> Result<u8> {
         let problem = match (&self.campaign, &self.features) {
-            (Some(file), _) => self.from_campaign(file)?,
-            (None, Some(features)) => self.from_features(features)?,
+            (Some(file), _) => self.read_campaign(file)?,
+            (None, Some(features)) => self.read_features(features)?,
             (None, None) => return Err(Error::Config("give a campaign file or --features".into())),
         };
         problem.notes.iter().for_each(|n| eprintln!("{n}"));
@@ -88,7 +88,7 @@ impl Suggest {
         Ok(super::OK)
     }
 
-    fn from_campaign(&self, file: &Path) -> Result<Problem> {
+    fn read_campaign(&self, file: &Path) -> Result<Problem> {
         let doc = Document::read(file)?;
         let campaign: Campaign = check_campaign(&doc)?;
         let folder = file.parent().unwrap_or(Path::new(""));
@@ -117,14 +117,18 @@ impl Suggest {
             block.fill(campaign.missing);
             blocks.push(Arc::new(block));
         }
-        for (path, text) in check_needs(
+        let misfits: Vec<Mistake> = check_needs(
             campaign.model.as_deref(),
             campaign.kernel.as_deref(),
             &*campaign.acquisition,
             !blocks.is_empty(),
             !observed.is_empty(),
-        ) {
-            return Err(doc.report(&[crate::scenario::Mistake::at(&[path], text)]));
+        )
+        .into_iter()
+        .map(|(path, text)| Mistake::at(&[path], text))
+        .collect();
+        if !misfits.is_empty() {
+            return Err(doc.report(&misfits));
         }
         Ok(Problem {
             campaign_seed: self.seed.unwrap_or(campaign.seed),
@@ -139,7 +143,7 @@ impl Suggest {
         })
     }
 
-    fn from_features(&self, features: &Path) -> Result<Problem> {
+    fn read_features(&self, features: &Path) -> Result<Problem> {
         let t = table::read(features)?;
         let names = t.text(&self.id)?;
         let genes = Arc::new(Genes::new(&names).map_err(|e| Error::Data(format!("{}: {e}", features.display())))?);

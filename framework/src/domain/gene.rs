@@ -78,7 +78,7 @@ impl Genes {
     /// symbol-update table, by current symbol. Each gene is given to at most one row: an exact match
     /// wins over an updated one, the first of several updated ones wins over the rest, and every
     /// losing row is reported as ambiguous. O(rows + genes).
-    pub fn join<'a>(&self, names: &[&'a str], updates: Option<&SymbolUpdates>) -> Match {
+    pub fn join(&self, names: &[&str], updates: Option<&SymbolUpdates>) -> Match {
         let mut gene: Vec<Option<Gene>> = names.iter().map(|n| self.find(n)).collect();
         let mut report = NameReport { rows: names.len(), ..NameReport::default() };
         let mut taken = vec![false; self.len()];

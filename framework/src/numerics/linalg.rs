@@ -266,8 +266,8 @@ mod tests {
         let det: f64 = 4.0 * (15.0 - 1.0) - 2.0 * (6.0 - 0.6) + 0.6 * (2.0 - 3.0);
         assert!((c.log_det() - det.ln()).abs() < 1e-12);
         let q = c.quadratic(b.view());
-        for j in 0..2 {
-            assert!((q[j] - b.column(j).dot(&x.column(j))).abs() < 1e-12);
+        for (j, q) in q.iter().enumerate() {
+            assert!((q - b.column(j).dot(&x.column(j))).abs() < 1e-12);
         }
     }
 

@@ -59,6 +59,7 @@ pub enum Event {
 
 /// Runs all jobs on `workers` threads, `threads` of computation each, in the given order of start.
 /// Events arrive on the calling thread.
+#[allow(clippy::too_many_arguments)]
 pub fn run_all(
     jobs: &[Job],
     workers: usize,

@@ -301,7 +301,7 @@ fn finish_typed(
         match steps.first() {
             Some(Step::Key(k)) => {
                 removed.push(k.clone());
-                if !value.as_object_mut().is_some_and(|m| m.remove(k).is_some()) {
+                if value.as_object_mut().is_none_or(|m| m.remove(k).is_none()) {
                     return;
                 }
             }
