@@ -19,28 +19,77 @@ fn main() -> Result<()> {
             let model: Box<dyn Model> = serde_json::from_value(form).map_err(|e| Error::Config(e.to_string()))?;
             let fit = || model.fit(&FitContext { inputs: &inputs, observed: &observed, streams: &streams });
             let fitted = fit()?;
-            let f = milliseconds(15, || { black_box(fit().ok()); });
-            let p = milliseconds(15, || { black_box(fitted.predict(&ids).ok()); });
-            println!("{kernel:9} fit {:.1} ms (least {:.1}), predict with sd {:.1} ms (least {:.1})", f.0, f.1, p.0, p.1);
+            let f = milliseconds(15, || {
+                black_box(fit().ok());
+            });
+            let p = milliseconds(15, || {
+                black_box(fitted.predict(&ids).ok());
+            });
+            println!(
+                "{kernel:9} fit {:.1} ms (least {:.1}), predict with sd {:.1} ms (least {:.1})",
+                f.0, f.1, p.0, p.1
+            );
         }
         let (x, star) = (inputs.features(&observed.ids), inputs.features(&ids));
-        let kernel: Box<dyn Kernel> = serde_json::from_value(serde_json::json!({ "use": "rbf" })).map_err(|e| Error::Config(e.to_string()))?;
+        let kernel: Box<dyn Kernel> =
+            serde_json::from_value(serde_json::json!({ "use": "rbf" })).map_err(|e| Error::Config(e.to_string()))?;
         let cx = KernelContext { inputs: &inputs, surrogate: None, observed: &observed, streams: &streams };
         let gram = kernel.gram(&cx)?;
         let mut k = gram.to_dense(&observed.ids);
         let report = |name: &str, t: (f64, f64)| println!("  {name:28} {:.1} ms (least {:.1})", t.0, t.1);
-        report("median distance", milliseconds(15, || { black_box(kernel.gram(&cx).ok()); }));
-        report("Gram 640 x 640", milliseconds(15, || { let t = gram.restrict(&observed.ids); black_box(t.to_dense(&observed.ids)); }));
-        report("band form", milliseconds(15, || { black_box(Band::new(k.view(), observed.y.view())); }));
+        report(
+            "median distance",
+            milliseconds(15, || {
+                black_box(kernel.gram(&cx).ok());
+            }),
+        );
+        report(
+            "Gram 640 x 640",
+            milliseconds(15, || {
+                let t = gram.restrict(&observed.ids);
+                black_box(t.to_dense(&observed.ids));
+            }),
+        );
+        report(
+            "band form",
+            milliseconds(15, || {
+                black_box(Band::new(k.view(), observed.y.view()));
+            }),
+        );
         let band = Band::new(k.view(), observed.y.view());
-        report("one likelihood", milliseconds(15, || { black_box(band.log_det_and_quadratic(0.1)); }));
+        report(
+            "one likelihood",
+            milliseconds(15, || {
+                black_box(band.log_det_and_quadratic(0.1));
+            }),
+        );
         k.diag_mut().iter_mut().for_each(|v| *v += 0.1);
-        report("Cholesky", milliseconds(15, || { black_box(Cholesky::new(k.view()).ok()); }));
+        report(
+            "Cholesky",
+            milliseconds(15, || {
+                black_box(Cholesky::new(k.view()).ok());
+            }),
+        );
         let factor = Cholesky::new(k.view())?;
-        report("squared distances 1500 x 640", milliseconds(15, || { black_box(sq_distances(star.view(), x.view())); }));
-        report("Gram 1500 x 640", milliseconds(15, || { black_box(gram.block(&ids, &observed.ids)); }));
+        report(
+            "squared distances 1500 x 640",
+            milliseconds(15, || {
+                black_box(sq_distances(star.view(), x.view()));
+            }),
+        );
+        report(
+            "Gram 1500 x 640",
+            milliseconds(15, || {
+                black_box(gram.block(&ids, &observed.ids));
+            }),
+        );
         let cross = gram.block(&ids, &observed.ids);
-        report("variances", milliseconds(15, || { black_box(factor.quadratic(cross.t())); }));
+        report(
+            "variances",
+            milliseconds(15, || {
+                black_box(factor.quadratic(cross.t()));
+            }),
+        );
         Ok(())
     })
 }

@@ -87,7 +87,7 @@ impl Band {
             let (done, rest) = band.split_at_mut((j + 1) * W);
             let column = &mut done[j * W..];
             let pivot = column[0] + s;
-            if !(pivot > 0.0) {
+            if pivot.is_nan() || pivot <= 0.0 {
                 return None;
             }
             log_det += pivot.ln();
