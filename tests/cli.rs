@@ -33,7 +33,11 @@ fn says(r: &Ran, code: i32, texts: &[&str]) {
     for t in texts {
         assert!(r.err.contains(t) || r.out.contains(t), "no `{t}` in:\n{}{}", r.out, r.err);
     }
-    assert!(!r.err.contains("panicked at") || r.err.contains("a plugin panicked"), "a panic reached the user:\n{}", r.err);
+    assert!(
+        !r.err.contains("panicked at") || r.err.contains("a plugin panicked"),
+        "a panic reached the user:\n{}",
+        r.err
+    );
 }
 
 #[test]
@@ -64,7 +68,16 @@ fn all_mistakes_are_shown_at_once_with_line_caret_and_nearest_word() {
         ],
     );
     let r = scenario(d.path(), &TINY.replace("\"rmse\"", "\"rmsee\""));
-    says(&r, 2, &["has 1 mistake\n", "unknown metric `rmsee`; did you mean `rmse`?", "5 | metrics = [\"hit_ratio\", \"rmsee\"]", "^^^^^^^"]);
+    says(
+        &r,
+        2,
+        &[
+            "has 1 mistake\n",
+            "unknown metric `rmsee`; did you mean `rmse`?",
+            "5 | metrics = [\"hit_ratio\", \"rmsee\"]",
+            "^^^^^^^",
+        ],
+    );
 }
 
 #[test]
@@ -90,7 +103,11 @@ fn wrong_types_and_syntax_have_a_place() {
 fn arms_that_cannot_work_are_refused_before_anything_runs() {
     let d = dir();
     let bare = TINY.replace("[prior.knowledge]\nuse = \"simulated\"\n", "");
-    says(&scenario(d.path(), &bare), 2, &["learns from features and no prior is active", "compares perturbations but nothing describes them"]);
+    says(
+        &scenario(d.path(), &bare),
+        2,
+        &["learns from features and no prior is active", "compares perturbations but nothing describes them"],
+    );
     let no_model = TINY.replace("[model]\nuse = \"ridge\"\n", "");
     says(&scenario(d.path(), &no_model), 2, &["this acquisition needs a model; add a [model] section"]);
     let no_draws = TINY.replace("{ use = \"greedy\" }", "{ use = \"thompson\" }").replace("\"ridge\"", "\"additive\"");
@@ -162,7 +179,10 @@ fn impossible_sizes_and_useless_priors_are_explained() {
     says(
         &scenario(d.path(), &text.replace("batch = 4", "batch = 20")),
         2,
-        &["asks for 44 perturbations (4 initial + 2 rounds x 20) but only 32 are left of 40 after 8 were held out", "lower rounds, batch, init or test"],
+        &[
+            "asks for 44 perturbations (4 initial + 2 rounds x 20) but only 32 are left of 40 after 8 were held out",
+            "lower rounds, batch, init or test",
+        ],
     );
     write(d.path(), "prior.csv", "gene,a\nX1,0.5\nX2,0.25\n");
     says(&scenario(d.path(), &text), 2, &["prior `p` covers no gene of the pool", "`G000`", "symbol_updates"]);
@@ -194,7 +214,11 @@ fn results_that_cannot_be_written_lose_nothing() {
         std::fs::create_dir(&partial).expect("a folder");
         std::os::unix::fs::symlink("/dev/full", partial.join("rounds.jsonl")).expect("a link");
         let r = run(d.path(), &["run", file, "--data-dir", "."]);
-        says(&r, 3, &["writing a finished round failed", "The disk is full: free some space", "3 runs: 2 ok, 1 failed"]);
+        says(
+            &r,
+            3,
+            &["writing a finished round failed", "The disk is full: free some space", "3 runs: 2 ok, 1 failed"],
+        );
         assert_eq!(result_bytes(&d.path().join("results"), "s").len(), 4, "the others are kept");
         std::fs::remove_file(partial.join("rounds.jsonl")).expect("remove");
         assert_eq!(run(d.path(), &["run", file, "--data-dir", "."]).code, 0);
@@ -208,7 +232,15 @@ fn a_sweep_from_plan_to_export() {
     let file = write(d.path(), "tiny.toml", TINY);
     let file = file.to_str().expect("utf-8");
     let r = run(d.path(), &["plan", file]);
-    says(&r, 0, &["tiny   3 arms x 3 seeds = 9 runs   (0 finished, 9 to do)", "random     3 to do (new)   (reference)", "cost: unknown until one run has finished"]);
+    says(
+        &r,
+        0,
+        &[
+            "tiny   3 arms x 3 seeds = 9 runs   (0 finished, 9 to do)",
+            "random     3 to do (new)   (reference)",
+            "cost: unknown until one run has finished",
+        ],
+    );
     let r = run(d.path(), &["report", file]);
     says(&r, 2, &["no finished run of this scenario; first do: screenwright run"]);
     let r = run(d.path(), &["run", file]);
@@ -227,9 +259,24 @@ fn a_sweep_from_plan_to_export() {
     let long = framework::table::read(&d.path().join("results/tiny.parquet")).expect("the long table");
     assert_eq!(long.height(), 9 * 4);
     assert_eq!(&long.names()[..7], ["run", "arm", "seed", "round", "n_measured", "hit_ratio", "rmse"]);
-    says(&run(d.path(), &["results", "export", "tyni"]), 2, &["no results of a scenario `tyni`", "did you mean `tiny`?"]);
-    let json = std::fs::read_to_string(d.path().join("results/tiny").join(first_run(d.path())).join("run.json")).expect("run.json");
-    for key in ["\"format\"", "\"resolved\"", "\"seed\"", "\"version\"", "\"git_revision\"", "\"data\"", "\"host\"", "\"started\"", "\"metrics\""] {
+    says(
+        &run(d.path(), &["results", "export", "tyni"]),
+        2,
+        &["no results of a scenario `tyni`", "did you mean `tiny`?"],
+    );
+    let json = std::fs::read_to_string(d.path().join("results/tiny").join(first_run(d.path())).join("run.json"))
+        .expect("run.json");
+    for key in [
+        "\"format\"",
+        "\"resolved\"",
+        "\"seed\"",
+        "\"version\"",
+        "\"git_revision\"",
+        "\"data\"",
+        "\"host\"",
+        "\"started\"",
+        "\"metrics\"",
+    ] {
         assert!(json.contains(key), "{key} in {json}");
     }
     std::fs::create_dir(d.path().join("results/tiny/0123456789abcdef.partial")).expect("a folder");
@@ -248,7 +295,8 @@ fn arms_of_one_seed_meet_the_same_world() {
     assert_eq!(run(d.path(), &["run", file.to_str().expect("utf-8")]).code, 0);
     assert_eq!(run(d.path(), &["results", "export", "tiny", "--what", "picks"]).code, 0);
     let t = framework::table::read(&d.path().join("tiny_picks.csv")).expect("picks");
-    let (arm, seed, round) = (t.text("arm").expect("arm"), t.integers("seed").expect("seed"), t.integers("round").expect("round"));
+    let (arm, seed, round) =
+        (t.text("arm").expect("arm"), t.integers("seed").expect("seed"), t.integers("round").expect("round"));
     let (name, value) = (t.text("perturbation").expect("names"), t.numbers("value").expect("values"));
     let mut world = std::collections::HashMap::new();
     let mut init = std::collections::HashMap::<(i64, &str), Vec<&str>>::new();
@@ -274,7 +322,8 @@ fn arms_of_one_seed_meet_the_same_world() {
 fn repeats_vary_what_they_say() {
     let d = dir();
     let picks = |varies: &str| {
-        let text = format!("{TINY}\n[repeat]\nvaries = \"{varies}\"\n").replace("latent_dag\"", "latent_dag\"\nworld_seed = 1");
+        let text = format!("{TINY}\n[repeat]\nvaries = \"{varies}\"\n")
+            .replace("latent_dag\"", "latent_dag\"\nworld_seed = 1");
         let file = write(d.path(), "tiny.toml", &text);
         let results = varies.replace('+', "_");
         let r = run(d.path(), &["run", file.to_str().expect("utf-8"), "--results-dir", &results]);
@@ -318,7 +367,8 @@ fn grids_skip_merge_and_word_priors() {
     let r = run(d.path(), &["plan", file.to_str().expect("utf-8")]);
     // With two priors `each_alone` and `leave_one_out` are the same two subsets.
     says(&r, 0, &["4 arms x 3 seeds"]);
-    let none = text.replace("not = { \"prior\" = \"all\" }", "").replace("\"acquisition\" = \"random\"", "\"rounds\" = 3");
+    let none =
+        text.replace("not = { \"prior\" = \"all\" }", "").replace("\"acquisition\" = \"random\"", "\"rounds\" = 3");
     let file = write(d.path(), "none.toml", &none);
     says(&run(d.path(), &["plan", file.to_str().expect("utf-8")]), 2, &["the skip rules leave no arm"]);
 }
@@ -342,7 +392,10 @@ fn suggest_with_a_campaign_and_without_a_model() {
     }
     let r = run(d.path(), &["suggest", file, "--out", "next.csv"]);
     says(&r, 0, &["wrote next.csv (5 perturbations)"]);
-    let r = run(d.path(), &["suggest", "--features", "prior.csv", "--measured", "done.csv", "--rule", "max_dist", "--batch", "3"]);
+    let r = run(
+        d.path(),
+        &["suggest", "--features", "prior.csv", "--measured", "done.csv", "--rule", "max_dist", "--batch", "3"],
+    );
     says(&r, 0, &["rank,perturbation,score\n1,G", "40 perturbations x 2 features, 5 measured"]);
     assert_eq!(r.out.lines().count(), 4);
 
@@ -380,12 +433,23 @@ fn plugins_are_listed_and_shown() {
         assert!(list.iter().any(|e| e["kind"] == kind && e["name"] == name), "{kind} {name}");
     }
     let r = run(d.path(), &["plugins", "show", "ucb"]);
-    says(&r, 0, &["ucb   (acquisition)", "Upper confidence bound", "beta = 1.0", "Weight β", "use = \"ucb\""]);
+    says(
+        &r,
+        0,
+        &[
+            "ucb   (acquisition)",
+            "Upper confidence bound",
+            "beta = 1.0",
+            "Weight of the predicted standard deviation",
+            "use = \"ucb\"",
+        ],
+    );
     says(&run(d.path(), &["plugins", "show", "ubc"]), 2, &["unknown plugin `ubc`; did you mean `ucb`?"]);
     for name in list.iter().map(|e| e["name"].as_str().expect("a name")) {
         let shown = run(d.path(), &["plugins", "show", name]);
         assert_eq!(shown.code, 0);
-        let params = shown.out.split("parameters\n").nth(1).and_then(|t| t.split("\nin a scenario").next()).unwrap_or("");
+        let params =
+            shown.out.split("parameters\n").nth(1).and_then(|t| t.split("\nin a scenario").next()).unwrap_or("");
         let mut lines = params.lines().filter(|l| !l.is_empty()).peekable();
         while let Some(l) = lines.next() {
             if l.starts_with("  ") && !l.starts_with("   ") {
@@ -400,7 +464,11 @@ fn new_refuses_bad_names_and_taken_ones() {
     let d = dir();
     std::fs::create_dir_all(d.path().join("plugins/acquisition")).expect("a folder");
     says(&run(d.path(), &["new", "acquisition", "Far-First"]), 2, &["cannot be a plugin name", "such as `far_first`"]);
-    says(&run(d.path(), &["new", "acquisition", "random"]), 2, &["the acquisition `random` exists already; choose another name"]);
+    says(
+        &run(d.path(), &["new", "acquisition", "random"]),
+        2,
+        &["the acquisition `random` exists already; choose another name"],
+    );
     says(&run(d.path(), &["new", "acquisition", "mine"]), 0, &["wrote plugins/acquisition/mine.rs"]);
     says(&run(d.path(), &["new", "acquisition", "mine"]), 2, &["exists already"]);
     says(&run(d.path(), &["new", "kernel", "other"]), 2, &["no such folder", "--dir"]);

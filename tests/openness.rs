@@ -31,7 +31,9 @@ fn the_framework_never_imports_a_plugin() {
     }
     for manifest in ["framework/Cargo.toml", "framework/table/Cargo.toml"] {
         let text = std::fs::read_to_string(root().join(manifest)).expect("a manifest");
-        let depends = text.lines().any(|l| l.starts_with("screenwright ") || l.starts_with("plugins") || l.contains("path = \"..\""));
+        let depends = text
+            .lines()
+            .any(|l| l.starts_with("screenwright ") || l.starts_with("plugins") || l.contains("path = \"..\""));
         assert!(!depends, "{manifest} depends on the plugins");
     }
 }
@@ -70,7 +72,8 @@ fn a_crate_outside_the_tree_adds_plugins_written_by_new() {
     }
     std::fs::write(&main, text).expect("main.rs");
     let manifest = std::fs::read_to_string(own.join("Cargo.toml")).expect("a manifest");
-    std::fs::write(own.join("Cargo.toml"), manifest.replace("../..", root().to_str().expect("utf-8"))).expect("a manifest");
+    std::fs::write(own.join("Cargo.toml"), manifest.replace("../..", root().to_str().expect("utf-8")))
+        .expect("a manifest");
     std::fs::copy(root().join("Cargo.lock"), own.join("Cargo.lock")).expect("the lock file");
     let built = Command::new(env!("CARGO"))
         .args(["build", "--offline", "--manifest-path"])

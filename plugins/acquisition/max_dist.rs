@@ -5,16 +5,18 @@
 //! candidate of largest k(x, x) is taken (Sener & Savarese 2018; Holzmüller et al. 2023, section 4; the rule
 //! of IterPert on its fused kernel).
 //!
-//! Cost: distances to the starting set as one product, O(n |S| d). After that a candidate's distance is an
-//! upper bound that can only fall, so it is brought up to date only when it comes to the top: the same
-//! picks as a full pass for each, for a small part of the work. Explicit features are compared by direct
-//! differences, so duplicates are at distance exactly 0. Pools above 131,072 candidates are streamed: the
-//! 131,072 farthest of a pass are kept, and a new pass is made only when a pick could lie among the rest.
+//! Cost: at most O(n (|S| + batch) d), in practice about a third of it for S and next to nothing for the
+//! batch: a distance to some of the centres is an upper bound that can only fall, so a candidate is brought
+//! up to date only when it comes to the top, and the picks are those of full passes. Explicit features are
+//! compared by direct differences in the end, so duplicates are at distance exactly 0. Pools above 131,072
+//! candidates are streamed: the 131,072 farthest of a pass are kept, and a new pass is made only when a
+//! pick could lie among the rest.
 
 use framework::numerics::matmul_t;
 use framework::prelude::*;
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
+use std::ops::Range;
 
 /// Picks the candidate farthest from everything measured and picked so far, one after another. The score
 /// is the squared distance at the time of picking (k(x, x) for a first pick from nothing).
@@ -113,10 +115,19 @@ struct Part<'a> {
     /// Candidates (ascending), then centres.
     ids: Vec<usize>,
     n: usize,
-    /// The rows of `ids`, where the kernel is an inner product of explicit features.
-    rows: Option<Gram>,
-    /// For each candidate the position in `ids` of its nearest centre.
-    nearest: Vec<u32>,
+    rows: Option<Explicit>,
+}
+
+/// Explicit features whose inner products are the kernel.
+struct Explicit {
+    /// The rows of `ids`.
+    gram: Gram,
+    /// Their mean. Distances do not change when the origin moves, and products lose less near it.
+    origin: Array1<f64>,
+    /// The rows of the centres, from that origin.
+    centres: Array2<f64>,
+    /// Squared lengths of these.
+    lengths: Vec<f64>,
 }
 
 impl<'a> Part<'a> {
@@ -126,68 +137,69 @@ impl<'a> Part<'a> {
         ids.extend(centres);
         // Whether a restriction would hold features is seen on one row, for a stored matrix is costly to cut.
         let explicit = gram.restrict(&ids[..1.min(ids.len())]).features().is_some();
-        let rows = explicit.then(|| gram.restrict(&ids));
-        Self { gram, ids, n, rows, nearest: vec![] }
+        let restricted = if explicit { Some(gram.restrict(&ids)) } else { None };
+        let rows = restricted.and_then(|gram| {
+            let x = gram.features()?;
+            let origin = x.mean_axis(Axis(0))?;
+            let centres = &x.slice(ndarray::s![n.., ..]) - &origin;
+            let lengths = centres.outer_iter().map(|c| c.dot(&c)).collect();
+            Some(Explicit { origin, centres, lengths, gram: gram.clone() })
+        });
+        Self { gram, ids, n, rows }
     }
 
-    /// Squared distance of each candidate to its nearest centre: exact for a kernel, and never below the
-    /// exact one for explicit features, where rounding of the product is added.
-    fn bounds(&mut self) -> Result<Vec<f64>> {
+    /// For each of the given candidates, the nearest of some centres (by their numbers) and the squared
+    /// distance: exact for a kernel, and never below the exact one for explicit features, where rounding of
+    /// the product is added.
+    fn bounds(&self, candidates: &[usize], centres: Range<usize>) -> Result<Vec<(f64, u32)>> {
         const TILE: usize = 1024;
-        let n = self.n;
-        let mut bounds = Vec::with_capacity(n);
-        self.nearest = Vec::with_capacity(n);
-        let mut keep = |(c, d): (usize, f64)| {
-            bounds.push(d);
-            self.nearest.push((n + c) as u32);
-        };
-        match self.rows.as_ref().and_then(|g| g.features()) {
-            Some(x) => {
-                // Distances do not change when the origin moves, and products lose less near it.
-                let origin = x.mean_axis(Axis(0)).unwrap_or_else(|| Array1::zeros(x.ncols()));
-                let centres = &x.slice(ndarray::s![n.., ..]) - &origin;
-                let inflate = 1.0 + 4.0 * f64::EPSILON * (x.ncols() + 4) as f64;
-                let lengths: Vec<f64> = centres.outer_iter().map(|c| c.dot(&c) * inflate).collect();
-                let mut offset = vec![0.0; lengths.len()];
-                for start in (0..n).step_by(TILE) {
-                    let x = &x.slice(ndarray::s![start..n.min(start + TILE), ..]) - &origin;
-                    let products = matmul_t(x.view(), centres.view());
+        let mut bounds = Vec::with_capacity(candidates.len());
+        for tile in candidates.chunks(TILE) {
+            let mut keep = |offset: f64, distances: &[f64]| {
+                let (c, least) = least(distances);
+                bounds.push(((offset + least).max(0.0), (self.n + centres.start + c) as u32));
+            };
+            match self.rows.as_ref().and_then(|r| Some((r, r.gram.features()?))) {
+                Some((r, x)) => {
+                    let inflate = 1.0 + 4.0 * f64::EPSILON * (x.ncols() + 4) as f64;
+                    let x = x.select(Axis(0), tile) - &r.origin;
+                    let products = matmul_t(x.view(), r.centres.slice(ndarray::s![centres.clone(), ..]));
+                    let lengths: Vec<f64> = r.lengths[centres.clone()].iter().map(|l| l * inflate).collect();
+                    let mut d = vec![0.0; lengths.len()];
                     for (x, products) in x.outer_iter().zip(products.outer_iter()) {
-                        offset.iter_mut().zip(&lengths).zip(products).for_each(|((o, c), p)| *o = c - 2.0 * p);
-                        let (c, least) = least(&offset);
-                        keep((c, (x.dot(&x) * inflate + least).max(0.0)));
+                        d.iter_mut().zip(&lengths).zip(products).for_each(|((d, l), p)| *d = l - 2.0 * p);
+                        keep(x.dot(&x) * inflate, &d);
                     }
                 }
-            }
-            None => {
-                for start in (0..n).step_by(TILE) {
-                    let d = self.gram.sq_distances(&self.ids[start..n.min(start + TILE)], &self.ids[n..]);
-                    d.outer_iter().for_each(|row| keep(least(row.as_slice().unwrap_or(&row.to_vec()))));
+                None => {
+                    let some: Vec<usize> = tile.iter().map(|&i| self.ids[i]).collect();
+                    let to = &self.ids[self.n + centres.start..self.n + centres.end];
+                    let d = self.gram.sq_distances(&some, to);
+                    d.outer_iter().for_each(|row| keep(0.0, &row.to_vec()));
                 }
             }
         }
-        match bounds.iter().position(|b| !b.is_finite()) {
+        match bounds.iter().position(|b| !b.0.is_finite()) {
+            None => Ok(bounds),
             Some(i) => Err(Error::Numerical(format!(
                 "the kernel distance of candidate {} to the perturbations already chosen is not a finite number; \
                  check the features and the kernel",
-                self.ids[i]
+                self.ids[candidates[i]]
             ))),
-            None => Ok(bounds),
         }
     }
 
     /// Squared distance of each candidate to its nearest centre.
-    fn distances(&mut self) -> Result<Vec<f64>> {
-        let mut d = self.bounds()?;
-        if self.rows.is_some() {
-            d.iter_mut().enumerate().for_each(|(i, d)| *d = self.distance(i, &self.nearest[i..=i]));
-        }
-        Ok(d)
+    fn distances(&self) -> Result<Vec<f64>> {
+        let all: Vec<usize> = (0..self.n).collect();
+        let bounds = self.bounds(&all, 0..self.ids.len() - self.n)?;
+        let exact = |(i, (d, nearest))| if self.rows.is_some() { self.distance(i, &[nearest]) } else { d };
+        Ok(bounds.into_iter().enumerate().map(exact).collect())
     }
 
     /// Least squared distance of position `i` to the positions `to`.
     fn distance(&self, i: usize, to: &[u32]) -> f64 {
-        match self.rows.as_ref().and_then(|g| g.features()) {
+        match self.rows.as_ref().and_then(|r| r.gram.features()) {
             Some(x) => {
                 let row = x.row(i);
                 let between = |j: &u32| {
@@ -208,29 +220,55 @@ impl<'a> Part<'a> {
 
     /// Adds picks to `batch` until it holds `n`, all distances are 0, or (after one pick) the best left
     /// falls below what was dropped: `floor` is the least (distance, id) that was kept.
-    fn pick(mut self, batch: &mut Batch, n: usize, floor: Option<(f64, usize)>) -> Result<()> {
+    fn pick(self, batch: &mut Batch, n: usize, floor: Option<(f64, usize)>) -> Result<()> {
         // Kernel distances at the level of rounding are 0; direct differences need no such allowance.
         let zero = match &self.rows {
             Some(_) => 0.0,
             None => 1e-14 * self.gram.diagonal(&self.ids[..self.n]).into_iter().fold(0.0, f64::max),
         };
-        let bounds = self.bounds()?;
-        let mut heap: BinaryHeap<Bound> = bounds.into_iter().enumerate().map(|(i, value)| Bound { value, i, seen: 0 }).collect();
-        // The nearest starting centre counts as the first pick of each candidate: `seen` = 0 is not even that.
+        // A quarter of the centres rules most candidates out; only the others are compared with the rest.
+        const GROUP: usize = 256;
+        let n_centres = self.ids.len() - self.n;
+        let early = n_centres.min((n_centres / 4).max(64));
+        let stage = if early < n_centres { Stage::Some } else { Stage::All };
+        let all: Vec<usize> = (0..self.n).collect();
+        let bounds = self.bounds(&all, 0..early)?.into_iter().zip(0..);
+        let mut heap: BinaryHeap<Bound> =
+            bounds.map(|((value, nearest), i)| Bound { value, nearest, i, stage }).collect();
         let mut picks: Vec<u32> = Vec::new();
         while batch.ids.len() < n {
             let Some(mut top) = heap.pop() else { return Ok(()) };
-            if top.seen <= picks.len() {
-                if top.seen == 0 {
-                    if self.rows.is_some() {
-                        top.value = self.distance(top.i, &self.nearest[top.i..=top.i]);
+            match top.stage {
+                Stage::Some => {
+                    let mut group = vec![top];
+                    while group.len() < GROUP && heap.peek().is_some_and(|b| b.stage == Stage::Some) {
+                        group.extend(heap.pop());
                     }
-                    top.seen = 1;
+                    let positions: Vec<usize> = group.iter().map(|b| b.i).collect();
+                    for (mut b, (value, nearest)) in group.into_iter().zip(self.bounds(&positions, early..n_centres)?) {
+                        if value < b.value {
+                            (b.value, b.nearest) = (value, nearest);
+                        }
+                        b.stage = Stage::All;
+                        heap.push(b);
+                    }
+                    continue;
                 }
-                top.value = top.value.min(self.distance(top.i, &picks[top.seen - 1..]));
-                top.seen = picks.len() + 1;
-                heap.push(top);
-                continue;
+                Stage::All => {
+                    if self.rows.is_some() {
+                        top.value = self.distance(top.i, &[top.nearest]);
+                    }
+                    top.stage = Stage::Exact(0);
+                    heap.push(top);
+                    continue;
+                }
+                Stage::Exact(seen) if seen < picks.len() => {
+                    top.value = top.value.min(self.distance(top.i, &picks[seen..]));
+                    top.stage = Stage::Exact(picks.len());
+                    heap.push(top);
+                    continue;
+                }
+                Stage::Exact(_) => {}
             }
             let id = self.ids[top.i];
             let dropped_is_farther = floor.is_some_and(|(v, last)| top.value < v || (top.value == v && id > last));
@@ -269,12 +307,23 @@ fn squared_difference(a: &[f64], b: &[f64]) -> f64 {
     sums[0] + sums[1] + (sums[2] + sums[3]) + rest
 }
 
-/// An upper bound of a candidate's distance, exact with regard to `seen` of the centres (the starting set,
-/// then each pick). The heap gives the largest first, ties to the lowest position.
+/// An upper bound of a candidate's distance. The heap gives the largest first, ties to the lowest position.
 struct Bound {
     value: f64,
+    nearest: u32,
     i: usize,
-    seen: usize,
+    stage: Stage,
+}
+
+/// What a bound takes account of.
+#[derive(Clone, Copy, PartialEq)]
+enum Stage {
+    /// Some of the starting centres.
+    Some,
+    /// All of them.
+    All,
+    /// All of them without rounding, and so many picks.
+    Exact(usize),
 }
 
 impl Ord for Bound {
@@ -332,15 +381,16 @@ mod tests {
 
     #[test]
     fn every_form_and_every_memory_gives_the_picks_of_the_definition() {
-        let x = normal(300, 7, 1) + 50.0;
+        let x = normal(600, 7, 1) + 50.0;
         let k = x.dot(&x.t());
-        let train: Vec<usize> = (0..300).step_by(9).collect();
-        let candidates = Candidates::new(300, train.clone());
+        // Above 64 starting centres distances come in two stages.
+        let train: Vec<usize> = (0..600).step_by(4).collect();
+        let candidates = Candidates::new(600, train.clone());
         let forms = [Gram::of_features(x.clone()), Gram::dense(k.clone()).unwrap()];
         for start in [train, vec![]] {
             let want = plain(&k, &candidates, start.clone(), 40);
             for gram in &forms {
-                for keep in [1000, 60, 7, 1] {
+                for keep in [1000, 160, 7] {
                     let got = farthest_first(gram, &candidates, start.clone(), 40, keep).unwrap();
                     assert_eq!(got.ids, want, "keep {keep}");
                     assert!(start.is_empty() || got.scores.windows(2).all(|w| w[0] >= w[1]));

@@ -72,3 +72,64 @@ fn beyond(mean: f64, sd: f64, tau: f64) -> f64 {
 }
 
 framework::register!(Acquisition, ProbabilityOfHit, "probability_of_hit", "probability of lying beyond a threshold");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    /// A model that believes what it is told: mean and sd of each id.
+    struct Told(Vec<(f64, f64)>);
+    impl Surrogate for Told {
+        fn predict(&self, ids: &[usize]) -> Result<Posterior> {
+            let column = |f: &dyn Fn(usize) -> f64| Array2::from_shape_fn((ids.len(), 1), |(i, _)| f(ids[i]));
+            Ok(Posterior { mean: column(&|i| self.0[i].0), sd: Some(column(&|i| self.0[i].1)) })
+        }
+    }
+
+    fn select(rule: &dyn Acquisition, told: &[(f64, f64)], direction: Direction, measured: &[f64]) -> Result<Batch> {
+        let genes = Arc::new(Genes::new((0..told.len()).map(|i| format!("g{i}")))?);
+        let inputs = Arc::new(Inputs::new(Arc::new(Pool::singles(genes)), vec![], Compose::Sum)?);
+        let mut observed = Observed::empty(1);
+        let ids: Vec<usize> = (0..measured.len()).collect();
+        observed.push(&Readouts::plain(&ids, Array2::from_shape_fn((ids.len(), 1), |(i, _)| measured[i])), 0)?;
+        let candidates = Candidates::new(told.len(), ids);
+        let model = Told(told.to_vec());
+        let round = Round { index: 1, of: 1, batch: 3 };
+        let target = Target { direction, ..Target::default() };
+        let streams = Streams::new(1);
+        let cx = RunContext::new(round, target, &inputs, &candidates, &observed, Some(&model), None, streams);
+        rule.select(&cx)
+    }
+
+    #[test]
+    fn probabilities_are_those_of_the_normal_distribution() {
+        let told = [(0.0, 0.0), (1.0, 1.0), (-2.0, 2.0), (0.5, 0.0)];
+        let at = |threshold, d| {
+            let b = select(&ProbabilityOfHit { threshold: Some(threshold), ..Default::default() }, &told, d, &[0.0]);
+            b.map(|b| b.ids.into_iter().zip(b.scores).collect::<Vec<_>>()).unwrap()
+        };
+        // P(f > 2): N(1, 1²) gives 1 - Φ(1), N(-2, 2²) gives 1 - Φ(2).
+        let max = at(2.0, Direction::Max);
+        assert_eq!(max.iter().map(|s| s.0).collect::<Vec<_>>(), [1, 2, 3]);
+        assert!((max[0].1 - 0.158_655_254).abs() < 1e-8 && (max[1].1 - 0.022_750_132).abs() < 1e-8);
+        assert_eq!(max[2].1, 0.0);
+        // |f| > 2 for N(-2, 2²): Φ(0) + Φ(-2) = 0.5 + 0.0227501.
+        let abs = at(2.0, Direction::Abs);
+        assert_eq!(abs[0].0, 2);
+        assert!((abs[0].1 - 0.522_750_132).abs() < 1e-8, "{abs:?}");
+        assert!(at(-1.0, Direction::Abs).iter().all(|s| (s.1 - 1.0).abs() < 1e-12));
+    }
+
+    #[test]
+    fn the_threshold_comes_from_the_measured_merits() {
+        let told = [(0.0, 1.0); 8];
+        let rule = ProbabilityOfHit { quantile: 0.5, ..Default::default() };
+        // Measured |y|: 1, 2, 3; the median is 2.
+        let b = select(&rule, &told, Direction::Abs, &[1.0, -2.0, 3.0]).unwrap();
+        assert!((b.scores[0] - 2.0 * 0.022_750_132).abs() < 1e-8);
+        assert_eq!(b.ids, [3, 4, 5]);
+        let e = select(&rule, &told, Direction::Abs, &[]).unwrap_err().to_string();
+        assert!(e.contains("there are none yet"), "{e}");
+    }
+}

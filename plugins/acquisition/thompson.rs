@@ -64,3 +64,46 @@ impl Acquisition for Thompson {
 }
 
 framework::register!(Acquisition, Thompson, "thompson", "best candidate of one posterior draw a slot");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    /// A model that believes what it is told: mean and sd of each id; draw l is mean + l sd.
+    struct Told(Vec<(f64, f64)>);
+    impl Surrogate for Told {
+        fn predict(&self, ids: &[usize]) -> Result<Posterior> {
+            let column = |f: &dyn Fn(usize) -> f64| Array2::from_shape_fn((ids.len(), 1), |(i, _)| f(ids[i]));
+            Ok(Posterior { mean: column(&|i| self.0[i].0), sd: Some(column(&|i| self.0[i].1)) })
+        }
+        fn draw(&self, ids: &[usize], n: usize, _: &mut StreamRng) -> Result<Array3<f64>> {
+            Ok(Array3::from_shape_fn((n, ids.len(), 1), |(l, i, _)| self.0[ids[i]].0 + l as f64 * self.0[ids[i]].1))
+        }
+    }
+
+    fn select(rule: &dyn Acquisition, told: &[(f64, f64)], direction: Direction, measured: &[f64]) -> Result<Batch> {
+        let genes = Arc::new(Genes::new((0..told.len()).map(|i| format!("g{i}")))?);
+        let inputs = Arc::new(Inputs::new(Arc::new(Pool::singles(genes)), vec![], Compose::Sum)?);
+        let mut observed = Observed::empty(1);
+        let ids: Vec<usize> = (0..measured.len()).collect();
+        observed.push(&Readouts::plain(&ids, Array2::from_shape_fn((ids.len(), 1), |(i, _)| measured[i])), 0)?;
+        let candidates = Candidates::new(told.len(), ids);
+        let model = Told(told.to_vec());
+        let round = Round { index: 1, of: 1, batch: 3 };
+        let target = Target { direction, ..Target::default() };
+        let streams = Streams::new(1);
+        let cx = RunContext::new(round, target, &inputs, &candidates, &observed, Some(&model), None, streams);
+        rule.select(&cx)
+    }
+
+    #[test]
+    fn each_slot_takes_the_best_left_of_its_draw() {
+        // Draws 0, 1, 2 are mean + 0, 1, 2 sd.
+        let told = [(9.0, 9.0), (1.0, 0.0), (0.9, 0.5), (0.8, 0.55), (-5.0, 0.0)];
+        let b = select(&Thompson {}, &told, Direction::Max, &[0.0]).unwrap();
+        assert_eq!(b.ids, [1, 2, 3]);
+        assert!((b.scores[1] - 1.4).abs() < 1e-12 && (b.scores[2] - 1.9).abs() < 1e-12);
+        assert_eq!(select(&Thompson {}, &told, Direction::Min, &[0.0]).unwrap().ids[0], 4);
+    }
+}

@@ -36,3 +36,43 @@ impl Acquisition for Ucb {
 }
 
 framework::register!(Acquisition, Ucb, "ucb", "mean plus beta standard deviations");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    /// A model that believes what it is told: mean and sd of each id.
+    struct Told(Vec<(f64, f64)>);
+    impl Surrogate for Told {
+        fn predict(&self, ids: &[usize]) -> Result<Posterior> {
+            let column = |f: &dyn Fn(usize) -> f64| Array2::from_shape_fn((ids.len(), 1), |(i, _)| f(ids[i]));
+            Ok(Posterior { mean: column(&|i| self.0[i].0), sd: Some(column(&|i| self.0[i].1)) })
+        }
+    }
+
+    fn select(rule: &dyn Acquisition, told: &[(f64, f64)], direction: Direction, measured: &[f64]) -> Result<Batch> {
+        let genes = Arc::new(Genes::new((0..told.len()).map(|i| format!("g{i}")))?);
+        let inputs = Arc::new(Inputs::new(Arc::new(Pool::singles(genes)), vec![], Compose::Sum)?);
+        let mut observed = Observed::empty(1);
+        let ids: Vec<usize> = (0..measured.len()).collect();
+        observed.push(&Readouts::plain(&ids, Array2::from_shape_fn((ids.len(), 1), |(i, _)| measured[i])), 0)?;
+        let candidates = Candidates::new(told.len(), ids);
+        let model = Told(told.to_vec());
+        let round = Round { index: 1, of: 1, batch: 3 };
+        let target = Target { direction, ..Target::default() };
+        let streams = Streams::new(1);
+        let cx = RunContext::new(round, target, &inputs, &candidates, &observed, Some(&model), None, streams);
+        rule.select(&cx)
+    }
+
+    #[test]
+    fn the_bound_follows_the_direction() {
+        let told = [(0.0, 0.0), (1.0, 0.0), (-2.0, 0.5), (0.5, 1.0)];
+        let ids = |d| select(&Ucb { beta: 2.0 }, &told, d, &[0.0]).unwrap();
+        assert_eq!(ids(Direction::Max).ids, [3, 1, 2]);
+        assert_eq!(ids(Direction::Max).scores, [2.5, 1.0, -1.0]);
+        assert_eq!(ids(Direction::Min).ids, [2, 3, 1]);
+        assert_eq!(ids(Direction::Abs).scores, [3.0, 2.5, 1.0]);
+    }
+}

@@ -320,7 +320,7 @@ impl Fitted {
             return self.tiled(ids, columns, |tile| Ok(matmul(self.rows(tile)?.view(), w.view()) * noise));
         }
         let train = &self.observed.ids;
-        let prior: Box<dyn Fn(&[usize]) -> Result<Array2<f64>>> = if feature_rows(&self.gram, &train[..1]).is_some() {
+        let prior: RowsOf = if feature_rows(&self.gram, &train[..1]).is_some() {
             Box::new(|ids| self.rows(ids))
         } else if ids.len() <= JOINT {
             return self.joint(ids, columns, rng);
@@ -371,15 +371,18 @@ impl Fitted {
     }
 }
 
+/// Feature rows of some ids.
+type RowsOf<'a> = Box<dyn Fn(&[usize]) -> Result<Array2<f64>> + 'a>;
+
 impl Surrogate for Fitted {
     fn predict(&self, ids: &[usize]) -> Result<Posterior> {
         let l = self.y_mean.len();
         let (mut mean, mut sd) = (Array2::zeros((ids.len(), l)), Array2::zeros((ids.len(), l)));
         for (t, tile) in ids.chunks(TILE).enumerate() {
             let (m, v) = self.tile(tile)?;
-            for i in 0..tile.len() {
+            for (i, v) in v.iter().enumerate() {
                 mean.row_mut(t * TILE + i).assign(&(&m.row(i) + &self.y_mean));
-                sd.row_mut(t * TILE + i).fill((self.fit.scale2 * v[i]).sqrt());
+                sd.row_mut(t * TILE + i).fill((self.fit.scale2 * v).sqrt());
             }
         }
         Ok(Posterior { mean, sd: Some(sd) })

@@ -30,11 +30,12 @@ pub struct LatentDag {
     pub programs: usize,
     /// Probability that one program drives a later one, 0 to 1; default 0.2.
     pub edge_probability: f64,
-    /// Standard deviation of the weights on these edges; default 0.5.
+    /// Standard deviation of the weights on these edges; default 1.
     pub edge_scale: f64,
-    /// How non-linear programs respond, 0 (linear: genes add up) to 1 (tanh); default 0.5.
+    /// How non-linear programs respond, 0 (linear: genes add up) to 1 (tanh). At the default of 0.7 about 5 %
+    /// of the variance of pairs is not additive.
     pub nonlinearity: f64,
-    /// Programs that a gene acts on directly; default 3.
+    /// Programs that a gene acts on directly; default 5.
     pub programs_per_gene: usize,
     /// Spread of gene strengths: the sd of their logarithm. Larger: fewer genes carry the effects. Default 1.
     pub effect_tail: f64,
@@ -91,9 +92,9 @@ impl Default for LatentDag {
             genes: 1000,
             programs: 20,
             edge_probability: 0.2,
-            edge_scale: 0.5,
-            nonlinearity: 0.5,
-            programs_per_gene: 3,
+            edge_scale: 1.0,
+            nonlinearity: 0.7,
+            programs_per_gene: 5,
             effect_tail: 1.0,
             outputs: 100,
             readout: Readout::Scalar,
@@ -623,15 +624,21 @@ mod tests {
         let t = w.truth(&ids).unwrap();
         println!("opened in {opened:?}, truth of 10,000 pairs in {:?}", start.elapsed());
         assert!(t.iter().all(|v| v.is_finite()));
-        let single = w.single_effects().unwrap();
-        let (mut residual, mut total) = (0.0, 0.0);
-        let average = t.mean().unwrap();
-        for (i, &id) in ids.iter().enumerate() {
-            let sum = w.pool().with_genes(id, |g| single[(g[0].index(), 0)] + single[(g[1].index(), 0)]);
-            residual += (t[(i, 0)] - sum).powi(2);
-            total += (t[(i, 0)] - average).powi(2);
+    }
+
+    #[test]
+    fn at_the_defaults_most_of_a_pair_is_additive() {
+        let mut shares = vec![];
+        for seed in 0..6 {
+            let w = world(LatentDag { genes: 150, order: 2, ..LatentDag::default() }, seed);
+            let ids: Vec<usize> = (0..w.pool().len()).collect();
+            let (t, single) = (w.truth(&ids).unwrap(), w.single_effects().unwrap());
+            let sum = |id: usize| w.pool().with_genes(id, |g| single[(g[0].index(), 0)] + single[(g[1].index(), 0)]);
+            let residual: f64 = ids.iter().map(|&id| (t[(id, 0)] - sum(id)).powi(2)).sum();
+            shares.push(residual / (ids.len() as f64 * t.var(0.0)));
         }
-        println!("variance of pairs not additive: {:.3}", residual / total);
+        println!("variance of pairs not additive: {shares:.3?}");
+        assert!((0.02..0.12).contains(&mean(&shares)), "{shares:?}");
     }
 
     #[test]

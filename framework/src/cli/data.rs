@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 #[derive(Subcommand)]
 pub(crate) enum Data {
     /// Say for each scenario which of its data files are present, missing or corrupt
-    #[command(after_help = "Example: screenwright data check scenarios/*.toml --data-dir ~/screens\nChecksums are read from data.sha256 beside each scenario file.\nExit code 2 if anything is missing or corrupt.")]
+    #[command(
+        after_help = "Example: screenwright data check scenarios/*.toml --data-dir ~/screens\nChecksums are read from data.sha256 beside each scenario file.\nExit code 2 if anything is missing or corrupt."
+    )]
     Check {
         /// Scenario files [default: all of ./scenarios]
         scenarios: Vec<PathBuf>,
@@ -24,7 +26,8 @@ impl Data {
         if scenarios.is_empty() {
             let here = Path::new("scenarios");
             let entries = std::fs::read_dir(here).map_err(Error::io(here, "listing scenarios"))?;
-            scenarios = entries.flatten().map(|e| e.path()).filter(|p| p.extension().is_some_and(|e| e == "toml")).collect();
+            scenarios =
+                entries.flatten().map(|e| e.path()).filter(|p| p.extension().is_some_and(|e| e == "toml")).collect();
             scenarios.sort();
         }
         let data = folders.data();

@@ -12,7 +12,9 @@ pub(crate) enum What {
 }
 
 #[derive(Args)]
-#[command(after_help = "Example: screenwright new acquisition far_and_uncertain\nThe file is found by the next build; no other file changes. Try it with: screenwright plugins show NAME")]
+#[command(
+    after_help = "Example: screenwright new acquisition far_and_uncertain\nThe file is found by the next build; no other file changes. Try it with: screenwright plugins show NAME"
+)]
 pub(crate) struct New {
     /// Kind of plugin
     kind: What,
@@ -53,7 +55,10 @@ impl New {
         }
         let path = dir.join(format!("{name}.rs"));
         if path.exists() {
-            return Err(Error::Config(format!("{}: exists already; choose another name or delete it first", path.display())));
+            return Err(Error::Config(format!(
+                "{}: exists already; choose another name or delete it first",
+                path.display()
+            )));
         }
         let text = text.replace("NAME", name).replace("Type", &camel(name));
         std::fs::write(&path, text).map_err(Error::io(&path, "writing the plugin file"))?;

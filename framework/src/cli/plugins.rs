@@ -29,7 +29,11 @@ impl Plugins {
             Plugins::List { json, kind } => {
                 let words = Kind::ALL.map(Kind::word);
                 if let Some(k) = kind.as_deref().filter(|k| !words.contains(k)) {
-                    return Err(Error::Config(format!("unknown kind `{k}`{}; known: {}", hint(k, words), words.join(", "))));
+                    return Err(Error::Config(format!(
+                        "unknown kind `{k}`{}; known: {}",
+                        hint(k, words),
+                        words.join(", ")
+                    )));
                 }
                 let chosen = all.into_iter().filter(|e| kind.as_deref().is_none_or(|k| e.kind.word() == k));
                 super::print(&if json { as_json(chosen) } else { as_text(chosen) });
@@ -38,7 +42,9 @@ impl Plugins {
                 Some(e) => super::print(&show(e)),
                 None => {
                     let near = hint(&name, all.iter().map(|e| e.name));
-                    return Err(Error::Config(format!("unknown plugin `{name}`{near}; `screenwright plugins list` names all")));
+                    return Err(Error::Config(format!(
+                        "unknown plugin `{name}`{near}; `screenwright plugins list` names all"
+                    )));
                 }
             },
         }
@@ -88,7 +94,13 @@ fn show(e: &Entry) -> String {
             let _ = writeln!(out, "      {line}");
         }
     }
-    let _ = writeln!(out, "\nin a scenario\n  [{}{}]\n  use = \"{}\"", e.kind.word(), if e.kind == Kind::Prior { ".NAME" } else { "" }, e.name);
+    let _ = writeln!(
+        out,
+        "\nin a scenario\n  [{}{}]\n  use = \"{}\"",
+        e.kind.word(),
+        if e.kind == Kind::Prior { ".NAME" } else { "" },
+        e.name
+    );
     out
 }
 

@@ -25,7 +25,11 @@ impl Progress {
     pub(crate) fn new(plan: &Plan, _workers: usize) -> Self {
         let terminal = std::io::stderr().is_terminal();
         let bar = ProgressBar::new(plan.jobs.len() as u64);
-        bar.set_draw_target(if terminal { ProgressDrawTarget::stderr_with_hz(8) } else { ProgressDrawTarget::hidden() });
+        bar.set_draw_target(if terminal {
+            ProgressDrawTarget::stderr_with_hz(8)
+        } else {
+            ProgressDrawTarget::hidden()
+        });
         if let Ok(style) = ProgressStyle::with_template(" [{bar:28}] {pos}/{len}   {msg}") {
             bar.set_style(style.progress_chars("=> "));
         }

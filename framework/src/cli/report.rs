@@ -9,7 +9,9 @@ use std::path::PathBuf;
 use table::Table;
 
 #[derive(Args)]
-#[command(after_help = "Example: screenwright report scenarios/ifng.toml\nWrites results/NAME/report/ (figures as SVG and PNG, arms.csv, curves.csv, report.md) and results/NAME.parquet.")]
+#[command(
+    after_help = "Example: screenwright report scenarios/ifng.toml\nWrites results/NAME/report/ (figures as SVG and PNG, arms.csv, curves.csv, report.md) and results/NAME.parquet."
+)]
 pub(crate) struct Report {
     /// Scenario file
     scenario: PathBuf,

@@ -174,7 +174,11 @@ pub(crate) fn stack(parts: &[(String, String, u64, Table)]) -> Result<Table> {
     let heights: Vec<usize> = parts.iter().map(|p| p.3.height()).collect();
     let repeat = |f: &dyn Fn(usize) -> String| -> Column {
         Column::Text(
-            heights.iter().enumerate().flat_map(|(i, &h)| std::iter::repeat_n(f(i), h).map(Some).collect::<Vec<_>>()).collect(),
+            heights
+                .iter()
+                .enumerate()
+                .flat_map(|(i, &h)| std::iter::repeat_n(f(i), h).map(Some).collect::<Vec<_>>())
+                .collect(),
         )
     };
     let mut all = Table::new();

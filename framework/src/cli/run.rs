@@ -14,7 +14,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 #[derive(Args)]
-#[command(after_help = "Examples:\n  screenwright run scenarios/quickstart.toml\n  screenwright run scenarios/ifng.toml -j 2 --data-dir ~/screens\n  screenwright run scenarios/ifng.toml --quick\n\nAn interrupted sweep goes on when the same command is given again; finished runs are not repeated.\nExit codes: 0 ok; 2 usage, configuration or data error; 3 some runs failed; 130 stopped with Ctrl-C.")]
+#[command(
+    after_help = "Examples:\n  screenwright run scenarios/quickstart.toml\n  screenwright run scenarios/ifng.toml -j 2 --data-dir ~/screens\n  screenwright run scenarios/ifng.toml --quick\n\nAn interrupted sweep goes on when the same command is given again; finished runs are not repeated.\nExit codes: 0 ok; 2 usage, configuration or data error; 3 some runs failed; 130 stopped with Ctrl-C."
+)]
 pub(crate) struct Run {
     /// Scenario file
     scenario: PathBuf,
@@ -154,7 +156,11 @@ impl Plan {
                 if same.is_empty() { overall } else { crate::numerics::stats::quantile(&same, 0.5) }
             })
             .sum();
-        Some(format!("cost: about {} of one core for the rest, judged by {} finished runs", duration(total), seconds.len()))
+        Some(format!(
+            "cost: about {} of one core for the rest, judged by {} finished runs",
+            duration(total),
+            seconds.len()
+        ))
     }
 
     /// Opens every distinct world once, so that bad data is told before anything runs.

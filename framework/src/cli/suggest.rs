@@ -1,10 +1,12 @@
 use super::Folders;
 use crate::data::DataRoot;
-use crate::domain::{Block, Candidates, Compose, Genes, Inputs, Observed, Perturbation, Pool, Readouts, SymbolUpdates, Target};
+use crate::domain::{
+    Block, Candidates, Compose, Genes, Inputs, Observed, Perturbation, Pool, Readouts, SymbolUpdates, Target,
+};
 use crate::error::{Error, Result};
 use crate::plugin::{Acquisition, FitContext, Kind, PriorContext, Round, RunContext, Setup};
 use crate::runner::select_batch;
-use crate::scenario::{Campaign, Document, UserTable, check_campaign, check_needs};
+use crate::scenario::{Campaign, Document, Mistake, UserTable, check_campaign, check_needs};
 use crate::streams::Streams;
 use clap::Args;
 use ndarray::Array2;
@@ -31,7 +33,12 @@ pub(crate) struct Suggest {
     #[arg(long, value_name = "COLUMN", default_value = "gene")]
     id: String,
     /// Acquisition to use
-    #[arg(long, value_name = "NAME", requires = "features", default_value_if("features", clap::builder::ArgPredicate::IsPresent, "max_dist"))]
+    #[arg(
+        long,
+        value_name = "NAME",
+        requires = "features",
+        default_value_if("features", clap::builder::ArgPredicate::IsPresent, "max_dist")
+    )]
     rule: Option<String>,
     /// A parameter of the acquisition, as KEY=VALUE; may be repeated
     #[arg(long = "param", value_name = "KEY=VALUE", requires = "features")]
@@ -65,8 +72,8 @@ struct Problem {
 impl Suggest {
     pub(crate) fn execute(self) -> Result<u8> {
         let problem = match (&self.campaign, &self.features) {
-            (Some(file), _) => self.from_campaign(file)?,
-            (None, Some(features)) => self.from_features(features)?,
+            (Some(file), _) => self.read_campaign(file)?,
+            (None, Some(features)) => self.read_features(features)?,
             (None, None) => return Err(Error::Config("give a campaign file or --features".into())),
         };
         problem.notes.iter().for_each(|n| eprintln!("{n}"));
@@ -81,7 +88,7 @@ impl Suggest {
         Ok(super::OK)
     }
 
-    fn from_campaign(&self, file: &Path) -> Result<Problem> {
+    fn read_campaign(&self, file: &Path) -> Result<Problem> {
         let doc = Document::read(file)?;
         let campaign: Campaign = check_campaign(&doc)?;
         let folder = file.parent().unwrap_or(Path::new(""));
@@ -110,14 +117,18 @@ impl Suggest {
             block.fill(campaign.missing);
             blocks.push(Arc::new(block));
         }
-        for (path, text) in check_needs(
+        let misfits: Vec<Mistake> = check_needs(
             campaign.model.as_deref(),
             campaign.kernel.as_deref(),
             &*campaign.acquisition,
             !blocks.is_empty(),
             !observed.is_empty(),
-        ) {
-            return Err(doc.report(&[crate::scenario::Mistake::at(&[path], text)]));
+        )
+        .into_iter()
+        .map(|(path, text)| Mistake::at(&[path], text))
+        .collect();
+        if !misfits.is_empty() {
+            return Err(doc.report(&misfits));
         }
         Ok(Problem {
             campaign_seed: self.seed.unwrap_or(campaign.seed),
@@ -132,7 +143,7 @@ impl Suggest {
         })
     }
 
-    fn from_features(&self, features: &Path) -> Result<Problem> {
+    fn read_features(&self, features: &Path) -> Result<Problem> {
         let t = table::read(features)?;
         let names = t.text(&self.id)?;
         let genes = Arc::new(Genes::new(&names).map_err(|e| Error::Data(format!("{}: {e}", features.display())))?);
@@ -153,12 +164,8 @@ impl Suggest {
             observed.push(&Readouts::plain(&ids, Array2::zeros((ids.len(), 1))), 0)?;
         }
         let acquisition = self.acquisition()?;
-        let notes = vec![format!(
-            "{} perturbations x {} features, {} measured",
-            pool.len(),
-            columns.len(),
-            observed.len()
-        )];
+        let notes =
+            vec![format!("{} perturbations x {} features, {} measured", pool.len(), columns.len(), observed.len())];
         Ok(Problem {
             campaign_seed: self.seed.unwrap_or(0),
             batch: self.batch.ok_or_else(|| Error::Config("say how many to choose with --batch".into()))?,
@@ -177,9 +184,8 @@ impl Suggest {
         let rule = self.rule.as_deref().unwrap_or_default();
         let mut map = Map::new();
         for p in &self.params {
-            let (k, v) = p
-                .split_once('=')
-                .ok_or_else(|| Error::Config(format!("--param {p}: write it as KEY=VALUE")))?;
+            let (k, v) =
+                p.split_once('=').ok_or_else(|| Error::Config(format!("--param {p}: write it as KEY=VALUE")))?;
             // A value that is not JSON is a word.
             map.insert(k.trim().into(), serde_json::from_str(v).unwrap_or_else(|_| json!(v)));
         }
@@ -192,8 +198,9 @@ impl Suggest {
                 names.join(", ")
             ))
         })?;
-        (entry.check)(Value::Object(map.clone()))
-            .map_err(|(path, e)| Error::Config(format!("--param {path}: {e}; `screenwright plugins show {rule}` lists its parameters")))?;
+        (entry.check)(Value::Object(map.clone())).map_err(|(path, e)| {
+            Error::Config(format!("--param {path}: {e}; `screenwright plugins show {rule}` lists its parameters"))
+        })?;
         map.insert("use".into(), json!(rule));
         let made: Box<dyn Acquisition> =
             serde_json::from_value(Value::Object(map)).map_err(|e| Error::Config(e.to_string()))?;
@@ -268,8 +275,7 @@ fn ids_of(pool: &Pool, columns: &[Vec<&str>], file: &Path) -> Result<Vec<usize>>
     (0..n)
         .map(|row| {
             let names: Vec<&str> = columns.iter().map(|c| c[row]).collect();
-            pool.parse(&names.join("+"))
-                .map_err(|e| Error::Data(format!("{}, row {}: {e}", file.display(), row + 1)))
+            pool.parse(&names.join("+")).map_err(|e| Error::Data(format!("{}, row {}: {e}", file.display(), row + 1)))
         })
         .collect()
 }
@@ -278,7 +284,10 @@ fn read_measured(root: &DataRoot, spec: &UserTable, pool: &Pool) -> Result<Obser
     let t = root.table(&spec.path)?;
     let file = root.path(&spec.path);
     if spec.values.is_empty() {
-        return Err(Error::Config(format!("{}: say which columns hold readouts, for example values = [\"value\"] under [measured]", file.display())));
+        return Err(Error::Config(format!(
+            "{}: say which columns hold readouts, for example values = [\"value\"] under [measured]",
+            file.display()
+        )));
     }
     let columns = spec.genes.iter().map(|c| Ok(t.text(c)?)).collect::<Result<Vec<_>>>()?;
     let ids = ids_of(pool, &columns, &file)?;

@@ -99,7 +99,11 @@ mod tests {
         assert!(c.contains(5) && !c.contains(4) && !c.contains(10));
         c.remove(&[5, 1]);
         let mut tiles = Vec::new();
-        c.tiles::<()>(3, |t| { tiles.push(t.to_vec()); Ok(()) }).unwrap();
+        c.tiles::<()>(3, |t| {
+            tiles.push(t.to_vec());
+            Ok(())
+        })
+        .unwrap();
         assert_eq!(tiles, [vec![2, 6, 7], vec![8]]);
     }
 

@@ -78,7 +78,7 @@ impl Genes {
     /// symbol-update table, by current symbol. Each gene is given to at most one row: an exact match
     /// wins over an updated one, the first of several updated ones wins over the rest, and every
     /// losing row is reported as ambiguous. O(rows + genes).
-    pub fn join<'a>(&self, names: &[&'a str], updates: Option<&SymbolUpdates>) -> Match {
+    pub fn join(&self, names: &[&str], updates: Option<&SymbolUpdates>) -> Match {
         let mut gene: Vec<Option<Gene>> = names.iter().map(|n| self.find(n)).collect();
         let mut report = NameReport { rows: names.len(), ..NameReport::default() };
         let mut taken = vec![false; self.len()];
@@ -115,12 +115,7 @@ impl Genes {
                 }
             }
         }
-        report.missing = self
-            .names()
-            .zip(&taken)
-            .filter(|(_, t)| !**t)
-            .map(|(n, _)| n.to_string())
-            .collect();
+        report.missing = self.names().zip(&taken).filter(|(_, t)| !**t).map(|(n, _)| n.to_string()).collect();
         Match { gene, report }
     }
 }
@@ -215,7 +210,8 @@ mod tests {
     #[test]
     fn join_counts_exact_updated_missing_and_ambiguous() {
         let genes = Genes::new(["A", "OLD1", "C", "D"]).unwrap();
-        let updates = SymbolUpdates::new([("OLD1", "B"), ("OLDC", "C"), ("OLDC2", "C"), ("SPLIT", "X"), ("SPLIT", "D")]);
+        let updates =
+            SymbolUpdates::new([("OLD1", "B"), ("OLDC", "C"), ("OLDC2", "C"), ("SPLIT", "X"), ("SPLIT", "D")]);
         let m = genes.join(&["B", "A", "OLDC", "OLDC2", "SPLIT", "Z"], Some(&updates));
         let found: Vec<Option<u32>> = m.gene.iter().map(|g| g.map(|g| g.0)).collect();
         assert_eq!(found, [Some(1), Some(0), Some(2), None, None, None]);

@@ -48,14 +48,12 @@ impl Block {
     pub fn new(name: impl Into<String>, x: Array2<f64>, present: Vec<bool>) -> Result<Self> {
         let name = name.into();
         if x.nrows() != present.len() {
-            return Err(Error::Data(format!(
-                "prior `{name}`: {} rows for {} genes",
-                x.nrows(),
-                present.len()
-            )));
+            return Err(Error::Data(format!("prior `{name}`: {} rows for {} genes", x.nrows(), present.len())));
         }
         for (g, row) in x.outer_iter().enumerate() {
-            if present[g] && let Some(c) = row.iter().position(|v| !v.is_finite()) {
+            if present[g]
+                && let Some(c) = row.iter().position(|v| !v.is_finite())
+            {
                 return Err(Error::Data(format!(
                     "prior `{name}`: feature {c} of gene number {g} is {}; values must be finite",
                     row[c]

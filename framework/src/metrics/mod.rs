@@ -151,8 +151,7 @@ fn errors(s: &Scored, f: impl Fn(f64) -> f64) -> Option<f64> {
 
 fn by_output(s: &Scored, f: impl Fn(&[f64], &[f64]) -> f64) -> Option<f64> {
     let (t, p) = pair(s)?;
-    let total: f64 =
-        t.columns().into_iter().zip(p.mean.columns()).map(|(t, m)| f(&m.to_vec(), &t.to_vec())).sum();
+    let total: f64 = t.columns().into_iter().zip(p.mean.columns()).map(|(t, m)| f(&m.to_vec(), &t.to_vec())).sum();
     Some(total / t.ncols() as f64)
 }
 

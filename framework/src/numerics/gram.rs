@@ -351,10 +351,8 @@ impl GramSource for Sum {
     }
     fn restrict(&self, ids: &[usize]) -> Gram {
         let terms: Vec<(f64, Gram)> = self.terms.iter().map(|(w, g)| (*w, g.restrict(ids))).collect();
-        let parts: Option<Vec<Array2<f64>>> = terms
-            .iter()
-            .map(|(w, g)| if *w >= 0.0 { g.features().map(|x| &x * w.sqrt()) } else { None })
-            .collect();
+        let parts: Option<Vec<Array2<f64>>> =
+            terms.iter().map(|(w, g)| if *w >= 0.0 { g.features().map(|x| &x * w.sqrt()) } else { None }).collect();
         if let Some(parts) = parts {
             let views: Vec<ArrayView2<f64>> = parts.iter().map(|p| p.view()).collect();
             if let Ok(x) = ndarray::concatenate(Axis(1), &views) {

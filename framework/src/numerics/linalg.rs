@@ -4,8 +4,8 @@ use crate::error::{Error, Result};
 use faer::linalg::solvers::{Llt, SelfAdjointEigen};
 use faer::linalg::triangular_solve::{solve_lower_triangular_in_place, solve_upper_triangular_in_place};
 use faer::{Accum, MatMut, MatRef, Par, Side};
-use rayon::prelude::*;
 use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut2, Axis};
+use rayon::prelude::*;
 
 /// Rows of a tile: large enough that a tile's product runs at full speed, fixed so that the result does
 /// not depend on the number of threads.
@@ -28,12 +28,11 @@ pub(super) fn view_mut<'a>(a: &'a mut ArrayViewMut2<'_, f64>) -> MatMut<'a, f64>
 pub fn matmul(a: ArrayView2<f64>, b: ArrayView2<f64>) -> Array2<f64> {
     assert_eq!(a.ncols(), b.nrows(), "inner dimensions of a product");
     let mut out = Array2::zeros((a.nrows(), b.ncols()));
-    out.axis_chunks_iter_mut(Axis(0), TILE)
-        .into_par_iter()
-        .zip(a.axis_chunks_iter(Axis(0), TILE))
-        .for_each(|(mut o, a)| {
+    out.axis_chunks_iter_mut(Axis(0), TILE).into_par_iter().zip(a.axis_chunks_iter(Axis(0), TILE)).for_each(
+        |(mut o, a)| {
             faer::linalg::matmul::matmul(view_mut(&mut o), Accum::Replace, view(&a), view(&b), 1.0, Par::Seq);
-        });
+        },
+    );
     out
 }
 
@@ -267,8 +266,8 @@ mod tests {
         let det: f64 = 4.0 * (15.0 - 1.0) - 2.0 * (6.0 - 0.6) + 0.6 * (2.0 - 3.0);
         assert!((c.log_det() - det.ln()).abs() < 1e-12);
         let q = c.quadratic(b.view());
-        for j in 0..2 {
-            assert!((q[j] - b.column(j).dot(&x.column(j))).abs() < 1e-12);
+        for (j, q) in q.iter().enumerate() {
+            assert!((q - b.column(j).dot(&x.column(j))).abs() < 1e-12);
         }
     }
 

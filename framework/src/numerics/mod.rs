@@ -7,9 +7,11 @@ pub mod band;
 pub mod exp;
 pub mod gram;
 pub mod linalg;
+pub mod sparse;
 pub mod stats;
 
 pub use band::Band;
 pub use exp::exp_slice;
 pub use gram::{FeatureGram, Gram, GramSource};
 pub use linalg::{Cholesky, eigh, matmul, matmul_t, sq_distances, symmetric_product};
+pub use sparse::{Sparse, truncated_svd};

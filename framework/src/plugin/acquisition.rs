@@ -121,9 +121,9 @@ impl<'a> RunContext<'a> {
                 observed: self.observed,
                 streams: &self.streams.child("kernel"),
             })?,
-            None if self.inputs.n_features() > 0 => {
-                Gram::new(crate::numerics::FeatureGram::linear(crate::numerics::gram::Rows::Composed(self.inputs.clone())))
-            }
+            None if self.inputs.n_features() > 0 => Gram::new(crate::numerics::FeatureGram::linear(
+                crate::numerics::gram::Rows::Composed(self.inputs.clone()),
+            )),
             None => {
                 return Err(Error::Config(
                     "this acquisition compares perturbations but nothing describes them; add a [kernel] or a [prior.NAME] section"

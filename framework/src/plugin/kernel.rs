@@ -5,9 +5,9 @@ use crate::domain::{Inputs, Observed};
 use crate::error::{Error, Result};
 use crate::numerics::Gram;
 use crate::streams::{StreamRng, Streams};
-use rayon::prelude::*;
 use ndarray::{Array2, Axis};
 use rand::RngExt;
+use rayon::prelude::*;
 use std::sync::Arc;
 
 /// What a kernel may look at.

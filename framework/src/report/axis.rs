@@ -72,7 +72,7 @@ fn thousands(digits: &str) -> String {
     let mut out = String::new();
     for (i, c) in digits.chars().enumerate() {
         let left = digits.len() - i;
-        if left % 3 == 0 && i > 0 && !out.ends_with('-') {
+        if left.is_multiple_of(3) && i > 0 && !out.ends_with('-') {
             out.push(',');
         }
         out.push(c);

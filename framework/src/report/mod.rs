@@ -124,7 +124,8 @@ impl Study {
             .with("aulc_mean", number(&|r| r.aulc_mean))
             .with("aulc_half_width", number(&|r| r.aulc_half_width))
             .with("reference", text(&|r| r.difference.as_ref().map_or("", |d| &d.reference)));
-        let kinds: [(&str, fn(&Difference) -> &Paired); 2] = [("final", |d| &d.last), ("aulc", |d| &d.aulc)];
+        type Pick = fn(&Difference) -> &Paired;
+        let kinds: [(&str, Pick); 2] = [("final", |d| &d.last), ("aulc", |d| &d.aulc)];
         for (kind, pick) in kinds {
             let of = |f: fn(&Paired) -> f64| number(&|r| r.difference.as_ref().map_or(f64::NAN, |d| f(pick(d))));
             t = t

@@ -267,8 +267,8 @@ fn batch_values(ids: &[usize], readouts: &crate::domain::Readouts) -> Vec<f64> {
 }
 
 fn replay(r: &RoundRecord, index: usize, candidates: &Candidates, pool: &Pool) -> Result<()> {
-    let fits = r.round == index
-        && r.ids.iter().zip(&r.names).all(|(&id, n)| candidates.contains(id) && pool.label(id) == *n);
+    let fits =
+        r.round == index && r.ids.iter().zip(&r.names).all(|(&id, n)| candidates.contains(id) && pool.label(id) == *n);
     if fits {
         Ok(())
     } else {

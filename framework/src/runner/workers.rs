@@ -59,6 +59,7 @@ pub enum Event {
 
 /// Runs all jobs on `workers` threads, `threads` of computation each, in the given order of start.
 /// Events arrive on the calling thread.
+#[allow(clippy::too_many_arguments)]
 pub fn run_all(
     jobs: &[Job],
     workers: usize,
@@ -84,9 +85,11 @@ pub fn run_all(
                     }
                     let clock = Instant::now();
                     let _ = tx.send(Event::Started(i));
-                    let one = || run_one(&jobs[i], worlds, store, provenance, stop, |r| {
-                        let _ = tx.send(Event::Round(i, r));
-                    });
+                    let one = || {
+                        run_one(&jobs[i], worlds, store, provenance, stop, |r| {
+                            let _ = tx.send(Event::Round(i, r));
+                        })
+                    };
                     let outcome = match &pool {
                         Ok(pool) => pool.install(one),
                         Err(_) => one(),
@@ -159,7 +162,13 @@ fn run_one(
 
 type Attempt = Result<Option<(Vec<super::RoundRecord>, Seconds)>>;
 
-fn attempt(job: &Job, worlds: &Worlds, partial: &mut Partial, stop: &AtomicBool, round_done: &dyn Fn(usize)) -> Attempt {
+fn attempt(
+    job: &Job,
+    worlds: &Worlds,
+    partial: &mut Partial,
+    stop: &AtomicBool,
+    round_done: &dyn Fn(usize),
+) -> Attempt {
     let seeds = RunSeeds::new(&job.scenario, job.seed);
     let base = worlds.get(&job.scenario, seeds)?;
     partial.log(&format!("{} / seed {} / run {}", job.arm, job.seed, job.id));

@@ -248,11 +248,14 @@ impl Split {
     }
 }
 
+/// A base that is opened by the first run which asks for it.
+type Slot = Arc<OnceLock<Result<Arc<Base>, String>>>;
+
 /// Opened bases, the most recently used kept.
 pub struct Worlds {
     data: Arc<DataRoot>,
     most: usize,
-    open: Mutex<Vec<(String, Arc<OnceLock<Result<Arc<Base>, String>>>)>>,
+    open: Mutex<Vec<(String, Slot)>>,
 }
 
 impl Worlds {

@@ -60,9 +60,8 @@ pub(crate) type Slot = (&'static str, Shape, bool);
 impl Document {
     /// Reads a file; a syntax error is shown at its place.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(|e| {
-            Error::Config(format!("{}: cannot be read: {e}; check the path", path.display()))
-        })?;
+        let text = std::fs::read_to_string(path)
+            .map_err(|e| Error::Config(format!("{}: cannot be read: {e}; check the path", path.display())))?;
         Self::parse(path, text)
     }
 
@@ -70,7 +69,11 @@ impl Document {
     pub fn parse(path: &Path, text: String) -> Result<Self> {
         let syntax = |e: toml::de::Error| {
             let span = e.span().unwrap_or(0..0);
-            Error::Config(format!("error: {} is not valid TOML\n{}", path.display(), caret(path, &text, span, e.message())))
+            Error::Config(format!(
+                "error: {} is not valid TOML\n{}",
+                path.display(),
+                caret(path, &text, span, e.message())
+            ))
         };
         let spans = DeTable::parse(&text).map_err(syntax)?;
         let table: toml::Table = toml::from_str(&text).map_err(syntax)?;
@@ -298,7 +301,7 @@ fn finish_typed(
         match steps.first() {
             Some(Step::Key(k)) => {
                 removed.push(k.clone());
-                if !value.as_object_mut().is_some_and(|m| m.remove(k).is_some()) {
+                if value.as_object_mut().is_none_or(|m| m.remove(k).is_none()) {
                     return;
                 }
             }

@@ -6,5 +6,5 @@ mod sweep;
 
 pub use diagnose::{Document, Mistake};
 pub use file::{Campaign, CoveredBy, PoolRules, Repeat, Scenario, Seeds, UserTable, Varies};
-pub(crate) use sweep::{check_campaign, check_needs};
 pub use sweep::{Arm, NUMBERS, Sweep};
+pub(crate) use sweep::{check_campaign, check_needs};

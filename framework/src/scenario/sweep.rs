@@ -146,12 +146,17 @@ impl Sweep {
                 continue;
             }
             let named = axes.iter().cloned().zip(cell.choices.iter().map(|c| c.label.clone())).collect();
-            arms.push(Arm { label: String::new(), axes: named, scenario: Arc::new(scenario), resolved, reference: None });
+            arms.push(Arm {
+                label: String::new(),
+                axes: named,
+                scenario: Arc::new(scenario),
+                resolved,
+                reference: None,
+            });
             kept.push(cell);
         }
-        let differs: Vec<bool> = (0..axes.len())
-            .map(|x| kept.iter().any(|c| c.choices[x].label != kept[0].choices[x].label))
-            .collect();
+        let differs: Vec<bool> =
+            (0..axes.len()).map(|x| kept.iter().any(|c| c.choices[x].label != kept[0].choices[x].label)).collect();
         for arm in &mut arms {
             let words: Vec<&str> =
                 arm.axes.iter().zip(&differs).filter(|(_, d)| **d).map(|((_, v), _)| v.as_str()).collect();
@@ -215,11 +220,17 @@ fn apply_quick(base: &mut Map<String, Value>, quick: Option<&Value>, mistakes: &
         Some(Value::Object(map)) => {
             for (path, v) in map {
                 if let Err(text) = set_path(base, path, v.clone()) {
-                    mistakes.push(Mistake { path: vec![Step::Key("quick".into()), Step::Key(path.clone())], at_key: true, text });
+                    mistakes.push(Mistake {
+                        path: vec![Step::Key("quick".into()), Step::Key(path.clone())],
+                        at_key: true,
+                        text,
+                    });
                 }
             }
         }
-        Some(_) => mistakes.push(Mistake::at(&["quick"], "[quick] holds dotted paths and values, such as \"seeds.count\" = 2")),
+        Some(_) => {
+            mistakes.push(Mistake::at(&["quick"], "[quick] holds dotted paths and values, such as \"seeds.count\" = 2"))
+        }
     }
 }
 
@@ -229,7 +240,12 @@ fn grid_path(axis: &str, at: Option<usize>) -> Vec<Step> {
     p
 }
 
-fn read_grid(doc: &Document, axes: &[String], base: &Map<String, Value>, mistakes: &mut Vec<Mistake>) -> Vec<Vec<Choice>> {
+fn read_grid(
+    doc: &Document,
+    axes: &[String],
+    base: &Map<String, Value>,
+    mistakes: &mut Vec<Mistake>,
+) -> Vec<Vec<Choice>> {
     let names: Vec<String> = match base.get("prior") {
         Some(Value::Object(m)) => m.keys().cloned().collect(),
         _ => vec![],
@@ -282,7 +298,8 @@ fn prior_choices(value: &Value, names: &[String]) -> Result<Vec<(String, Vec<Str
         let known = ["all", "none", "each_alone", "leave_one_out"];
         names.contains(n).then(|| n.clone()).ok_or_else(|| {
             let near = hint(n, names.iter().map(String::as_str).chain(known));
-            let or = if near.is_empty() { format!("; known: {}, {}", known.join(", "), names.join(", ")) } else { near };
+            let or =
+                if near.is_empty() { format!("; known: {}, {}", known.join(", "), names.join(", ")) } else { near };
             format!("unknown prior `{n}`{or}")
         })
     };
@@ -470,7 +487,11 @@ fn check_meaning(table: &Map<String, Value>, mistakes: &mut Vec<Mistake>) {
     for (i, m) in scenario.metrics.iter().enumerate() {
         if metrics::find(m).is_none() {
             let near = hint(m, metrics::names());
-            let list = if near.is_empty() { format!("; known: {}", metrics::names().collect::<Vec<_>>().join(", ")) } else { near };
+            let list = if near.is_empty() {
+                format!("; known: {}", metrics::names().collect::<Vec<_>>().join(", "))
+            } else {
+                near
+            };
             mistakes.push(Mistake {
                 path: vec![Step::Key("metrics".into()), Step::At(i)],
                 at_key: false,
@@ -490,7 +511,10 @@ fn check_meaning(table: &Map<String, Value>, mistakes: &mut Vec<Mistake>) {
         bad(&["pool", "test"], format!("the test share must be at least 0 and below 1, not {}", scenario.pool.test));
     }
     if !(scenario.target.hit_fraction > 0.0 && scenario.target.hit_fraction <= 1.0) {
-        bad(&["target", "hit_fraction"], format!("the share of hits must be above 0 and at most 1, not {}", scenario.target.hit_fraction));
+        bad(
+            &["target", "hit_fraction"],
+            format!("the share of hits must be above 0 and at most 1, not {}", scenario.target.hit_fraction),
+        );
     }
     for p in scenario.priors.iter().flatten() {
         if !scenario.prior.contains_key(p) {
@@ -572,7 +596,10 @@ pub(crate) fn check_needs(
                 bad.push(("acquisition", providers("posterior draws", |p| p.draws)));
             }
             if m.requires().features && !any_prior {
-                bad.push(("model", "this model learns from features and no prior is active; add a [prior.NAME] section".into()));
+                bad.push((
+                    "model",
+                    "this model learns from features and no prior is active; add a [prior.NAME] section".into(),
+                ));
             }
         }
         None => {}

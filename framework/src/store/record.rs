@@ -279,7 +279,10 @@ fn rounds_table(rounds: &[RoundRecord], metrics: &[String]) -> Result<Table> {
     }
     let recorded: BTreeSet<&String> = rounds.iter().flat_map(|r| r.recorded.keys()).collect();
     for name in recorded.into_iter().filter(|n| !metrics.contains(n)) {
-        t.push(name, Column::Number(rounds.iter().map(|r| r.recorded.get(name).copied().unwrap_or(f64::NAN)).collect()))?;
+        t.push(
+            name,
+            Column::Number(rounds.iter().map(|r| r.recorded.get(name).copied().unwrap_or(f64::NAN)).collect()),
+        )?;
     }
     Ok(t)
 }

@@ -69,7 +69,8 @@ pub fn check_entry(entry: &Entry, dir: &Path) -> Result<()> {
 
 /// The tag is the catalogue's name, and reading what was written gives the same.
 fn round_trip<T: serde::de::DeserializeOwned + serde::Serialize>(config: &Value) -> Result<T> {
-    let text = |e: serde_json::Error| Error::Plugin(format!("{config}: {e}; its typetag name must be its catalogue name"));
+    let text =
+        |e: serde_json::Error| Error::Plugin(format!("{config}: {e}; its typetag name must be its catalogue name"));
     let read: T = serde_json::from_value(config.clone()).map_err(text)?;
     let written = serde_json::to_value(&read).map_err(text)?;
     let again: T = serde_json::from_value(written.clone()).map_err(text)?;
@@ -245,7 +246,8 @@ fn model(m: &dyn Model) -> Result<()> {
         constant.y.fill(1.5);
         fit(&constant)?.predict(&test)?.check(test.len(), outputs)?;
         let mut twice = world.observe(&train[..4], 4)?;
-        twice.push(&crate::domain::Readouts::plain(&train[..4], observed.y.slice(ndarray::s![..4, ..]).to_owned()), 1)?;
+        twice
+            .push(&crate::domain::Readouts::plain(&train[..4], observed.y.slice(ndarray::s![..4, ..]).to_owned()), 1)?;
         fit(&twice)?.predict(&test)?.check(test.len(), outputs)?;
     }
     Ok(())

@@ -70,9 +70,8 @@ impl TinyWorld {
         let block = Block::new("signal", x.clone(), vec![true; genes])?;
         let pool = Arc::new(if pairs { Pool::all_pairs(table) } else { Pool::singles(table) });
         let single = x.dot(&w);
-        let inputs = Arc::new(
-            Inputs::new(pool.clone(), vec![Arc::new(block)], Compose::Sum)?.with_single_effects(Some(single)),
-        );
+        let inputs =
+            Arc::new(Inputs::new(pool.clone(), vec![Arc::new(block)], Compose::Sum)?.with_single_effects(Some(single)));
         let all: Vec<usize> = (0..pool.len()).collect();
         let truth = inputs.features(&all).dot(&w);
         Ok(Self { inputs, truth })
