@@ -362,12 +362,7 @@ impl Fitted {
         Ok(Cholesky::new(covariance.view())?.times(normals(ids.len(), columns, rng).view()) * self.fit.scale2.sqrt())
     }
 
-    fn tiled(
-        &self,
-        ids: &[usize],
-        columns: usize,
-        f: impl Fn(&[usize]) -> Result<Array2<f64>>,
-    ) -> Result<Array2<f64>> {
+    fn tiled(&self, ids: &[usize], columns: usize, f: impl Fn(&[usize]) -> Result<Array2<f64>>) -> Result<Array2<f64>> {
         let mut out = Array2::zeros((ids.len(), columns));
         for (mut rows, tile) in out.axis_chunks_iter_mut(Axis(0), TILE).zip(ids.chunks(TILE)) {
             rows.assign(&f(tile)?);
@@ -589,9 +584,7 @@ mod tests {
         let [noise, scale, _] = recorded(&*s);
         let loo = s.loo_residuals().unwrap();
         let x = world.inputs.features(&observed.ids);
-        let k = |i: usize, j: usize| {
-            scale * scale * (-(&x.row(i) - &x.row(j)).mapv(|v| v * v).sum() / 8.0).exp()
-        };
+        let k = |i: usize, j: usize| scale * scale * (-(&x.row(i) - &x.row(j)).mapv(|v| v * v).sum() / 8.0).exp();
         let centre = observed.mean()[0];
         for i in 0..12 {
             let rest: Vec<usize> = (0..12).filter(|j| *j != i).collect();

@@ -190,7 +190,15 @@ impl Fitted {
             // Relative to the nearest, so that not all can vanish. Neighbours at no distance share all.
             Some(t) => neighbours
                 .iter()
-                .map(|n| if n.0 == closest { 1.0 } else if t > 0.0 { (-(n.0 - closest) / t).exp() } else { 0.0 })
+                .map(|n| {
+                    if n.0 == closest {
+                        1.0
+                    } else if t > 0.0 {
+                        (-(n.0 - closest) / t).exp()
+                    } else {
+                        0.0
+                    }
+                })
                 .collect(),
             None => vec![1.0; neighbours.len()],
         };
@@ -297,13 +305,20 @@ mod tests {
         let world = TinyWorld::new(80, 2, 1, false, 4).unwrap();
         let ids: Vec<usize> = (0..60).collect();
         let mut rng = Streams::new(5).rng("noise");
-        let y: Vec<f64> = ids.iter().map(|&i| { let z: f64 = StandardNormal.sample(&mut rng); world.truth[(i, 0)] + z }).collect();
+        let y: Vec<f64> = ids
+            .iter()
+            .map(|&i| {
+                let z: f64 = StandardNormal.sample(&mut rng);
+                world.truth[(i, 0)] + z
+            })
+            .collect();
         let error = |k: usize| -> f64 {
             (0..60)
                 .map(|i| {
                     let rest: Vec<usize> = ids.iter().copied().filter(|j| *j != i).collect();
                     let own: Vec<f64> = rest.iter().map(|&j| y[j]).collect();
-                    let p = fit(&Knn { k: Some(k), ..Knn::default() }, &world.inputs, &rest, &own).predict(&[i]).unwrap();
+                    let p =
+                        fit(&Knn { k: Some(k), ..Knn::default() }, &world.inputs, &rest, &own).predict(&[i]).unwrap();
                     (y[i] - p.mean[(0, 0)]).powi(2)
                 })
                 .sum()

@@ -355,7 +355,11 @@ mod tests {
                 let middle = data.squared.mean().unwrap();
                 let best = (0..4000).map(|t| cost(middle * 10f64.powf(-6.0 + 12.0 * t as f64 / 3999.0)));
                 let best = best.fold(f64::INFINITY, f64::min);
-                assert!(cost(chosen) - best < 1e-3 * best.abs().max(1.0), "{choose:?} {features}: {} {best}", cost(chosen));
+                assert!(
+                    cost(chosen) - best < 1e-3 * best.abs().max(1.0),
+                    "{choose:?} {features}: {} {best}",
+                    cost(chosen)
+                );
             }
         }
     }
@@ -370,7 +374,13 @@ mod tests {
         let helmert = Array2::from_shape_fn((6, 7), |(i, j)| {
             let k = (i + 1) as f64;
             let length = (k * (k + 1.0)).sqrt();
-            if j <= i { 1.0 / length } else if j == i + 1 { -k / length } else { 0.0 }
+            if j <= i {
+                1.0 / length
+            } else if j == i + 1 {
+                -k / length
+            } else {
+                0.0
+            }
         });
         let data = Decomposed::new(x.clone(), &observed.y).unwrap();
         let brute = |penalty: f64| {

@@ -240,17 +240,11 @@ impl GramSource for FeatureGram {
         let y = y.as_ref().unwrap_or(&x).view();
         match &self.radial {
             None => matmul_t(x.view(), y),
-            Some(f) => {
-                let mut d = super::linalg::sq_distances(x.view(), y);
-                for (&i, mut row) in a.iter().zip(d.outer_iter_mut()) {
-                    // A point is at distance exactly 0 from itself, whatever rounding says.
-                    row.iter_mut().zip(b).filter(|(_, j)| i == **j).for_each(|(v, _)| *v = 0.0);
-                    if let Some(s) = row.as_slice_mut() {
-                        f(s);
-                    }
-                }
-                d
-            }
+            Some(f) => super::linalg::sq_distances_with(x.view(), y, |i, row| {
+                // A point is at distance exactly 0 from itself, whatever rounding says.
+                row.iter_mut().zip(b).filter(|(_, j)| a[i] == **j).for_each(|(v, _)| *v = 0.0);
+                f(row);
+            }),
         }
     }
 

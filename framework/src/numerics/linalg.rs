@@ -95,6 +95,15 @@ pub fn sq_norms(a: ArrayView2<f64>) -> Vec<f64> {
 /// norms and one product after moving both to the mean of `b`, which keeps near-duplicates exact to
 /// rounding of the centred values. O(mnk); half of it where both are the same view.
 pub fn sq_distances(a: ArrayView2<f64>, b: ArrayView2<f64>) -> Array2<f64> {
+    sq_distances_with(a, b, |_, _| {})
+}
+
+/// [`sq_distances`], each row given to `f` with its number while it is in the cache.
+pub fn sq_distances_with(
+    a: ArrayView2<f64>,
+    b: ArrayView2<f64>,
+    f: impl Fn(usize, &mut [f64]) + Sync,
+) -> Array2<f64> {
     let centre = b.mean_axis(Axis(0)).unwrap_or_else(|| Array1::zeros(b.ncols()));
     let same = a.as_ptr() == b.as_ptr() && a.dim() == b.dim() && a.strides() == b.strides();
     let b = &b - &centre;
@@ -108,7 +117,10 @@ pub fn sq_distances(a: ArrayView2<f64>, b: ArrayView2<f64>) -> Array2<f64> {
     d.axis_chunks_iter_mut(Axis(0), TILE).into_par_iter().enumerate().for_each(|(t, mut tile)| {
         for (i, mut row) in tile.outer_iter_mut().enumerate() {
             let n = na[t * TILE + i];
-            row.iter_mut().zip(&nb).for_each(|(v, m)| *v = (n + m - 2.0 * *v).max(0.0));
+            if let Some(row) = row.as_slice_mut() {
+                row.iter_mut().zip(&nb).for_each(|(v, m)| *v = (n + m - 2.0 * *v).max(0.0));
+                f(t * TILE + i, row);
+            }
         }
     });
     d
