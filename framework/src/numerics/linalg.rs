@@ -99,11 +99,7 @@ pub fn sq_distances(a: ArrayView2<f64>, b: ArrayView2<f64>) -> Array2<f64> {
 }
 
 /// [`sq_distances`], each row given to `f` with its number while it is in the cache.
-pub fn sq_distances_with(
-    a: ArrayView2<f64>,
-    b: ArrayView2<f64>,
-    f: impl Fn(usize, &mut [f64]) + Sync,
-) -> Array2<f64> {
+pub fn sq_distances_with(a: ArrayView2<f64>, b: ArrayView2<f64>, f: impl Fn(usize, &mut [f64]) + Sync) -> Array2<f64> {
     let centre = b.mean_axis(Axis(0)).unwrap_or_else(|| Array1::zeros(b.ncols()));
     let same = a.as_ptr() == b.as_ptr() && a.dim() == b.dim() && a.strides() == b.strides();
     let b = &b - &centre;
