@@ -142,11 +142,10 @@ struct Grower<'a> {
     tree: Tree,
 }
 
-/// Features that part a node alike differ in gain by rounding only; the first of them is to win.
-const TIE: f64 = 1e-12;
-
 struct Split {
     gain: f64,
+    /// Gains that differ by less are equal.
+    tie: f64,
     feature: usize,
     /// Last position of the left side in that feature's list.
     at: usize,
@@ -219,6 +218,12 @@ impl<'a> Grower<'a> {
         &self.lists[lo..hi]
     }
 
+    /// Weighted sum of squared outputs of a row.
+    fn squares(&self, row: usize) -> f64 {
+        let of = row * self.outputs..(row + 1) * self.outputs;
+        self.weighted[of.clone()].iter().zip(&self.y[of]).map(|(w, y)| w * y).sum()
+    }
+
     fn is_pure(&self, lo: usize, hi: usize) -> bool {
         let o = self.outputs;
         let first = self.rows(lo, hi)[0] as usize;
@@ -253,8 +258,10 @@ impl<'a> Grower<'a> {
             total += self.weight[r as usize];
             sums.iter_mut().zip(&self.weighted[r as usize * o..][..o]).for_each(|(s, v)| *s += v);
         }
-        let parent: f64 = sums.iter().map(|s| s * s).sum::<f64>() / total;
-        let mut best = Split { gain: parent.max(f64::MIN_POSITIVE), feature: d, at: 0 };
+        // Features that part a node alike differ in gain by rounding only; the first of them is to win. A node
+        // that is not pure is always split, even where no single split gains (exclusive or), as in scikit-learn.
+        let squares: f64 = self.rows(lo, hi).iter().map(|&r| self.squares(r as usize)).sum();
+        let mut best = Split { gain: -1.0, tie: 1e-12 * squares, feature: d, at: 0 };
         for f in features {
             let list = &self.lists[f * self.n + lo..f * self.n + hi];
             let rank = &self.sorted.rank[f];
@@ -280,8 +287,8 @@ impl<'a> Grower<'a> {
             let rest = sum - s;
             // The weights are positive, so gain = s²/w + rest²/(total-w) is compared without dividing twice.
             let gain = (s * s * (total - w) + rest * rest * w) / (w * (total - w));
-            if gain > best.gain * (1.0 + TIE) {
-                *best = Split { gain, feature: f, at: lo + p };
+            if gain > best.gain + best.tie {
+                *best = Split { gain, feature: f, at: lo + p, ..*best };
             }
         }
     }
@@ -305,8 +312,8 @@ impl<'a> Grower<'a> {
                 b += (sum - s) * (sum - s);
             }
             let gain = a / w + b / (total - w);
-            if gain > best.gain * (1.0 + TIE) {
-                *best = Split { gain, feature: f, at: lo + p };
+            if gain > best.gain + best.tie {
+                *best = Split { gain, feature: f, at: lo + p, ..*best };
             }
         }
     }
@@ -463,6 +470,21 @@ mod tests {
             assert!((0..30).all(|i| (p.mean[(i, 0)] - observed.y[(i, 0)]).abs() < 1e-9));
             assert!(p.sd.unwrap().iter().all(|s| *s == 0.0));
         }
+    }
+
+    #[test]
+    fn exclusive_or_is_learnt_although_no_first_split_gains() {
+        let x = framework::ndarray::array![[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]];
+        let genes = Arc::new(Genes::new(["a", "b", "c", "d"]).unwrap());
+        let block = Block::new("x", x, vec![true; 4]).unwrap();
+        let inputs =
+            Arc::new(Inputs::new(Arc::new(Pool::singles(genes)), vec![Arc::new(block)], Compose::Sum).unwrap());
+        let mut observed = Observed::empty(1);
+        let y = framework::ndarray::array![[0.0], [1.0], [1.0], [0.0]];
+        observed.push(&Readouts::plain(&[0, 1, 2, 3], y.clone()), 0).unwrap();
+        let one = Forest { trees: 1, bootstrap: false, ..Forest::default() };
+        let s = one.fit(&FitContext { inputs: &inputs, observed: &observed, streams: &Streams::new(1) }).unwrap();
+        assert_eq!(s.predict(&[0, 1, 2, 3]).unwrap().mean, y);
     }
 
     #[test]
