@@ -246,7 +246,6 @@ mod tests {
     }
 
     #[test]
-    #[ignore = "takes about 20 CPU seconds; cargo test --lib -- --ignored"]
     fn the_published_recipe_is_reproduced() {
         let Some(root) = std::env::var_os("SCREENWRIGHT_DATA") else {
             println!("skipped: SCREENWRIGHT_DATA is not set");
