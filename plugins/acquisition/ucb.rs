@@ -40,16 +40,8 @@ framework::register!(Acquisition, Ucb, "ucb", "mean plus beta standard deviation
 #[cfg(test)]
 mod tests {
     use super::*;
+    use framework::testing::MockSurrogate;
     use std::sync::Arc;
-
-    /// A model that believes what it is told: mean and sd of each id.
-    struct Told(Vec<(f64, f64)>);
-    impl Surrogate for Told {
-        fn predict(&self, ids: &[usize]) -> Result<Posterior> {
-            let column = |f: &dyn Fn(usize) -> f64| Array2::from_shape_fn((ids.len(), 1), |(i, _)| f(ids[i]));
-            Ok(Posterior { mean: column(&|i| self.0[i].0), sd: Some(column(&|i| self.0[i].1)) })
-        }
-    }
 
     fn select(rule: &dyn Acquisition, told: &[(f64, f64)], direction: Direction, measured: &[f64]) -> Result<Batch> {
         let genes = Arc::new(Genes::new((0..told.len()).map(|i| format!("g{i}")))?);
@@ -58,7 +50,8 @@ mod tests {
         let ids: Vec<usize> = (0..measured.len()).collect();
         observed.push(&Readouts::plain(&ids, Array2::from_shape_fn((ids.len(), 1), |(i, _)| measured[i])), 0)?;
         let candidates = Candidates::new(told.len(), ids);
-        let model = Told(told.to_vec());
+        let (mean, sd) = told.iter().copied().unzip();
+        let model = MockSurrogate { mean, sd };
         let round = Round { index: 1, of: 1, batch: 3 };
         let target = Target { direction, ..Target::default() };
         let streams = Streams::new(1);
