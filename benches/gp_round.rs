@@ -33,7 +33,7 @@ fn main() -> Result<()> {
         let (x, star) = (inputs.features(&observed.ids), inputs.features(&ids));
         let kernel: Box<dyn Kernel> =
             serde_json::from_value(serde_json::json!({ "use": "rbf" })).map_err(|e| Error::Config(e.to_string()))?;
-        let cx = KernelContext { inputs: &inputs, surrogate: None, observed: &observed, streams: &streams };
+        let cx = KernelContext::new(&inputs, &observed, &streams);
         let gram = kernel.gram(&cx)?;
         let mut k = gram.to_dense(&observed.ids);
         let report = |name: &str, t: (f64, f64)| println!("  {name:28} {:.1} ms (least {:.1})", t.0, t.1);

@@ -29,40 +29,16 @@ pub struct MaxDist {
     pub mode: Mode,
 }
 
-/// Where the set of centres starts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Mode {
-    /// From the measured perturbations.
-    #[default]
-    Tp,
-    /// From nothing.
-    P,
-}
-
 /// Candidates held at once.
 const KEEP: usize = 1 << 17;
 
 #[typetag::serde(name = "max_dist")]
 impl Acquisition for MaxDist {
     fn select(&self, cx: &RunContext) -> Result<Batch> {
-        let mut centres = match self.mode {
-            Mode::Tp => cx.observed.ids.clone(),
-            Mode::P => vec![],
-        };
-        centres.sort_unstable();
-        centres.dedup();
-        let mut batch = farthest_first(cx.gram()?, cx.candidates, centres, cx.batch(), KEEP)?;
-        let missing = cx.batch() - batch.ids.len();
-        if missing > 0 {
-            // Every candidate left coincides with a centre: distance says nothing more.
-            let mut left = cx.candidates.clone();
-            left.remove(&batch.ids);
-            batch.ids.extend(left.sample(missing, &mut cx.rng("max_dist")));
-            batch.scores.resize(batch.ids.len(), 0.0);
-        }
-        cx.record("filled", missing as f64);
-        Ok(batch)
+        let centres = cx.centres(self.mode);
+        let batch = farthest_first(cx.gram()?, cx.candidates, centres, cx.batch(), KEEP)?;
+        // Candidates left over coincide with centres: distance says nothing more of them.
+        Ok(cx.fill(batch))
     }
 
     fn needs(&self) -> Needs {
@@ -121,7 +97,7 @@ struct Part<'a> {
 /// Explicit features whose inner products are the kernel.
 struct Explicit {
     /// The rows of `ids`.
-    gram: Gram,
+    x: Array2<f64>,
     /// Their mean. Distances do not change when the origin moves, and products lose less near it.
     origin: Array1<f64>,
     /// The rows of the centres, from that origin.
@@ -135,15 +111,12 @@ impl<'a> Part<'a> {
         let n = candidates.len();
         let mut ids = candidates;
         ids.extend(centres);
-        // Whether a restriction would hold features is seen on one row, for a stored matrix is costly to cut.
-        let explicit = gram.restrict(&ids[..1.min(ids.len())]).features().is_some();
-        let restricted = if explicit { Some(gram.restrict(&ids)) } else { None };
-        let rows = restricted.and_then(|gram| {
-            let x = gram.features()?;
+        let rows = gram.rows().and_then(|rows| {
+            let x = rows.get(&ids);
             let origin = x.mean_axis(Axis(0))?;
             let centres = &x.slice(ndarray::s![n.., ..]) - &origin;
             let lengths = centres.outer_iter().map(|c| c.dot(&c)).collect();
-            Some(Explicit { origin, centres, lengths, gram: gram.clone() })
+            Some(Explicit { x, origin, centres, lengths })
         });
         Self { gram, ids, n, rows }
     }
@@ -159,8 +132,9 @@ impl<'a> Part<'a> {
                 let (c, least) = least(distances);
                 bounds.push(((offset + least).max(0.0), (self.n + centres.start + c) as u32));
             };
-            match self.rows.as_ref().and_then(|r| Some((r, r.gram.features()?))) {
-                Some((r, x)) => {
+            match &self.rows {
+                Some(r) => {
+                    let x = &r.x;
                     let inflate = 1.0 + 4.0 * f64::EPSILON * (x.ncols() + 4) as f64;
                     let x = x.select(Axis(0), tile) - &r.origin;
                     let products = matmul_t(x.view(), r.centres.slice(ndarray::s![centres.clone(), ..]));
@@ -199,8 +173,8 @@ impl<'a> Part<'a> {
 
     /// Least squared distance of position `i` to the positions `to`.
     fn distance(&self, i: usize, to: &[u32]) -> f64 {
-        match self.rows.as_ref().and_then(|r| r.gram.features()) {
-            Some(x) => {
+        match &self.rows {
+            Some(Explicit { x, .. }) => {
                 let row = x.row(i);
                 let between = |j: &u32| {
                     let other = x.row(*j as usize);

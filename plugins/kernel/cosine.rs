@@ -32,14 +32,8 @@ mod tests {
     #[test]
     fn entries_are_cosines() {
         let world = TinyWorld::new(8, 3, 1, false, 4).unwrap();
-        let cx = KernelContext {
-            inputs: &world.inputs,
-            surrogate: None,
-            observed: &Observed::empty(1),
-            streams: &Streams::new(1),
-        };
         let ids: Vec<usize> = (0..8).collect();
-        let (x, k) = (world.inputs.features(&ids), Cosine {}.gram(&cx).unwrap().to_dense(&ids));
+        let (x, k) = (world.inputs.features(&ids), world.gram(&Cosine {}, &Observed::empty(1)).unwrap().to_dense(&ids));
         for (i, j) in [(0, 0), (0, 5), (7, 2)] {
             let (a, b) = (x.row(i), x.row(j));
             let want = a.dot(&b) / (a.dot(&a) * b.dot(&b)).sqrt();

@@ -49,45 +49,9 @@ framework::register!(Kernel, Laplace, "laplace", "exponential of minus the featu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use framework::testing::TinyWorld;
 
     #[test]
-    fn entries_are_the_formula_and_random_features_average_to_it() {
-        let world = TinyWorld::new(12, 3, 1, false, 4).unwrap();
-        let streams = Streams::new(1);
-        let cx =
-            KernelContext { inputs: &world.inputs, surrogate: None, observed: &Observed::empty(1), streams: &streams };
-        let kernel = Laplace { length: Some(1.7) };
-        let ids: Vec<usize> = (0..12).collect();
-        let x = world.inputs.features(&ids);
-        let k = kernel.gram(&cx).unwrap().to_dense(&ids);
-        let n = 40_000;
-        let map = kernel.random_features(&cx, n, &mut streams.rng("features")).unwrap().unwrap();
-        let z = map(&x);
-        let estimate = z.dot(&z.t());
-        for i in 0..12 {
-            for j in 0..12 {
-                let r = (&x.row(i) - &x.row(j)).mapv(|v| v * v).sum().sqrt() / 1.7;
-                let want = (-r).exp();
-                assert!((k[(i, j)] - want).abs() < 1e-12, "{i} {j}");
-                // A term of the average has variance below 2: five standard errors.
-                assert!((estimate[(i, j)] - want).abs() < 5.0 * (2.0 / n as f64).sqrt(), "{i} {j}");
-            }
-        }
-    }
-
-    #[test]
-    fn the_default_length_is_the_median_distance_and_bad_ones_are_refused() {
-        let world = TinyWorld::new(12, 3, 1, false, 4).unwrap();
-        let observed = world.observe(&[1, 4, 9], 1).unwrap();
-        let streams = Streams::new(1);
-        let cx = KernelContext { inputs: &world.inputs, surrogate: None, observed: &observed, streams: &streams };
-        let x = world.inputs.features(&[1, 4, 9]);
-        let distance = |i: usize, j: usize| (&x.row(i) - &x.row(j)).mapv(|v| v * v).sum().sqrt();
-        let mut all = [distance(0, 1), distance(0, 2), distance(1, 2)];
-        all.sort_by(f64::total_cmp);
-        let of = |length| Laplace { length }.gram(&cx).map(|g| g.to_dense(&[0, 5])[(0, 1)]);
-        assert!((of(None).unwrap() - of(Some(all[1])).unwrap()).abs() < 1e-12);
-        assert!(of(Some(0.0)).unwrap_err().to_string().contains("positive"));
+    fn entries_random_features_and_length_are_the_formula() {
+        framework::testing::check_stationary(|length| Box::new(Laplace { length }), |r| (-r).exp());
     }
 }

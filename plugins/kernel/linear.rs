@@ -32,14 +32,8 @@ mod tests {
     #[test]
     fn entries_are_inner_products_of_composed_rows() {
         let world = TinyWorld::new(6, 3, 1, true, 4).unwrap();
-        let cx = KernelContext {
-            inputs: &world.inputs,
-            surrogate: None,
-            observed: &Observed::empty(1),
-            streams: &Streams::new(1),
-        };
         let ids: Vec<usize> = (0..15).collect();
-        let (x, k) = (world.inputs.features(&ids), Linear {}.gram(&cx).unwrap().to_dense(&ids));
+        let (x, k) = (world.inputs.features(&ids), world.gram(&Linear {}, &Observed::empty(1)).unwrap().to_dense(&ids));
         assert!((&x.dot(&x.t()) - &k).iter().all(|d| d.abs() < 1e-12));
     }
 }

@@ -52,17 +52,12 @@ impl Model for Gp {
         }
         let kernel = self.own_kernel()?;
         let streams = cx.streams.child("kernel");
-        let gram = kernel.gram(&KernelContext {
-            inputs: cx.inputs,
-            surrogate: None,
-            observed: cx.observed,
-            streams: &streams,
-        })?;
+        let gram = kernel.gram(&KernelContext::new(cx.inputs, cx.observed, &streams))?;
         let observed = cx.observed;
         let y_mean = observed.mean();
         let y = &observed.y - &y_mean;
         let train = gram.restrict(&observed.ids);
-        let features = train.features().filter(|x| x.ncols() < x.nrows()).map(|x| x.to_owned());
+        let features = train.features().filter(|x| x.d() < x.n()).map(|x| x.to_f64());
         let all: Vec<usize> = (0..observed.len()).collect();
         let matrix = match &features {
             Some(x) => symmetric_product(x.view()),
@@ -102,7 +97,7 @@ impl Model for Gp {
     }
 
     fn provides(&self) -> Provides {
-        Provides { sd: true, draws: true, embedding: false }
+        Provides { sd: true, draws: true, ..Provides::default() }
     }
 
     fn requires(&self) -> Requires {
@@ -267,7 +262,7 @@ struct Fitted {
     streams: Streams,
     gram: Gram,
     /// Feature rows of the measurements where the fit is in feature space.
-    features: Option<Array2<f64>>,
+    features: Option<Arc<Array2<f64>>>,
     /// Of K + rI, or of ΦᵀΦ + rI in feature space.
     factor: Cholesky,
     /// (K + rI)⁻¹(y - ȳ), or (ΦᵀΦ + rI)⁻¹Φᵀ(y - ȳ) in feature space.
@@ -285,7 +280,7 @@ const JOINT: usize = 2000;
 
 /// Feature rows of a kernel held as features.
 fn feature_rows(gram: &Gram, ids: &[usize]) -> Option<Array2<f64>> {
-    gram.restrict(ids).features().map(|x| x.to_owned())
+    gram.rows().map(|rows| rows.get(ids))
 }
 
 fn normals(rows: usize, columns: usize, rng: &mut StreamRng) -> Array2<f64> {
@@ -325,12 +320,7 @@ impl Fitted {
         } else if ids.len() <= JOINT {
             return self.joint(ids, columns, rng);
         } else {
-            let cx = KernelContext {
-                inputs: &self.inputs,
-                surrogate: None,
-                observed: &self.observed,
-                streams: &self.streams,
-            };
+            let cx = KernelContext::new(&self.inputs, &self.observed, &self.streams);
             let Some(map) = self.kernel.random_features(&cx, self.random_features, rng)? else {
                 return Err(Error::Unsupported(format!(
                     "joint draws over {} perturbations are beyond the {JOINT} whose covariance is factored, and the \
@@ -522,13 +512,7 @@ mod tests {
             let s = fit(json!({ "kernel": { "use": kernel } }), &world.inputs, &observed);
             let [noise, scale, log_marginal] = recorded(&*s);
             let k: Box<dyn Kernel> = serde_json::from_value(json!({ "use": kernel })).unwrap();
-            let cx = KernelContext {
-                inputs: &world.inputs,
-                surrogate: None,
-                observed: &observed,
-                streams: &Streams::new(1),
-            };
-            let (k, y) = (k.gram(&cx).unwrap().to_dense(&ids), &observed.y - &observed.mean());
+            let (k, y) = (world.gram(&*k, &observed).unwrap().to_dense(&ids), &observed.y - &observed.mean());
             let at = brute(&k, &y, noise, scale);
             assert!((at - log_marginal).abs() < 1e-6 * at.abs(), "{kernel} {outputs}: {at} {log_marginal}");
             for i in 0..40 {
@@ -641,13 +625,7 @@ mod tests {
             let keep = [0, 1, genes - 3, genes / 2];
             let kept: Vec<usize> = keep.iter().map(|&i| ids[i]).collect();
             let k: Box<dyn Kernel> = serde_json::from_value(json!({ "use": kernel })).unwrap();
-            let cx = KernelContext {
-                inputs: &world.inputs,
-                surrogate: None,
-                observed: &observed,
-                streams: &Streams::new(1),
-            };
-            let g = k.gram(&cx).unwrap();
+            let g = world.gram(&*k, &observed).unwrap();
             let own = g.to_dense(&observed.ids) * 0.49 + Array2::<f64>::eye(12) * 0.25;
             let cross = g.block(&observed.ids, &kept) * 0.49;
             let explained = cross.t().dot(&Cholesky::new(own.view()).unwrap().solve(cross.view()));

@@ -82,7 +82,7 @@ impl Model for Knn {
     }
 
     fn provides(&self) -> Provides {
-        Provides { sd: true, draws: false, embedding: false }
+        Provides { sd: true, draws: false, ..Provides::default() }
     }
 
     fn requires(&self) -> Requires {

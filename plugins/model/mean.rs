@@ -25,7 +25,7 @@ impl Model for Mean {
     }
 
     fn provides(&self) -> Provides {
-        Provides { sd: true, draws: true, embedding: false }
+        Provides { sd: true, draws: true, ..Provides::default() }
     }
 }
 

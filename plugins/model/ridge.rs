@@ -72,7 +72,7 @@ impl Model for Ridge {
     }
 
     fn provides(&self) -> Provides {
-        Provides { sd: true, draws: true, embedding: false }
+        Provides { sd: true, draws: true, ..Provides::default() }
     }
 
     fn requires(&self) -> Requires {

@@ -117,6 +117,12 @@ impl Observed {
         self.y.ncols()
     }
 
+    /// The measured perturbations, each once, in the order of their first measurement.
+    pub fn distinct(&self) -> Vec<usize> {
+        let mut seen = std::collections::HashSet::with_capacity(self.ids.len());
+        self.ids.iter().copied().filter(|id| seen.insert(*id)).collect()
+    }
+
     /// Mean of each output over the rows; zeros when nothing is measured.
     pub fn mean(&self) -> ndarray::Array1<f64> {
         self.y.mean_axis(ndarray::Axis(0)).unwrap_or_else(|| ndarray::Array1::zeros(self.n_outputs()))

@@ -1,9 +1,15 @@
 //! Gram matrices that are read by row, block or diagonal and become dense only on request.
+//!
+//! Three forms stand behind one interface: feature rows (n x d), stored matrices, and compositions of
+//! others that are evaluated where they are read. Positions are pool ids until [`GramSource::restrict`]
+//! renumbers them.
 
-use super::linalg::{matmul_t, sq_norms};
-use crate::domain::Inputs;
+use super::features::{Features, Rows};
+use super::linalg::{matmul, matmul_t};
 use crate::error::{Error, Result};
-use ndarray::{Array1, Array2, ArrayView2, Axis};
+use crate::streams::Streams;
+use ndarray::{Array1, Array2, Axis};
+use rand_distr::{Distribution, StandardNormal};
 use std::sync::Arc;
 
 /// A symmetric kernel matrix over positions `0..n`, in whatever form is cheapest.
@@ -20,13 +26,33 @@ pub trait GramSource: Send + Sync {
         let b = self.block(&[i], &all);
         out.iter_mut().zip(b.iter()).for_each(|(o, v)| *o = *v);
     }
-    /// Explicit features whose inner products are the kernel, if the matrix is held that way and the
-    /// rows are in memory: n x d.
-    fn features(&self) -> Option<ArrayView2<'_, f64>> {
+    /// The same kernel over some positions only, renumbered from 0 and prepared for many row reads.
+    fn restrict(&self, ids: &[usize]) -> Gram;
+
+    /// Feature rows whose inner products are the kernel, if it is known by such.
+    fn rows(&self) -> Option<Rows> {
         None
     }
-    /// The same kernel over some positions only, prepared for many row reads.
-    fn restrict(&self, ids: &[usize]) -> Gram;
+    /// These rows in memory: of a restriction of a kernel that has [`GramSource::rows`].
+    fn features(&self) -> Option<&Features> {
+        None
+    }
+    /// Random projection to `p` features, unbiased for the kernel (Holzmüller et al. 2023, section 3.2);
+    /// `None` where there are no features to project.
+    fn sketch(&self, p: usize, streams: &Streams) -> Option<Gram> {
+        let rows = self.rows()?;
+        let mut rng = streams.rng("sketch");
+        let scale = (p as f64).sqrt().recip();
+        let g = Array2::from_shape_simple_fn((rows.d(), p), || -> f64 {
+            let z: f64 = StandardNormal.sample(&mut rng);
+            z * scale
+        });
+        Some(FeatureGram::linear(rows.map(p, move |x| matmul(x.view(), g.view()))).into())
+    }
+    /// A kernel with the same distances that is cheaper to hold: constants added to every entry dropped.
+    fn up_to_constant(&self) -> Option<Gram> {
+        None
+    }
 }
 
 /// A shared Gram matrix.
@@ -52,7 +78,7 @@ impl Gram {
         Self(Arc::new(source))
     }
 
-    /// A stored matrix; must be square, symmetric (relative 1e-8) and finite.
+    /// A stored matrix; must be square, symmetric (relative 1e-8) and finite, with no negative diagonal.
     pub fn dense(k: Array2<f64>) -> Result<Self> {
         let n = k.nrows();
         if k.ncols() != n {
@@ -70,8 +96,24 @@ impl Gram {
                     )));
                 }
             }
+            if k[(i, i)] < 0.0 {
+                return Err(Error::Numerical(format!(
+                    "the kernel matrix has the negative diagonal entry {} at {i}; no kernel has one",
+                    k[(i, i)]
+                )));
+            }
         }
         Ok(Self::new(Dense(k)))
+    }
+
+    /// A stored matrix whose making already guarantees symmetry: fused, centred or conditioned kernels.
+    pub fn stored(k: Array2<f64>) -> Self {
+        Self::new(Dense(k))
+    }
+
+    /// A stored matrix in single precision, made symmetric by its maker: half the memory of [`Gram::stored`].
+    pub fn stored_single(k: Array2<f32>) -> Self {
+        Self::new(Dense(k))
     }
 
     /// The inner products of the rows of `x`.
@@ -95,48 +137,23 @@ impl Gram {
     }
 }
 
-struct Dense(Array2<f64>);
+struct Dense<T>(Array2<T>);
 
-impl GramSource for Dense {
+impl<T: Copy + Send + Sync + Into<f64> + 'static> GramSource for Dense<T> {
     fn n(&self) -> usize {
         self.0.nrows()
     }
     fn diagonal(&self, ids: &[usize]) -> Vec<f64> {
-        ids.iter().map(|&i| self.0[(i, i)]).collect()
+        ids.iter().map(|&i| self.0[(i, i)].into()).collect()
     }
     fn block(&self, a: &[usize], b: &[usize]) -> Array2<f64> {
-        Array2::from_shape_fn((a.len(), b.len()), |(i, j)| self.0[(a[i], b[j])])
+        Array2::from_shape_fn((a.len(), b.len()), |(i, j)| self.0[(a[i], b[j])].into())
     }
     fn row(&self, i: usize, out: &mut [f64]) {
-        out.iter_mut().zip(self.0.row(i)).for_each(|(o, v)| *o = *v);
+        out.iter_mut().zip(self.0.row(i)).for_each(|(o, v)| *o = (*v).into());
     }
     fn restrict(&self, ids: &[usize]) -> Gram {
-        Gram::new(Dense(self.block(ids, ids)))
-    }
-}
-
-/// Where feature rows come from.
-#[derive(Clone)]
-pub enum Rows {
-    /// In memory: n x d.
-    Held(Arc<Array2<f64>>),
-    /// Composed from the inputs when asked for; nothing of the pool's size is stored.
-    Composed(Arc<Inputs>),
-}
-
-impl Rows {
-    fn n(&self) -> usize {
-        match self {
-            Rows::Held(x) => x.nrows(),
-            Rows::Composed(inputs) => inputs.pool().len(),
-        }
-    }
-
-    fn get(&self, ids: &[usize]) -> Array2<f64> {
-        match self {
-            Rows::Held(x) => x.select(Axis(0), ids),
-            Rows::Composed(inputs) => inputs.features(ids),
-        }
+        Gram::new(Dense(Array2::from_shape_fn((ids.len(), ids.len()), |(i, j)| self.0[(ids[i], ids[j])])))
     }
 }
 
@@ -147,15 +164,22 @@ type Radial = Arc<dyn Fn(&mut [f64]) + Send + Sync>;
 #[derive(Clone)]
 pub struct FeatureGram {
     rows: Rows,
-    unit: bool,
     radial: Option<Radial>,
-    norms: Option<Arc<Vec<f64>>>,
+    single: bool,
+    held: Option<Held>,
+}
+
+/// Rows in memory with their squared norms.
+#[derive(Clone)]
+struct Held {
+    features: Features,
+    norms: Arc<Vec<f64>>,
 }
 
 impl FeatureGram {
     /// k(x, x') = ⟨x, x'⟩.
     pub fn linear(rows: Rows) -> Self {
-        Self { rows, unit: false, radial: None, norms: None }
+        Self { rows, radial: None, single: false, held: None }
     }
 
     /// k(x, x') = ⟨x, x'⟩ / (‖x‖‖x'‖). A row of zeros has no direction and is an error when the pool is
@@ -175,25 +199,27 @@ impl FeatureGram {
                 }
             }
         }
-        Ok(Self { rows, unit: true, radial: None, norms: None })
-    }
-
-    /// k(x, x') = f(‖x - x'‖²), with f applied in place to a slice; f(0) must be the diagonal.
-    pub fn radial(rows: Rows, f: impl Fn(&mut [f64]) + Send + Sync + 'static) -> Self {
-        Self { rows, unit: false, radial: Some(Arc::new(f)), norms: None }
-    }
-
-    fn get(&self, ids: &[usize]) -> Array2<f64> {
-        let mut x = self.rows.get(ids);
-        if self.unit && self.norms.is_none() {
+        let d = rows.d();
+        Ok(Self::linear(rows.map(d, |mut x| {
             for mut row in x.outer_iter_mut() {
                 let norm = row.dot(&row).sqrt();
                 if norm > 0.0 {
                     row /= norm;
                 }
             }
-        }
-        x
+            x
+        })))
+    }
+
+    /// k(x, x') = f(‖x - x'‖²), with f applied in place to a slice; f(0) must be the diagonal.
+    pub fn radial(rows: Rows, f: impl Fn(&mut [f64]) + Send + Sync + 'static) -> Self {
+        Self { radial: Some(Arc::new(f)), ..Self::linear(rows) }
+    }
+
+    /// The same kernel with rows kept and multiplied in single precision once they are in memory: half the
+    /// memory traffic, relative error about 1e-6 of the squared norms.
+    pub fn single(self) -> Self {
+        Self { single: true, ..self }
     }
 }
 
@@ -201,7 +227,7 @@ impl From<FeatureGram> for Gram {
     fn from(g: FeatureGram) -> Gram {
         match &g.rows {
             // Rows in memory are prepared at once, so that row reads cost one product each.
-            Rows::Held(_) if g.norms.is_none() => {
+            Rows::Held(_) if g.held.is_none() => {
                 let all: Vec<usize> = (0..g.rows.n()).collect();
                 g.restrict(&all)
             }
@@ -216,17 +242,17 @@ impl GramSource for FeatureGram {
     }
 
     fn diagonal(&self, ids: &[usize]) -> Vec<f64> {
-        match (&self.radial, &self.norms) {
+        match (&self.radial, &self.held) {
             (Some(f), _) => {
                 let mut d = vec![0.0; ids.len()];
                 f(&mut d);
                 d
             }
-            (None, Some(norms)) => ids.iter().map(|&i| norms[i]).collect(),
+            (None, Some(held)) => ids.iter().map(|&i| held.norms[i]).collect(),
             (None, None) => {
                 let mut d = Vec::with_capacity(ids.len());
                 for tile in ids.chunks(4096) {
-                    d.extend(sq_norms(self.get(tile).view()));
+                    d.extend(super::linalg::sq_norms(self.rows.get(tile).view()));
                 }
                 d
             }
@@ -234,9 +260,13 @@ impl GramSource for FeatureGram {
     }
 
     fn block(&self, a: &[usize], b: &[usize]) -> Array2<f64> {
-        let x = self.get(a);
+        if let (None, Some(Held { features: Features::F32(x), .. })) = (&self.radial, &self.held) {
+            return super::features::matmul_t_single(x.select(Axis(0), a).view(), x.select(Axis(0), b).view());
+        }
+        let get = |ids: &[usize]| self.held.as_ref().map_or_else(|| self.rows.get(ids), |h| h.features.select(ids));
+        let x = get(a);
         // The same rows on both sides need to be formed, and multiplied, only once.
-        let y = if a == b { None } else { Some(self.get(b)) };
+        let y = if a == b { None } else { Some(get(b)) };
         let y = y.as_ref().unwrap_or(&x).view();
         match &self.radial {
             None => matmul_t(x.view(), y),
@@ -249,12 +279,12 @@ impl GramSource for FeatureGram {
     }
 
     fn row(&self, i: usize, out: &mut [f64]) {
-        let (Rows::Held(x), Some(norms)) = (&self.rows, &self.norms) else {
-            let x = self.get(&[i]);
+        let Some(Held { features, norms }) = &self.held else {
+            let x = self.rows.get(&[i]);
             let mut at = 0;
             let all: Vec<usize> = (0..self.n()).collect();
             for tile in all.chunks(4096) {
-                let y = self.get(tile);
+                let y = self.rows.get(tile);
                 let mut part = match &self.radial {
                     None => matmul_t(x.view(), y.view()),
                     Some(_) => super::linalg::sq_distances(x.view(), y.view()),
@@ -270,7 +300,7 @@ impl GramSource for FeatureGram {
             }
             return;
         };
-        super::linalg::times_vector(x.view(), x.row(i), out);
+        features.times(&features.row(i).to_vec(), out);
         if let Some(f) = &self.radial {
             let n = norms[i];
             out.iter_mut().zip(norms.iter()).for_each(|(o, m)| *o = (n + m - 2.0 * *o).max(0.0));
@@ -279,23 +309,27 @@ impl GramSource for FeatureGram {
         }
     }
 
-    fn features(&self) -> Option<ArrayView2<'_, f64>> {
-        match (&self.rows, &self.radial, &self.norms) {
-            (Rows::Held(x), None, Some(_)) => Some(x.view()),
-            _ => None,
-        }
-    }
-
     fn restrict(&self, ids: &[usize]) -> Gram {
-        let mut x = self.get(ids);
+        let mut x = self.rows.get(ids);
         if self.radial.is_some() {
             // Distances do not change when the origin moves, and are formed from norms without loss.
             if let Some(m) = x.mean_axis(Axis(0)) {
                 x -= &m;
             }
         }
-        let norms = sq_norms(x.view());
-        Gram::new(FeatureGram { rows: Rows::Held(Arc::new(x)), norms: Some(Arc::new(norms)), ..self.clone() })
+        let x = Arc::new(x);
+        let features =
+            if self.single { Features::F32(Arc::new(x.mapv(|v| v as f32))) } else { Features::F64(x.clone()) };
+        let norms = Arc::new(features.sq_norms());
+        Gram::new(FeatureGram { rows: Rows::Held(x), held: Some(Held { features, norms }), ..self.clone() })
+    }
+
+    fn rows(&self) -> Option<Rows> {
+        self.radial.is_none().then(|| self.rows.clone())
+    }
+
+    fn features(&self) -> Option<&Features> {
+        self.held.as_ref().filter(|_| self.radial.is_none()).map(|h| &h.features)
     }
 }
 
@@ -304,16 +338,22 @@ pub struct Sum {
     terms: Vec<(f64, Gram)>,
 }
 
+/// Refuses no kernels at all and kernels of different sizes.
+fn check_sizes<'a>(mut grams: impl Iterator<Item = &'a Gram>) -> Result<()> {
+    match grams.next() {
+        None => Err(Error::Config("a fusion of no kernels; give it at least one prior".into())),
+        Some(first) if grams.any(|g| g.n() != first.n()) => {
+            Err(Error::Numerical("kernels of different sizes cannot be combined".into()))
+        }
+        _ => Ok(()),
+    }
+}
+
 impl Sum {
     /// Non-negative weights keep the sum positive semidefinite.
     pub fn new(terms: Vec<(f64, Gram)>) -> Result<Self> {
-        match terms.first() {
-            None => Err(Error::Config("a fusion of no kernels; give it at least one prior".into())),
-            Some((_, first)) if terms.iter().any(|(_, g)| g.n() != first.n()) => {
-                Err(Error::Numerical("kernels of different sizes cannot be added".into()))
-            }
-            _ => Ok(Self { terms }),
-        }
+        check_sizes(terms.iter().map(|t| &t.1))?;
+        Ok(Self { terms })
     }
 }
 
@@ -344,16 +384,149 @@ impl GramSource for Sum {
         }
     }
     fn restrict(&self, ids: &[usize]) -> Gram {
-        let terms: Vec<(f64, Gram)> = self.terms.iter().map(|(w, g)| (*w, g.restrict(ids))).collect();
-        let parts: Option<Vec<Array2<f64>>> =
-            terms.iter().map(|(w, g)| if *w >= 0.0 { g.features().map(|x| &x * w.sqrt()) } else { None }).collect();
-        if let Some(parts) = parts {
-            let views: Vec<ArrayView2<f64>> = parts.iter().map(|p| p.view()).collect();
-            if let Ok(x) = ndarray::concatenate(Axis(1), &views) {
-                return Gram::of_features(x);
-            }
+        match self.rows() {
+            Some(rows) => FeatureGram::linear(rows).restrict(ids),
+            None => Gram::new(Sum { terms: self.terms.iter().map(|(w, g)| (*w, g.restrict(ids))).collect() }),
         }
-        Gram::new(Sum { terms })
+    }
+    fn rows(&self) -> Option<Rows> {
+        let parts: Option<Vec<(f64, Rows)>> =
+            self.terms.iter().map(|(w, g)| if *w >= 0.0 { Some((w.sqrt(), g.rows()?)) } else { None }).collect();
+        Some(Rows::side_by_side(parts?))
+    }
+    fn sketch(&self, p: usize, streams: &Streams) -> Option<Gram> {
+        // Independent sketches add without bias, and p features do for all terms together.
+        let parts: Option<Vec<(f64, Rows)>> = self
+            .terms
+            .iter()
+            .enumerate()
+            .map(|(t, (w, g))| if *w >= 0.0 { Some((w.sqrt(), g.sketch(p, &streams.index(t))?.rows()?)) } else { None })
+            .collect();
+        Some(FeatureGram::linear(Rows::added(parts?)).into())
+    }
+    fn up_to_constant(&self) -> Option<Gram> {
+        if self.terms.iter().all(|t| t.1.up_to_constant().is_none()) {
+            return None;
+        }
+        let drop = |g: &Gram| g.up_to_constant().unwrap_or_else(|| g.clone());
+        Some(Gram::new(Sum { terms: self.terms.iter().map(|(w, g)| (*w, drop(g))).collect() }))
+    }
+}
+
+/// The elementwise product of Gram matrices (positive semidefinite if all are: Schur).
+pub struct Product {
+    factors: Vec<Gram>,
+}
+
+impl Product {
+    /// At least one, all of one size.
+    pub fn new(factors: Vec<Gram>) -> Result<Self> {
+        check_sizes(factors.iter())?;
+        Ok(Self { factors })
+    }
+}
+
+impl GramSource for Product {
+    fn n(&self) -> usize {
+        self.factors.first().map_or(0, |g| g.n())
+    }
+    fn diagonal(&self, ids: &[usize]) -> Vec<f64> {
+        let mut d = vec![1.0; ids.len()];
+        for g in &self.factors {
+            d.iter_mut().zip(g.diagonal(ids)).for_each(|(o, v)| *o *= v);
+        }
+        d
+    }
+    fn block(&self, a: &[usize], b: &[usize]) -> Array2<f64> {
+        let mut k = Array2::ones((a.len(), b.len()));
+        for g in &self.factors {
+            k *= &g.block(a, b);
+        }
+        k
+    }
+    fn row(&self, i: usize, out: &mut [f64]) {
+        let mut part = vec![0.0; out.len()];
+        out.fill(1.0);
+        for g in &self.factors {
+            g.row(i, &mut part);
+            out.iter_mut().zip(&part).for_each(|(o, v)| *o *= v);
+        }
+    }
+    fn restrict(&self, ids: &[usize]) -> Gram {
+        Gram::new(Product { factors: self.factors.iter().map(|g| g.restrict(ids)).collect() })
+    }
+    fn sketch(&self, p: usize, streams: &Streams) -> Option<Gram> {
+        // Products of independent sketches: √p (s ∘ s'), each with entries of variance 1/p.
+        let parts: Option<Vec<Rows>> =
+            (0..).zip(&self.factors).map(|(t, g)| g.sketch(p, &streams.index(t))?.rows()).collect();
+        Some(FeatureGram::linear(Rows::multiplied(parts?, (p as f64).sqrt())).into())
+    }
+}
+
+/// `scale k + offset`: normalisations that are never written into a matrix.
+pub struct Affine {
+    of: Gram,
+    scale: f64,
+    offset: f64,
+}
+
+impl Affine {
+    /// `scale` must be positive for the result to stay a kernel.
+    pub fn new(of: Gram, scale: f64, offset: f64) -> Self {
+        Self { of, scale, offset }
+    }
+}
+
+impl GramSource for Affine {
+    fn n(&self) -> usize {
+        self.of.n()
+    }
+    fn diagonal(&self, ids: &[usize]) -> Vec<f64> {
+        self.of.diagonal(ids).into_iter().map(|v| self.scale * v + self.offset).collect()
+    }
+    fn block(&self, a: &[usize], b: &[usize]) -> Array2<f64> {
+        let mut k = self.of.block(a, b);
+        k.mapv_inplace(|v| self.scale * v + self.offset);
+        k
+    }
+    fn row(&self, i: usize, out: &mut [f64]) {
+        self.of.row(i, out);
+        out.iter_mut().for_each(|v| *v = self.scale * *v + self.offset);
+    }
+    fn restrict(&self, ids: &[usize]) -> Gram {
+        match self.rows() {
+            Some(rows) => FeatureGram::linear(rows).restrict(ids),
+            None => Gram::new(Affine { of: self.of.restrict(ids), ..*self }),
+        }
+    }
+    fn rows(&self) -> Option<Rows> {
+        if self.scale < 0.0 || self.offset < 0.0 {
+            return None;
+        }
+        let (root, constant) = (self.scale.sqrt(), self.offset.sqrt());
+        let rows = self.of.rows()?;
+        let (d, extra) = (rows.d(), usize::from(constant > 0.0));
+        Some(rows.map(d + extra, move |x| {
+            if extra == 0 {
+                return x * root;
+            }
+            let mut y = Array2::from_elem((x.nrows(), d + 1), constant);
+            y.slice_mut(ndarray::s![.., ..d]).assign(&(x * root));
+            y
+        }))
+    }
+    fn sketch(&self, p: usize, streams: &Streams) -> Option<Gram> {
+        if self.offset != 0.0 {
+            return FeatureGram::linear(self.rows()?).sketch(p, streams);
+        }
+        Some(Gram::new(Affine { of: self.of.sketch(p, streams)?, ..*self }))
+    }
+    fn up_to_constant(&self) -> Option<Gram> {
+        let inner = self.of.up_to_constant();
+        if self.offset == 0.0 && inner.is_none() {
+            return None;
+        }
+        Some(Gram::new(Affine { of: inner.unwrap_or_else(|| self.of.clone()), scale: self.scale, offset: 0.0 }))
     }
 }
 

@@ -11,13 +11,13 @@ use rayon::prelude::*;
 /// not depend on the number of threads.
 const TILE: usize = 256;
 
-pub(super) fn view<'a>(a: &'a ArrayView2<'_, f64>) -> MatRef<'a, f64> {
+pub(super) fn view<'a, T>(a: &'a ArrayView2<'_, T>) -> MatRef<'a, T> {
     let (r, c) = a.dim();
     // SAFETY: pointer, shape and strides describe the borrowed ndarray view, which outlives the result.
     unsafe { MatRef::from_raw_parts(a.as_ptr(), r, c, a.strides()[0], a.strides()[1]) }
 }
 
-pub(super) fn view_mut<'a>(a: &'a mut ArrayViewMut2<'_, f64>) -> MatMut<'a, f64> {
+pub(super) fn view_mut<'a, T>(a: &'a mut ArrayViewMut2<'_, T>) -> MatMut<'a, T> {
     let (r, c) = a.dim();
     let s = (a.strides()[0], a.strides()[1]);
     // SAFETY: as in `view`, and the exclusive borrow makes the view unique.
@@ -39,6 +39,11 @@ pub fn matmul(a: ArrayView2<f64>, b: ArrayView2<f64>) -> Array2<f64> {
 /// `a bᵀ`: (m x k)(n x k)ᵀ.
 pub fn matmul_t(a: ArrayView2<f64>, b: ArrayView2<f64>) -> Array2<f64> {
     matmul(a, b.t())
+}
+
+/// `out = a b` in single precision, on one thread.
+pub(super) fn product_single(out: &mut ArrayViewMut2<f32>, a: ArrayView2<f32>, b: ArrayView2<f32>) {
+    faer::linalg::matmul::matmul(view_mut(out), Accum::Replace, view(&a), view(&b), 1.0, Par::Seq);
 }
 
 /// `a v` into `out`: (m x k)(k). Tiles of rows in parallel when the matrix is large. O(mk).

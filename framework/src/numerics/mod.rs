@@ -5,6 +5,7 @@
 
 pub mod band;
 pub mod exp;
+pub mod features;
 pub mod gram;
 pub mod linalg;
 pub mod sparse;
@@ -12,6 +13,7 @@ pub mod stats;
 
 pub use band::Band;
 pub use exp::exp_slice;
-pub use gram::{FeatureGram, Gram, GramSource};
+pub use features::{Features, Rows};
+pub use gram::{Affine, FeatureGram, Gram, GramSource, Product, Sum};
 pub use linalg::{Cholesky, eigh, matmul, matmul_t, sq_distances, symmetric_product};
 pub use sparse::{Sparse, truncated_svd};

@@ -5,6 +5,7 @@ use crate::domain::{Batch, Candidates, Inputs, Observed, Pool, Posterior, Target
 use crate::error::{Error, Result};
 use crate::numerics::Gram;
 use crate::streams::{StreamRng, Streams};
+use serde::{Deserialize, Serialize};
 use std::cell::{OnceCell, RefCell};
 use std::sync::Arc;
 
@@ -30,6 +31,17 @@ pub struct Round {
     pub of: usize,
     /// Perturbations to choose.
     pub batch: usize,
+}
+
+/// What a selection rule sees as chosen before it starts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// The measured perturbations (the rule sees train and pool).
+    #[default]
+    Tp,
+    /// Nothing (the rule sees the pool only).
+    P,
 }
 
 /// Everything an acquisition sees.
@@ -119,11 +131,14 @@ impl<'a> RunContext<'a> {
                 inputs: self.inputs,
                 surrogate: self.surrogate,
                 observed: self.observed,
+                candidates: Some(self.candidates),
+                input: None,
                 streams: &self.streams.child("kernel"),
+                recorded: Some(&self.recorded),
             })?,
-            None if self.inputs.n_features() > 0 => Gram::new(crate::numerics::FeatureGram::linear(
-                crate::numerics::gram::Rows::Composed(self.inputs.clone()),
-            )),
+            None if self.inputs.n_features() > 0 => {
+                Gram::new(crate::numerics::FeatureGram::linear(crate::numerics::Rows::Composed(self.inputs.clone())))
+            }
             None => {
                 return Err(Error::Config(
                     "this acquisition compares perturbations but nothing describes them; add a [kernel] or a [prior.NAME] section"
@@ -132,6 +147,29 @@ impl<'a> RunContext<'a> {
             }
         };
         Ok(self.gram.get_or_init(|| g))
+    }
+
+    /// What a rule starts from: the measured perturbations in the order of their first measurement, or
+    /// nothing.
+    pub fn centres(&self, mode: Mode) -> Vec<usize> {
+        match mode {
+            Mode::Tp => self.observed.distinct(),
+            Mode::P => vec![],
+        }
+    }
+
+    /// Fills a batch that a rule could not finish with candidates drawn uniformly, with score 0, and records
+    /// how many as `filled`.
+    pub fn fill(&self, mut batch: Batch) -> Batch {
+        let missing = self.batch().saturating_sub(batch.ids.len());
+        if missing > 0 {
+            let mut left = self.candidates.clone();
+            left.remove(&batch.ids);
+            batch.ids.extend(left.sample(missing, &mut self.rng("fill")));
+            batch.scores.resize(batch.ids.len(), 0.0);
+        }
+        self.record("filled", missing as f64);
+        batch
     }
 
     /// The batch of highest scores, where `score` maps a tile of candidates and their posterior to one

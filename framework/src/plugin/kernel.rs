@@ -1,31 +1,170 @@
 //! Kernels: similarity of perturbations, for Gaussian processes and for selection rules.
 
 use super::{Plugin, Surrogate};
-use crate::domain::{Inputs, Observed};
+use crate::domain::{Candidates, Inputs, Observed};
 use crate::error::{Error, Result};
-use crate::numerics::Gram;
+use crate::numerics::{Gram, Rows};
 use crate::streams::{StreamRng, Streams};
 use ndarray::{Array2, Axis};
 use rand::RngExt;
 use rayon::prelude::*;
+use std::cell::RefCell;
 use std::sync::Arc;
 
 /// What a kernel may look at.
+#[derive(Clone, Copy)]
 pub struct KernelContext<'a> {
     /// Features of all perturbations, one block a prior.
     pub inputs: &'a Arc<Inputs>,
-    /// The fitted model, where the scenario has one (absent inside a Gaussian process).
+    /// The fitted model, where there is one (absent inside a Gaussian process).
     pub surrogate: Option<&'a dyn Surrogate>,
-    /// Measurements so far; length scales and adaptive fusions read them.
+    /// Measurements so far; length scales, posteriors and adaptive fusions read them.
     pub observed: &'a Observed,
+    /// What may be chosen; absent: the whole pool.
+    pub candidates: Option<&'a Candidates>,
+    /// What a chain has built so far, for a transform without a kernel of its own.
+    pub input: Option<&'a Gram>,
     /// Streams of this kernel in this round.
     pub streams: &'a Streams,
+    /// Where numbers worth keeping with the round go.
+    pub recorded: Option<&'a RefCell<Vec<(String, f64)>>>,
+}
+
+impl<'a> KernelContext<'a> {
+    /// Without a model and over the whole pool.
+    pub fn new(inputs: &'a Arc<Inputs>, observed: &'a Observed, streams: &'a Streams) -> Self {
+        Self { inputs, surrogate: None, observed, candidates: None, input: None, streams, recorded: None }
+    }
+
+    /// The measured perturbations, each once, in the order of their first measurement.
+    pub fn train(&self) -> Vec<usize> {
+        self.observed.distinct()
+    }
+
+    /// The candidates; without a screen around, everything that is not measured.
+    pub fn pool(&self) -> Candidates {
+        match self.candidates {
+            Some(c) => c.clone(),
+            None => Candidates::new(self.inputs.pool().len(), self.observed.ids.clone()),
+        }
+    }
+
+    /// Measured perturbations and candidates together, ascending: the matrix that normalisations are
+    /// computed on. Only for pools whose ids fit in memory.
+    pub fn scope(&self) -> Vec<usize> {
+        let mut ids = self.train();
+        ids.extend(self.pool().iter());
+        ids.sort_unstable();
+        ids
+    }
+
+    /// What a transform acts on: the kernel given to it, else what stands before it in a chain.
+    pub fn base(&self, of: Option<&dyn Kernel>, transform: &str) -> Result<Gram> {
+        match (of, self.input) {
+            (Some(k), _) => k.gram(&KernelContext { input: None, ..*self }),
+            (None, Some(g)) => Ok(g.clone()),
+            (None, None) => Err(Error::Config(format!(
+                "`{transform}` transforms another kernel; give it one as `of`, or put it after one in the steps of a chain"
+            ))),
+        }
+    }
+
+    /// The fitted model.
+    pub fn surrogate(&self, kernel: &str) -> Result<&'a dyn Surrogate> {
+        self.surrogate.ok_or_else(|| {
+            Error::Config(format!(
+                "the kernel `{kernel}` reads the fitted model and there is none; add a [model] section, and measure \
+                 something before the first round (init under [pool])"
+            ))
+        })
+    }
+
+    /// Rows of `d` features computed once by `f` for all measured perturbations and candidates, and held
+    /// (n x d); rows of others are not numbers. `f` gets some ids at a time. Refuses what would take more
+    /// than 8 GB.
+    pub fn hold(&self, what: &str, d: usize, mut f: impl FnMut(&[usize]) -> Result<Array2<f64>>) -> Result<Rows> {
+        const MOST: usize = 1 << 30;
+        const TILE: usize = 16_384;
+        let n = self.inputs.pool().len();
+        if n.saturating_mul(d) > MOST {
+            return Err(Error::Config(format!(
+                "the {what} features of {n} perturbations x {d} would take {:.0} GB; project them (`rp`), use a kernel \
+                 of the prior features, or make the pool smaller",
+                (n as f64) * (d as f64) * 8e-9
+            )));
+        }
+        let mut x = Array2::from_elem((n, d), f64::NAN);
+        for ids in self.scope().chunks(TILE) {
+            let rows = f(ids)?;
+            if rows.dim() != (ids.len(), d) {
+                return Err(Error::Plugin(format!(
+                    "the model gave {:?} {what} features where {:?} were asked for",
+                    rows.dim(),
+                    (ids.len(), d)
+                )));
+            }
+            for (row, &id) in rows.outer_iter().zip(ids) {
+                if row.iter().any(|v| !v.is_finite()) {
+                    return Err(Error::Numerical(format!(
+                        "a {what} feature of `{}` is not finite; check the model's training",
+                        self.inputs.pool().label(id)
+                    )));
+                }
+                x.row_mut(id).assign(&row);
+            }
+        }
+        Ok(Rows::Held(Arc::new(x)))
+    }
+
+    /// Keeps a number with this round's results.
+    pub fn record(&self, name: &str, value: f64) {
+        if let Some(r) = self.recorded {
+            r.borrow_mut().push((name.into(), value));
+        }
+    }
+}
+
+/// What a kernel asks of the rest of the scenario, checked before the first round.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct KernelNeeds {
+    /// Feature rows, that is at least one active prior.
+    pub features: bool,
+    /// A fitted model.
+    pub model: bool,
+    /// The model's own representation.
+    pub embedding: bool,
+    /// The factors of a network's gradient.
+    pub layers: bool,
+    /// A kernel to act on: it is a transform without one of its own.
+    pub input: bool,
+    /// Something measured before the first round.
+    pub measured: bool,
+}
+
+impl KernelNeeds {
+    /// What either needs.
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            features: self.features || other.features,
+            model: self.model || other.model,
+            embedding: self.embedding || other.embedding,
+            layers: self.layers || other.layers,
+            input: self.input || other.input,
+            measured: self.measured || other.measured,
+        }
+    }
+
+    /// The needs of a transform of `of`, beside its own.
+    pub fn of(of: Option<&dyn Kernel>) -> Self {
+        of.map_or(Self { input: true, ..Self::default() }, |k| k.needs())
+    }
 }
 
 /// A kernel with its settings. Fusions and transforms are kernels that contain kernels.
 #[typetag::serde(tag = "use")]
 pub trait Kernel: Plugin {
-    /// The Gram matrix over the whole pool, in its cheapest form.
+    /// The Gram matrix over the whole pool, in its cheapest form. Only positions of measured
+    /// perturbations and candidates need hold numbers.
     fn gram(&self, cx: &KernelContext) -> Result<Gram>;
 
     /// Whether the matrix is positive semidefinite whatever the input.
@@ -33,9 +172,9 @@ pub trait Kernel: Plugin {
         true
     }
 
-    /// Whether it reads the fitted model, so that a scenario without one is refused early.
-    fn needs_model(&self) -> bool {
-        false
+    /// What it asks of the scenario.
+    fn needs(&self) -> KernelNeeds {
+        KernelNeeds::default()
     }
 
     /// For a stationary kernel: random features z with E⟨z(x), z(x')⟩ = k(x, x'), as a function of

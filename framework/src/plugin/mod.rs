@@ -11,10 +11,10 @@ mod model;
 mod oracle;
 mod prior;
 
-pub use acquisition::{Acquisition, Needs, Round, RunContext};
+pub use acquisition::{Acquisition, Mode, Needs, Round, RunContext};
 pub use interaction::{InteractionTest, TestOutcome};
-pub use kernel::{FeatureMap, Kernel, KernelContext, fourier_features, median_distance};
-pub use model::{FitContext, Model, Provides, Requires, Surrogate};
+pub use kernel::{FeatureMap, Kernel, KernelContext, KernelNeeds, fourier_features, median_distance};
+pub use model::{FitContext, LayerFactors, Model, Provides, Requires, Surrogate};
 pub use oracle::{Oracle, Screen, Setup};
 pub use prior::{Prior, PriorContext};
 

@@ -4,7 +4,7 @@ use super::Plugin;
 use crate::domain::{Inputs, Observed, Posterior};
 use crate::error::{Error, Result};
 use crate::streams::{StreamRng, Streams};
-use ndarray::{Array2, Array3};
+use ndarray::{Array2, Array3, ArrayView2};
 use std::sync::Arc;
 
 /// What a fitted model can be asked for, known before fitting so that a scenario is refused early.
@@ -16,6 +16,8 @@ pub struct Provides {
     pub draws: bool,
     /// A representation of its own ([`Surrogate::embed`]).
     pub embedding: bool,
+    /// The factors of its gradient, layer by layer ([`Surrogate::layers`]).
+    pub layers: bool,
 }
 
 /// What a model must be given.
@@ -52,6 +54,15 @@ pub trait Model: Plugin {
     }
 }
 
+/// One layer's part of a network's gradient: k(x, x') gets ⟨a, a'⟩⟨δ, δ'⟩ from it.
+#[derive(Clone, Debug)]
+pub struct LayerFactors {
+    /// What enters the layer, bias included, as it enters the gradient: ids x (inputs + 1).
+    pub input: Array2<f64>,
+    /// Signal propagated back to the layer's output, for all directions side by side: ids x (directions * outputs).
+    pub signal: Array2<f64>,
+}
+
 /// A fitted model.
 pub trait Surrogate: Send + Sync {
     /// Mean and, where provided, sd of the noise-free readout: ids x outputs.
@@ -68,6 +79,18 @@ pub trait Surrogate: Send + Sync {
     fn embed(&self, ids: &[usize]) -> Result<Array2<f64>> {
         let _ = ids;
         Err(Error::Unsupported("this model has no representation of its own".into()))
+    }
+
+    /// How many models it is made of.
+    fn n_members(&self) -> usize {
+        1
+    }
+
+    /// The factors of the gradient of `directions`ᵀ f(x) (outputs x directions) with respect to the
+    /// parameters of one member, first layer to last.
+    fn layers(&self, ids: &[usize], member: usize, directions: ArrayView2<f64>) -> Result<Vec<LayerFactors>> {
+        let _ = (ids, member, directions);
+        Err(Error::Unsupported("this model has no layers to take gradients of".into()))
     }
 
     /// Leave-one-out residuals y - ŷ of the measured rows (rows x outputs), where they are cheap.

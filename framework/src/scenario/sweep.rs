@@ -569,7 +569,7 @@ pub(crate) fn check_needs(
 ) -> Vec<(&'static str, String)> {
     let mut bad = Vec::new();
     let needs = acquisition.needs();
-    let providers = |what: &str, has: fn(plugin::Provides) -> bool| {
+    let providers = |who: &str, what: &str, has: fn(plugin::Provides) -> bool| {
         let able: Vec<&str> = plugin::catalogue()
             .into_iter()
             .filter(|e| e.kind == Kind::Model)
@@ -581,7 +581,10 @@ pub(crate) fn check_needs(
             })
             .map(|e| e.name)
             .collect();
-        format!("this acquisition needs {what}; models that give them: {}", able.join(", "))
+        if able.is_empty() {
+            return format!("this {who} needs {what}, and no model that is linked in gives them");
+        }
+        format!("this {who} needs {what}; models that give them: {}", able.join(", "))
     };
     match model {
         None if needs.model || needs.sd || needs.draws => {
@@ -590,10 +593,10 @@ pub(crate) fn check_needs(
         Some(m) => {
             let p = m.provides();
             if needs.sd && !p.sd {
-                bad.push(("acquisition", providers("predicted standard deviations", |p| p.sd)));
+                bad.push(("acquisition", providers("acquisition", "predicted standard deviations", |p| p.sd)));
             }
             if needs.draws && !p.draws {
-                bad.push(("acquisition", providers("posterior draws", |p| p.draws)));
+                bad.push(("acquisition", providers("acquisition", "posterior draws", |p| p.draws)));
             }
             if m.requires().features && !any_prior {
                 bad.push((
@@ -613,8 +616,41 @@ pub(crate) fn check_needs(
     if needs.gram && kernel.is_none() && !any_prior {
         bad.push(("acquisition", "this acquisition compares perturbations but nothing describes them; add a [kernel] or a [prior.NAME] section".into()));
     }
-    if kernel.is_some_and(|k| k.needs_model()) && model.is_none() {
-        bad.push(("kernel", "this kernel reads the fitted model; add a [model] section".into()));
+    if let Some(k) = kernel {
+        let needs = k.needs();
+        if needs.input {
+            bad.push((
+                "kernel",
+                "this transform has no kernel to act on; put it after one in the `steps` of a chain, or give it one as `of`"
+                    .into(),
+            ));
+        }
+        if needs.features && !any_prior {
+            bad.push((
+                "kernel",
+                "this kernel compares feature rows and no prior is active; add a [prior.NAME] section".into(),
+            ));
+        }
+        let reads_model = needs.model || needs.embedding || needs.layers;
+        match model {
+            None if reads_model => {
+                bad.push(("kernel", "this kernel reads the fitted model; add a [model] section".into()))
+            }
+            Some(m) if needs.layers && !m.provides().layers => {
+                bad.push(("kernel", providers("kernel", "the layers of a network", |p| p.layers)));
+            }
+            Some(m) if needs.embedding && !m.provides().embedding => {
+                bad.push(("kernel", providers("kernel", "the model's own representation", |p| p.embedding)));
+            }
+            _ => {}
+        }
+        if (reads_model || needs.measured) && !any_measured {
+            bad.push((
+                "kernel",
+                "this kernel needs measurements from the first round on, and nothing is measured before; set init under [pool]"
+                    .into(),
+            ));
+        }
     }
     bad
 }

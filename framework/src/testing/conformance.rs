@@ -158,9 +158,15 @@ fn kernel(k: &dyn Kernel) -> Result<()> {
         let n = world.inputs.pool().len();
         let observed = world.observe(&(0..n).step_by(3).collect::<Vec<_>>(), 2)?;
         let surrogate = mock(n);
+        let every: Vec<usize> = (0..n).collect();
+        let input = Gram::of_features(world.inputs.features(&every));
         let gram = |observed: &Observed| {
             let streams = Streams::new(5).child("kernel");
-            k.gram(&KernelContext { inputs: &world.inputs, surrogate: Some(&surrogate), observed, streams: &streams })
+            k.gram(&KernelContext {
+                surrogate: Some(&surrogate),
+                input: Some(&input),
+                ..KernelContext::new(&world.inputs, observed, &streams)
+            })
         };
         let g: Gram = gram(&observed)?;
         let ids: Vec<usize> = (0..n).collect();

@@ -12,7 +12,8 @@ pub use conformance::{check_entry, conformance};
 
 use crate::domain::{Block, Candidates, Compose, Genes, Inputs, Observed, Pool, Posterior, Readouts, Target};
 use crate::error::{Error, Result};
-use crate::plugin::{Kernel, Round, RunContext, Surrogate};
+use crate::numerics::Gram;
+use crate::plugin::{Kernel, KernelContext, Round, RunContext, Surrogate};
 use crate::streams::{StreamRng, Streams};
 use ndarray::{Array2, Array3};
 use rand_distr::{Distribution, StandardNormal};
@@ -89,6 +90,11 @@ impl TinyWorld {
         Ok(observed)
     }
 
+    /// The matrix of a kernel that needs no model.
+    pub fn gram(&self, kernel: &dyn Kernel, observed: &Observed) -> Result<Gram> {
+        kernel.gram(&KernelContext::new(&self.inputs, observed, &Streams::new(1).child("kernel")))
+    }
+
     /// A context for an acquisition in its first round.
     pub fn context<'a>(
         &'a self,
@@ -102,6 +108,44 @@ impl TinyWorld {
         let round = Round { index: 1, of: 1, batch };
         let streams = Streams::new(seed).child("context");
         RunContext::new(round, Target::default(), &self.inputs, candidates, observed, surrogate, kernel, streams)
+    }
+}
+
+/// Checks a stationary kernel of the prior features, made from its length scale, against its `formula` of
+/// distance over length: entries, random features on the average, and the median distance as default length.
+///
+/// # Panics
+/// Where they differ.
+pub fn check_stationary(make: impl Fn(Option<f64>) -> Box<dyn Kernel>, formula: impl Fn(f64) -> f64) {
+    let check = || -> Result<()> {
+        let world = TinyWorld::new(12, 3, 1, false, 4)?;
+        let ids: Vec<usize> = (0..12).collect();
+        let x = world.inputs.features(&ids);
+        let distance = |i: usize, j: usize| (&x.row(i) - &x.row(j)).mapv(|v| v * v).sum().sqrt();
+        let kernel = make(Some(1.7));
+        let (observed, streams) = (world.observe(&[1, 4, 9], 1)?, Streams::new(1));
+        let k = world.gram(&*kernel, &observed)?.to_dense(&ids);
+        let (n, cx) = (40_000, KernelContext::new(&world.inputs, &observed, &streams));
+        let map = kernel.random_features(&cx, n, &mut streams.rng("features"))?;
+        let z = map.ok_or_else(|| Error::Plugin("no random features".into()))?(&x);
+        let estimate = z.dot(&z.t());
+        for i in 0..12 {
+            for j in 0..12 {
+                let want = formula(distance(i, j) / 1.7);
+                assert!((k[(i, j)] - want).abs() < 1e-12, "entry {i} {j}");
+                // A term of the average has variance below 2: five standard errors.
+                assert!((estimate[(i, j)] - want).abs() < 5.0 * (2.0 / n as f64).sqrt(), "random features {i} {j}");
+            }
+        }
+        let mut all = [distance(1, 4), distance(1, 9), distance(4, 9)];
+        all.sort_by(f64::total_cmp);
+        let of = |length| world.gram(&*make(length), &observed).map(|g| g.to_dense(&[0, 5])[(0, 1)]);
+        assert!((of(None)? - of(Some(all[1]))?).abs() < 1e-12, "the default length is the median distance");
+        assert!(of(Some(0.0)).is_err_and(|e| e.to_string().contains("positive")), "a length of 0 is refused");
+        Ok(())
+    };
+    if let Err(e) = check() {
+        panic!("{e}");
     }
 }
 

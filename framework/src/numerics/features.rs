@@ -1,0 +1,246 @@
+//! Feature rows: where they come from, and what is done with them once they are in memory.
+
+use super::linalg::{matmul_t, sq_norms, symmetric_product, times_vector};
+use crate::domain::Inputs;
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis};
+use rayon::prelude::*;
+use std::sync::Arc;
+
+/// Where feature rows come from. Rows that are not held are formed when asked for, so nothing of the
+/// pool's size is stored.
+#[derive(Clone)]
+pub enum Rows {
+    /// In memory: n x d.
+    Held(Arc<Array2<f64>>),
+    /// Composed from the features of the priors.
+    Composed(Arc<Inputs>),
+    /// Made from other rows.
+    Made(Arc<dyn MakeRows>),
+}
+
+/// Rows made from other rows; see [`Rows::map`] and its siblings.
+pub trait MakeRows: Send + Sync {
+    /// Number of rows.
+    fn n(&self) -> usize;
+    /// Features of a row.
+    fn d(&self) -> usize;
+    /// The rows of `ids`: ids x d.
+    fn get(&self, ids: &[usize]) -> Array2<f64>;
+}
+
+struct Map<F> {
+    of: Rows,
+    d: usize,
+    f: F,
+}
+
+impl<F: Fn(Array2<f64>) -> Array2<f64> + Send + Sync> MakeRows for Map<F> {
+    fn n(&self) -> usize {
+        self.of.n()
+    }
+    fn d(&self) -> usize {
+        self.d
+    }
+    fn get(&self, ids: &[usize]) -> Array2<f64> {
+        (self.f)(self.of.get(ids))
+    }
+}
+
+/// Several sources of rows, combined row by row.
+struct Several {
+    parts: Vec<(f64, Rows)>,
+    how: How,
+}
+
+#[derive(Clone, Copy)]
+enum How {
+    SideBySide,
+    Added,
+    Multiplied,
+}
+
+impl MakeRows for Several {
+    fn n(&self) -> usize {
+        self.parts.first().map_or(0, |p| p.1.n())
+    }
+    fn d(&self) -> usize {
+        match self.how {
+            How::SideBySide => self.parts.iter().map(|p| p.1.d()).sum(),
+            How::Added | How::Multiplied => self.parts.first().map_or(0, |p| p.1.d()),
+        }
+    }
+    fn get(&self, ids: &[usize]) -> Array2<f64> {
+        let mut out = Array2::zeros((ids.len(), self.d()));
+        let mut at = 0;
+        for (t, (w, rows)) in self.parts.iter().enumerate() {
+            let x = rows.get(ids);
+            match self.how {
+                How::SideBySide => {
+                    out.slice_mut(ndarray::s![.., at..at + x.ncols()]).assign(&(&x * *w));
+                    at += x.ncols();
+                }
+                How::Multiplied if t > 0 => out.zip_mut_with(&x, |o, v| *o *= w * v),
+                How::Added | How::Multiplied => out.scaled_add(*w, &x),
+            }
+        }
+        out
+    }
+}
+
+impl Rows {
+    /// Number of rows.
+    pub fn n(&self) -> usize {
+        match self {
+            Rows::Held(x) => x.nrows(),
+            Rows::Composed(inputs) => inputs.pool().len(),
+            Rows::Made(m) => m.n(),
+        }
+    }
+
+    /// Features of a row.
+    pub fn d(&self) -> usize {
+        match self {
+            Rows::Held(x) => x.ncols(),
+            Rows::Composed(inputs) => inputs.n_features(),
+            Rows::Made(m) => m.d(),
+        }
+    }
+
+    /// The rows of `ids`: ids x d.
+    pub fn get(&self, ids: &[usize]) -> Array2<f64> {
+        match self {
+            Rows::Held(x) => x.select(Axis(0), ids),
+            Rows::Composed(inputs) => inputs.features(ids),
+            Rows::Made(m) => m.get(ids),
+        }
+    }
+
+    /// Rows of `d` features made from these by `f`, which gets some rows at a time and must treat each row
+    /// alike, whichever others it comes with.
+    pub fn map(self, d: usize, f: impl Fn(Array2<f64>) -> Array2<f64> + Send + Sync + 'static) -> Rows {
+        Rows::Made(Arc::new(Map { of: self, d, f }))
+    }
+
+    /// Rows next to each other, each times a factor: the kernel is the sum of factor² times theirs.
+    pub fn side_by_side(parts: Vec<(f64, Rows)>) -> Rows {
+        Rows::Made(Arc::new(Several { parts, how: How::SideBySide }))
+    }
+
+    /// Weighted sum of rows of one width.
+    pub fn added(parts: Vec<(f64, Rows)>) -> Rows {
+        Rows::Made(Arc::new(Several { parts, how: How::Added }))
+    }
+
+    /// Elementwise product of rows of one width, times a factor for each part after the first.
+    pub fn multiplied(parts: Vec<Rows>, factor: f64) -> Rows {
+        let parts = (0..).zip(parts).map(|(t, r)| (if t == 0 { 1.0 } else { factor }, r)).collect();
+        Rows::Made(Arc::new(Several { parts, how: How::Multiplied }))
+    }
+}
+
+/// Explicit feature rows in memory, n x d, in double or single precision.
+#[derive(Clone, Debug)]
+pub enum Features {
+    /// Double precision.
+    F64(Arc<Array2<f64>>),
+    /// Single precision: half the memory traffic.
+    F32(Arc<Array2<f32>>),
+}
+
+/// Rows of a tile, as in the products of double precision.
+const TILE: usize = 256;
+
+impl Features {
+    /// Number of rows.
+    pub fn n(&self) -> usize {
+        match self {
+            Features::F64(x) => x.nrows(),
+            Features::F32(x) => x.nrows(),
+        }
+    }
+
+    /// Features of a row.
+    pub fn d(&self) -> usize {
+        match self {
+            Features::F64(x) => x.ncols(),
+            Features::F32(x) => x.ncols(),
+        }
+    }
+
+    /// Row `i`.
+    pub fn row(&self, i: usize) -> Array1<f64> {
+        match self {
+            Features::F64(x) => x.row(i).to_owned(),
+            Features::F32(x) => x.row(i).mapv(f64::from),
+        }
+    }
+
+    /// The rows of `ids`.
+    pub fn select(&self, ids: &[usize]) -> Array2<f64> {
+        match self {
+            Features::F64(x) => x.select(Axis(0), ids),
+            Features::F32(x) => x.select(Axis(0), ids).mapv(f64::from),
+        }
+    }
+
+    /// All rows in double precision; no copy where they are.
+    pub fn to_f64(&self) -> Arc<Array2<f64>> {
+        match self {
+            Features::F64(x) => x.clone(),
+            Features::F32(x) => Arc::new(x.mapv(f64::from)),
+        }
+    }
+
+    /// Squared norm of each row.
+    pub fn sq_norms(&self) -> Vec<f64> {
+        match self {
+            Features::F64(x) => sq_norms(x.view()),
+            Features::F32(x) => x.outer_iter().map(|r| f64::from(r.dot(&r))).collect(),
+        }
+    }
+
+    /// `Φ v` into `out` (n), reading every row once. O(nd).
+    pub fn times(&self, v: &[f64], out: &mut [f64]) {
+        match self {
+            Features::F64(x) => times_vector(x.view(), ArrayView1::from(v), out),
+            Features::F32(x) => {
+                let v: Array1<f32> = v.iter().map(|v| *v as f32).collect();
+                let dot = |(o, row): (&mut f64, ArrayView1<f32>)| *o = f64::from(row.dot(&v));
+                if x.len() < 1 << 18 {
+                    out.iter_mut().zip(x.outer_iter()).for_each(dot);
+                } else {
+                    out.par_chunks_mut(TILE)
+                        .zip(x.axis_chunks_iter(Axis(0), TILE).into_par_iter())
+                        .for_each(|(o, x)| o.iter_mut().zip(x.outer_iter()).for_each(dot));
+                }
+            }
+        }
+    }
+
+    /// `Φ Bᵀ` for rows `b` (m x d): n x m, one product.
+    pub fn times_rows(&self, b: ArrayView2<f64>) -> Array2<f64> {
+        match self {
+            Features::F64(x) => matmul_t(x.view(), b),
+            Features::F32(x) => matmul_t_single(x.view(), b.mapv(|v| v as f32).view()),
+        }
+    }
+
+    /// `ΦᵀΦ` (d x d), in double precision whatever the rows are held in.
+    pub fn covariance(&self) -> Array2<f64> {
+        symmetric_product(self.to_f64().view())
+    }
+}
+
+/// `a bᵀ` in single precision, given back in double. Tiles of rows in parallel.
+pub(super) fn matmul_t_single(a: ArrayView2<f32>, b: ArrayView2<f32>) -> Array2<f64> {
+    assert_eq!(a.ncols(), b.ncols(), "inner dimensions of a product");
+    let mut out = Array2::zeros((a.nrows(), b.nrows()));
+    out.axis_chunks_iter_mut(Axis(0), TILE).into_par_iter().zip(a.axis_chunks_iter(Axis(0), TILE)).for_each(
+        |(mut o, a)| {
+            let mut part = Array2::<f32>::zeros(o.dim());
+            super::linalg::product_single(&mut part.view_mut(), a, b.t());
+            o.zip_mut_with(&part, |o, p| *o = f64::from(*p));
+        },
+    );
+    out
+}
