@@ -4,7 +4,7 @@ use crate::domain::{
     Block, Candidates, Compose, Genes, Inputs, Observed, Perturbation, Pool, Readouts, SymbolUpdates, Target,
 };
 use crate::error::{Error, Result};
-use crate::plugin::{Acquisition, FitContext, Kind, PriorContext, Round, RunContext, Setup};
+use crate::plugin::{Acquisition, Entry, FitContext, Kernel, Kind, PriorContext, Round, RunContext, Setup};
 use crate::runner::select_batch;
 use crate::scenario::{Campaign, Document, Mistake, UserTable, check_campaign, check_needs};
 use crate::streams::Streams;
@@ -18,24 +18,27 @@ use table::{Column, Table};
 #[derive(Args)]
 #[command(
     group = clap::ArgGroup::new("source").required(true).args(["campaign", "features"]),
-    after_help = "Examples:\n  screenwright suggest campaign.toml --out next.csv\n  screenwright suggest --features embedding.csv --measured done.csv --rule max_dist --batch 96\n\nThe second form needs no model: a table with a gene column and feature columns, the rows already\nmeasured, and a selection rule. Output: rank, perturbation, score and, with a model, mean and sd."
+    after_help = "Examples:\n  screenwright suggest campaign.toml --out next.csv\n  screenwright suggest --features embedding.csv --measured done.csv --rule lcmd --batch 96\n  screenwright suggest --features embedding.npy --names genes.csv --measured done.csv --rule max_det:sigma=0.1 --kernel rbf --transform posterior:sigma=0.1 --batch 96\n\nThe second form needs no model: a table with a gene column and feature columns (or a NumPy array, one\nrow a perturbation), the rows already measured, and a selection rule. Rules, kernels and transforms are\nlisted by `screenwright plugins`; their parameters follow a colon. Output: rank, perturbation, score\nand, with a model, mean and sd."
 )]
 pub(crate) struct Suggest {
     /// Campaign file: pool, readouts so far, priors, model, kernel, acquisition, batch, seed
     campaign: Option<PathBuf>,
-    /// Without a campaign file: feature table (CSV, CSV.gz, TSV or Parquet)
+    /// Without a campaign file: features as CSV, CSV.gz, TSV, Parquet or NPY (n x d)
     #[arg(long, value_name = "FILE")]
     features: Option<PathBuf>,
-    /// Table of genes measured so far; its other columns are ignored
+    /// Names of the rows of an NPY array, a table with the --id column [default: row numbers from 0]
+    #[arg(long, value_name = "FILE", requires = "features")]
+    names: Option<PathBuf>,
+    /// Table of genes measured so far, its other columns ignored, or NPY of row numbers from 0
     #[arg(long, value_name = "FILE", requires = "features")]
     measured: Option<PathBuf>,
     /// Column of gene names in both tables
     #[arg(long, value_name = "COLUMN", default_value = "gene")]
     id: String,
-    /// Acquisition to use
+    /// Acquisition to use, such as lcmd or max_det:sigma=0.1
     #[arg(
         long,
-        value_name = "NAME",
+        value_name = "NAME[:KEY=VALUE,...]",
         requires = "features",
         default_value_if("features", clap::builder::ArgPredicate::IsPresent, "max_dist")
     )]
@@ -43,6 +46,18 @@ pub(crate) struct Suggest {
     /// A parameter of the acquisition, as KEY=VALUE; may be repeated
     #[arg(long = "param", value_name = "KEY=VALUE", requires = "features")]
     params: Vec<String>,
+    /// Choose among all pairs of the rows; measured pairs are written GENE+GENE
+    #[arg(long, requires = "features")]
+    pairs: bool,
+    /// How the rows of two genes become the row of their pair: sum, product or mean
+    #[arg(long, value_name = "HOW", requires = "pairs")]
+    compose: Option<String>,
+    /// Kernel of the features [default: inner products]
+    #[arg(long, value_name = "NAME[:KEY=VALUE,...]", requires = "features")]
+    kernel: Option<String>,
+    /// Transform of the kernel; may be repeated, applied in order
+    #[arg(long = "transform", value_name = "NAME[:KEY=VALUE,...]", requires = "features")]
+    transforms: Vec<String>,
     /// Perturbations to choose; overrides the campaign file
     #[arg(long, value_name = "N")]
     batch: Option<usize>,
@@ -144,71 +159,198 @@ impl Suggest {
     }
 
     fn read_features(&self, features: &Path) -> Result<Problem> {
-        let t = table::read(features)?;
-        let names = t.text(&self.id)?;
-        let genes = Arc::new(Genes::new(&names).map_err(|e| Error::Data(format!("{}: {e}", features.display())))?);
-        let columns: Vec<&str> = t.numeric_columns().into_iter().filter(|c| *c != self.id).collect();
-        if columns.is_empty() {
-            return Err(Error::Data(format!("{}: no numeric feature column beside `{}`", features.display(), self.id)));
-        }
-        let mut x = Array2::zeros((names.len(), columns.len()));
-        for (j, c) in columns.iter().enumerate() {
-            x.column_mut(j).assign(&ndarray::Array1::from(t.numbers(c)?));
-        }
-        let block = Block::new("features", x, vec![true; names.len()])?;
-        let pool = Arc::new(Pool::singles(genes));
+        let at = |e: Error| Error::Data(format!("{}: {e}", features.display()));
+        let (names, x) = if is_npy(features) { self.npy_features(features)? } else { self.table_features(features)? };
+        let genes = Arc::new(Genes::new(&names).map_err(at)?);
+        let block = Block::new("features", x, vec![true; names.len()]).map_err(at)?;
+        let width = block.x.ncols();
+        let pool = Arc::new(if self.pairs { Pool::all_pairs(genes) } else { Pool::singles(genes) });
+        let compose = match &self.compose {
+            None => Compose::default(),
+            Some(word) => serde_json::from_value(json!(word)).map_err(|e| Error::Config(format!("--compose: {e}")))?,
+        };
         let mut observed = Observed::empty(1);
         if let Some(m) = &self.measured {
-            let measured = table::read(m)?;
-            let ids = ids_of(&pool, &[measured.text(&self.id)?], m)?;
+            let ids = if is_npy(m) {
+                if self.pairs {
+                    return Err(Error::Config(format!(
+                        "{}: measured pairs are a table with the column `{}` of names such as A+B, not row numbers",
+                        m.display(),
+                        self.id
+                    )));
+                }
+                let rows: ndarray::Array1<i64> = read_npy(m)?;
+                let known = |r: &i64| usize::try_from(*r).ok().filter(|r| *r < pool.len());
+                rows.iter()
+                    .map(|r| {
+                        known(r).ok_or_else(|| {
+                            let n = pool.len();
+                            Error::Data(format!(
+                                "{}: row {r} is not one of the {n} feature rows (0 to {})",
+                                m.display(),
+                                n - 1
+                            ))
+                        })
+                    })
+                    .collect::<Result<Vec<_>>>()?
+            } else {
+                ids_of(&pool, &[table::read(m)?.text(&self.id)?], m)?
+            };
             observed.push(&Readouts::plain(&ids, Array2::zeros((ids.len(), 1))), 0)?;
         }
-        let acquisition = self.acquisition()?;
-        let notes =
-            vec![format!("{} perturbations x {} features, {} measured", pool.len(), columns.len(), observed.len())];
+        let (acquisition, kernel) = (self.acquisition()?, self.kernel()?);
+        if let Some((_, text)) =
+            check_needs(None, kernel.as_deref(), &*acquisition, true, !observed.is_empty()).into_iter().next()
+        {
+            return Err(Error::Config(format!("{text} (with --features there is no model: a campaign file has one)")));
+        }
+        let notes = vec![format!(
+            "{} {} x {width} features, {} measured",
+            pool.len(),
+            if self.pairs { "pairs" } else { "perturbations" },
+            observed.len()
+        )];
         Ok(Problem {
             campaign_seed: self.seed.unwrap_or(0),
             batch: self.batch.ok_or_else(|| Error::Config("say how many to choose with --batch".into()))?,
             target: Target::default(),
-            inputs: Arc::new(Inputs::new(pool, vec![Arc::new(block)], Compose::Sum)?),
+            inputs: Arc::new(Inputs::new(pool, vec![Arc::new(block)], compose)?),
             observed,
             model: None,
-            kernel: None,
+            kernel,
             acquisition,
             notes,
         })
     }
 
+    /// Names and features of a table: its gene column and every numeric column beside it.
+    fn table_features(&self, file: &Path) -> Result<(Vec<String>, Array2<f64>)> {
+        let t = table::read(file)?;
+        let names: Vec<String> = t.text(&self.id)?.into_iter().map(String::from).collect();
+        let columns: Vec<&str> = t.numeric_columns().into_iter().filter(|c| *c != self.id).collect();
+        if columns.is_empty() {
+            return Err(Error::Data(format!("{}: no numeric feature column beside `{}`", file.display(), self.id)));
+        }
+        let mut x = Array2::zeros((names.len(), columns.len()));
+        for (j, c) in columns.iter().enumerate() {
+            x.column_mut(j).assign(&ndarray::Array1::from(t.numbers(c)?));
+        }
+        Ok((names, x))
+    }
+
+    /// Features of a NumPy array and the names that go with its rows.
+    fn npy_features(&self, file: &Path) -> Result<(Vec<String>, Array2<f64>)> {
+        let x: Array2<f64> = match read_npy::<_, Array2<f64>>(file) {
+            Ok(x) => x,
+            // Half the arrays that people save are in single precision.
+            Err(double) => read_npy::<_, Array2<f32>>(file).map_err(|_| double)?.mapv(f64::from),
+        };
+        let Some(table_of_names) = &self.names else { return Ok(((0..x.nrows()).map(|i| i.to_string()).collect(), x)) };
+        let t = table::read(table_of_names)?;
+        let names: Vec<String> = t.text(&self.id)?.into_iter().map(String::from).collect();
+        if names.len() != x.nrows() {
+            return Err(Error::Data(format!(
+                "{} names {} rows and {} has {}; they must be the same rows in the same order",
+                table_of_names.display(),
+                names.len(),
+                file.display(),
+                x.nrows()
+            )));
+        }
+        Ok((names, x))
+    }
+
     /// The acquisition of `--rule` with its `--param`s.
     fn acquisition(&self) -> Result<Box<dyn Acquisition>> {
-        let rule = self.rule.as_deref().unwrap_or_default();
-        let mut map = Map::new();
+        let mut form = parse_plugin("--rule", self.rule.as_deref().unwrap_or_default(), Kind::Acquisition)?;
         for p in &self.params {
-            let (k, v) =
-                p.split_once('=').ok_or_else(|| Error::Config(format!("--param {p}: write it as KEY=VALUE")))?;
-            // A value that is not JSON is a word.
-            map.insert(k.trim().into(), serde_json::from_str(v).unwrap_or_else(|_| json!(v)));
+            set_parameter(&mut form, "--param", p)?;
         }
-        let entry = crate::plugin::find(rule).filter(|e| e.kind == Kind::Acquisition).ok_or_else(|| {
-            let names = crate::plugin::catalogue().into_iter().filter(|e| e.kind == Kind::Acquisition).map(|e| e.name);
-            let names: Vec<&str> = names.collect();
-            Error::Config(format!(
-                "--rule {rule}: unknown acquisition{}; known: {}",
-                crate::error::hint(rule, names.iter().copied()),
-                names.join(", ")
-            ))
-        })?;
-        (entry.check)(Value::Object(map.clone())).map_err(|(path, e)| {
-            Error::Config(format!("--param {path}: {e}; `screenwright plugins show {rule}` lists its parameters"))
-        })?;
-        map.insert("use".into(), json!(rule));
-        let made: Box<dyn Acquisition> =
-            serde_json::from_value(Value::Object(map)).map_err(|e| Error::Config(e.to_string()))?;
-        if let Some((_, text)) = check_needs(None, None, &*made, true, false).into_iter().next() {
-            return Err(Error::Config(format!("--rule {rule}: {text}, which needs a campaign file")));
-        }
-        Ok(made)
+        checked("--rule", form)
     }
+
+    /// The kernel of `--kernel` under the `--transform`s, the first of them innermost.
+    fn kernel(&self) -> Result<Option<Box<dyn Kernel>>> {
+        if self.kernel.is_none() && self.transforms.is_empty() {
+            return Ok(None);
+        }
+        let mut form = parse_plugin("--kernel", self.kernel.as_deref().unwrap_or("linear"), Kind::Kernel)?;
+        for t in &self.transforms {
+            let mut outer = parse_plugin("--transform", t, Kind::Kernel)?;
+            if !(outer.entry.fields)().contains(&"of") {
+                return Err(Error::Config(format!(
+                    "--transform {t}: `{}` is a kernel of its own and transforms none; give it to --kernel",
+                    outer.entry.name
+                )));
+            }
+            let inner: Box<dyn Kernel> = checked("--kernel", form)?;
+            outer.map.insert("of".into(), serde_json::to_value(inner).map_err(|e| Error::Config(e.to_string()))?);
+            form = outer;
+        }
+        checked(if self.transforms.is_empty() { "--kernel" } else { "--transform" }, form).map(Some)
+    }
+}
+
+fn is_npy(path: &Path) -> bool {
+    path.extension().is_some_and(|e| e.eq_ignore_ascii_case("npy"))
+}
+
+/// Reads a NumPy array; a wrong type or shape, or a file cut short, is one message.
+fn read_npy<P: AsRef<Path>, T: ndarray_npy::ReadNpyExt>(path: P) -> Result<T> {
+    let path = path.as_ref();
+    ndarray_npy::read_npy(path).map_err(|e| {
+        Error::Data(format!(
+            "{}: {e}; features are saved as numpy.save(file, array) of shape (rows, features) in float64 or float32, \
+             measured rows as an int64 vector",
+            path.display()
+        ))
+    })
+}
+
+/// A plugin named on the command line, with its parameters so far.
+struct Form {
+    entry: &'static Entry,
+    map: Map<String, Value>,
+}
+
+/// Reads `NAME` or `NAME:KEY=VALUE,KEY=VALUE`.
+fn parse_plugin(option: &str, text: &str, kind: Kind) -> Result<Form> {
+    let (name, rest) = text.split_once(':').unwrap_or((text, ""));
+    let entry = crate::plugin::find(name).filter(|e| e.kind == kind).ok_or_else(|| {
+        let names = crate::plugin::catalogue().into_iter().filter(|e| e.kind == kind).map(|e| e.name);
+        let names: Vec<&str> = names.collect();
+        Error::Config(format!(
+            "{option} {name}: unknown {}{}; known: {}",
+            kind.word(),
+            crate::error::hint(name, names.iter().copied()),
+            names.join(", ")
+        ))
+    })?;
+    let mut form = Form { entry, map: Map::new() };
+    for p in rest.split(',').filter(|p| !p.is_empty()) {
+        set_parameter(&mut form, option, p)?;
+    }
+    Ok(form)
+}
+
+fn set_parameter(form: &mut Form, option: &str, text: &str) -> Result<()> {
+    let (k, v) = text
+        .split_once('=')
+        .ok_or_else(|| Error::Config(format!("{option} {text}: write a parameter as KEY=VALUE")))?;
+    // A value that is not JSON is a word.
+    form.map.insert(k.trim().into(), serde_json::from_str(v).unwrap_or_else(|_| json!(v)));
+    Ok(())
+}
+
+/// The plugin of a form; a parameter that it does not know or cannot read is named.
+fn checked<T: serde::de::DeserializeOwned>(option: &str, form: Form) -> Result<T> {
+    let Form { entry, mut map } = form;
+    (entry.check)(Value::Object(map.clone())).map_err(|(path, e)| {
+        let name = entry.name;
+        Error::Config(format!("{option} {name}: {path}: {e}; `screenwright plugins show {name}` lists its parameters"))
+    })?;
+    map.insert("use".into(), json!(entry.name));
+    serde_json::from_value(Value::Object(map)).map_err(|e| Error::Config(format!("{option} {}: {e}", entry.name)))
 }
 
 fn choose(p: Problem) -> Result<Table> {
@@ -235,7 +377,20 @@ fn choose(p: Problem) -> Result<Table> {
         p.kernel.as_deref(),
         streams.child("acquisition"),
     );
+    let shown = std::cell::Cell::new(std::time::Instant::now());
+    let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    let tick = |done: usize, of: usize| {
+        // Short work says nothing; long work is heard of every second on a terminal, every 10 in a log.
+        if shown.get().elapsed().as_secs() >= if terminal { 1 } else { 10 } {
+            shown.set(std::time::Instant::now());
+            eprintln!("selecting: {done} of {of}");
+        }
+    };
+    let cx = cx.with_progress(&tick);
     let batch = select_batch(&*p.acquisition, &cx)?;
+    if let Some(text) = crate::runner::fill_note(&cx.into_recorded(), batch.ids.len()) {
+        eprintln!("{text}");
+    }
     let mut t = Table::new();
     t.push("rank", Column::Integer((1..=batch.ids.len() as i64).collect()))?;
     t.push("perturbation", Column::Text(batch.ids.iter().map(|&i| Some(pool.label(i))).collect()))?;

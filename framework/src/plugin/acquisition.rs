@@ -63,6 +63,7 @@ pub struct RunContext<'a> {
     streams: Streams,
     gram: OnceCell<Gram>,
     recorded: RefCell<Vec<(String, f64)>>,
+    progress: Option<&'a dyn Fn(usize, usize)>,
 }
 
 /// Candidates scored in one piece; bounds the memory of score-based rules on huge pools.
@@ -93,6 +94,20 @@ impl<'a> RunContext<'a> {
             streams,
             gram: OnceCell::new(),
             recorded: RefCell::default(),
+            progress: None,
+        }
+    }
+
+    /// Somebody to tell how far a long selection has come: steps done and steps in all.
+    pub fn with_progress(mut self, progress: &'a dyn Fn(usize, usize)) -> Self {
+        self.progress = Some(progress);
+        self
+    }
+
+    /// Tells how far a selection has come. Rules that may take seconds call it now and then.
+    pub fn tick(&self, done: usize, of: usize) {
+        if let Some(p) = self.progress {
+            p(done, of);
         }
     }
 

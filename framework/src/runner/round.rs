@@ -115,6 +115,15 @@ pub fn select_batch(acquisition: &dyn crate::plugin::Acquisition, cx: &RunContex
     Ok(batch)
 }
 
+/// What to tell where a rule could not finish its batch by itself.
+pub fn fill_note(recorded: &[(String, f64)], batch: usize) -> Option<String> {
+    let filled = recorded.iter().find(|r| r.0 == "filled").map(|r| r.1).filter(|n| *n > 0.0)?;
+    Some(format!(
+        "{filled} of {batch} were chosen at random: the rule could not tell the candidates left apart (all at distance or \
+         variance 0); check the features and the kernel"
+    ))
+}
+
 fn fit(
     model: Option<&dyn Model>,
     inputs: &Arc<Inputs>,
@@ -190,7 +199,11 @@ pub fn execute(
                 streams.child("acquisition"),
             );
             let batch = select_batch(&*scenario.acquisition, &cx)?;
-            recorded.extend(cx.into_recorded());
+            let said = cx.into_recorded();
+            if let Some(text) = fill_note(&said, batch.ids.len()) {
+                log(format!("round {index}: {text}"));
+            }
+            recorded.extend(said);
             batch
         };
         seconds.select += clock.elapsed().as_secs_f64();

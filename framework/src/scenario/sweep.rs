@@ -14,7 +14,10 @@ use std::sync::Arc;
 pub const NUMBERS: u32 = 1;
 
 /// Sections that describe the sweep and not a run.
-const SWEEP_KEYS: [&str; 4] = ["grid", "skip", "compare", "quick"];
+const SWEEP_KEYS: [&str; 5] = ["grid", "strategy", "skip", "compare", "quick"];
+
+/// The axis whose values are the `[strategy.NAME]` sections.
+const STRATEGY: &str = "strategy";
 
 fn no_fields() -> &'static [&'static str] {
     &[]
@@ -76,6 +79,23 @@ struct Choice {
     position: usize,
 }
 
+impl Choice {
+    /// What this value of `axis` sets: dotted path, value, and where the file says so.
+    fn settings(&self, axis: &str) -> Vec<(String, Value, Vec<Step>)> {
+        match (&self.value, axis) {
+            (Value::Object(set), STRATEGY) => set
+                .iter()
+                .map(|(path, value)| {
+                    let place = [STRATEGY, &self.label, path].map(|k| Step::Key(k.into())).to_vec();
+                    (path.clone(), value.clone(), place)
+                })
+                .collect(),
+            (_, "prior") => vec![("priors".into(), self.value.clone(), grid_path(axis, Some(self.position)))],
+            _ => vec![(axis.into(), self.value.clone(), grid_path(axis, Some(self.position)))],
+        }
+    }
+}
+
 struct Cell {
     choices: Vec<Choice>,
     table: Map<String, Value>,
@@ -97,16 +117,20 @@ impl Sweep {
         if quick {
             apply_quick(&mut base, doc.value.get("quick"), &mut mistakes);
         }
-        let axes = doc.keys("grid");
+        let mut axes = doc.keys("grid");
+        if doc.value.contains_key(STRATEGY) && !axes.iter().any(|a| a == STRATEGY) {
+            axes.insert(0, STRATEGY.into());
+        }
         let choices = read_grid(&doc, &axes, &base, &mut mistakes);
         let skips = read_skips(doc.value.get("skip"), &mut mistakes);
         let mut cells: Vec<Cell> = Vec::new();
         for chosen in product(&choices) {
             let mut table = base.clone();
             for (axis, c) in axes.iter().zip(&chosen) {
-                let target = if axis == "prior" { "priors" } else { axis.as_str() };
-                if let Err(text) = set_path(&mut table, target, c.value.clone()) {
-                    mistakes.push(Mistake { path: grid_path(axis, None), at_key: true, text });
+                for (path, value, place) in c.settings(axis) {
+                    if let Err(text) = set_path(&mut table, &path, value) {
+                        mistakes.push(Mistake { path: place, at_key: true, text });
+                    }
                 }
             }
             let cell = Cell { choices: chosen, table };
@@ -257,6 +281,10 @@ fn read_grid(
             mistakes.push(Mistake { path: grid_path(axis, at), at_key: at.is_none(), text });
         };
         let head = axis.split('.').next().unwrap_or(axis);
+        if axis == STRATEGY {
+            all.push(strategies(doc, mistakes));
+            continue;
+        }
         if !known.contains(&head) {
             bad(None, format!("unknown axis `{axis}`{}", hint(head, known.iter().copied())));
         } else if ["name", "seeds", "metrics"].contains(&head) {
@@ -290,6 +318,48 @@ fn read_grid(
         }
     }
     all
+}
+
+/// The `[strategy.NAME]` sections: those that the grid lists, or all.
+fn strategies(doc: &Document, mistakes: &mut Vec<Mistake>) -> Vec<Choice> {
+    let listed = doc.value.get("grid").and_then(|g| g.get(STRATEGY));
+    let mut bad = |path: Vec<Step>, text: String| mistakes.push(Mistake { path, at_key: false, text });
+    let known = doc.keys(STRATEGY);
+    let names: Vec<String> = match listed {
+        None => known.clone(),
+        Some(Value::Array(list)) => list.iter().map(|v| v.as_str().unwrap_or_default().to_string()).collect(),
+        Some(_) => {
+            bad(grid_path(STRATEGY, None), "an axis is a list: strategy = [ \"NAME\", ... ]".into());
+            vec![]
+        }
+    };
+    let mut choices = Vec::new();
+    for (position, name) in names.into_iter().enumerate() {
+        match doc.value.get(STRATEGY).and_then(|s| s.get(&name)) {
+            Some(Value::Object(set)) => {
+                for key in set.keys() {
+                    let head = key.split('.').next().unwrap_or(key);
+                    let place = || [STRATEGY, &name, key].map(|k| Step::Key(k.into())).to_vec();
+                    if ["name", "seeds", "metrics"].contains(&head) {
+                        bad(place(), format!("`{head}` cannot differ between strategies; all arms share it"));
+                    } else if !SLOTS.iter().any(|s| s.0 == head) {
+                        let near = hint(head, SLOTS.iter().map(|s| s.0));
+                        bad(place(), format!("unknown key `{head}`{near}"));
+                    }
+                }
+                let word = json!(name);
+                choices.push(Choice { label: name, value: Value::Object(set.clone()), word, position });
+            }
+            _ => {
+                let near = hint(&name, known.iter().map(String::as_str));
+                bad(
+                    grid_path(STRATEGY, Some(position)),
+                    format!("unknown strategy `{name}`{near}; write it as a [strategy.NAME] section"),
+                );
+            }
+        }
+    }
+    choices
 }
 
 /// The subsets behind one word of the `prior` axis.
@@ -385,19 +455,18 @@ fn set_path(table: &mut Map<String, Value>, path: &str, value: Value) -> Result<
     Ok(())
 }
 
-/// Moves a mistake inside a value that the grid supplied to its place in the grid.
+/// Moves a mistake inside a value that the grid or a strategy supplied to its place there.
 fn relocate(mut m: Mistake, axes: &[String], choices: &[Choice]) -> Mistake {
     for (axis, c) in axes.iter().zip(choices) {
-        let target = if axis == "prior" { "priors" } else { axis.as_str() };
-        let steps: Vec<Step> = target.split('.').map(|k| Step::Key(k.into())).collect();
-        if m.path.starts_with(&steps) {
-            let mut path = grid_path(axis, Some(c.position));
-            if axis != "prior" {
-                path.extend_from_slice(&m.path[steps.len()..]);
+        for (path, _, place) in c.settings(axis) {
+            let steps: Vec<Step> = path.split('.').map(|k| Step::Key(k.into())).collect();
+            if m.path.starts_with(&steps) {
+                // A word of the prior axis stands for a list that is not in the file.
+                let inside = if axis == "prior" { &[][..] } else { &m.path[steps.len()..] };
+                m.at_key &= !inside.is_empty();
+                m.path = [&place, inside].concat();
+                return m;
             }
-            m.at_key &= path.len() > 3;
-            m.path = path;
-            return m;
         }
     }
     m
@@ -455,7 +524,7 @@ fn check_heads(list: &[(String, Value)], path: &[Step], mistakes: &mut Vec<Mista
     let known: Vec<&str> = SLOTS.iter().map(|s| s.0).collect();
     for (key, _) in list {
         let head = key.split('.').next().unwrap_or(key);
-        if !known.contains(&head) {
+        if head != STRATEGY && !known.contains(&head) {
             let mut path = path.to_vec();
             path.push(Step::Key(key.clone()));
             let text = format!("unknown key `{head}`{}", hint(head, known.iter().copied()));
