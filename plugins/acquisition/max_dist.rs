@@ -14,6 +14,7 @@
 
 use framework::numerics::matmul_t;
 use framework::prelude::*;
+use rayon::prelude::*;
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 use std::ops::Range;
@@ -31,12 +32,16 @@ pub struct MaxDist {
 
 /// Candidates held at once.
 const KEEP: usize = 1 << 17;
+/// Candidates of a tile of a pass over a larger pool, and tiles worked on together.
+const TILE: usize = 4096;
+const TILES: usize = 128;
 
 #[typetag::serde(name = "max_dist")]
 impl Acquisition for MaxDist {
     fn select(&self, cx: &RunContext) -> Result<Batch> {
         let centres = cx.centres(self.mode);
-        let batch = farthest_first(cx.gram()?, cx.candidates, centres, cx.batch(), KEEP)?;
+        let tick = |done| cx.tick(done, cx.batch());
+        let batch = farthest_first(cx.gram()?, cx.candidates, centres, cx.batch(), KEEP, &tick)?;
         // Candidates left over coincide with centres: distance says nothing more of them.
         Ok(cx.fill(batch))
     }
@@ -53,6 +58,7 @@ fn farthest_first(
     mut centres: Vec<usize>,
     n: usize,
     keep: usize,
+    tick: &dyn Fn(usize),
 ) -> Result<Batch> {
     let mut batch = Batch::default();
     if centres.is_empty() && n > 0 {
@@ -68,7 +74,13 @@ fn farthest_first(
             (left.to_vec(), None)
         } else {
             let mut top = framework::domain::Top::new(keep);
-            left.tiles(keep, |ids| top.extend(ids, &Part::new(gram, ids.to_vec(), &centres).distances()?))?;
+            left.tiles(TILE * TILES, |ids| {
+                let tiles: Vec<&[usize]> = ids.chunks(TILE).collect();
+                let distances = |tile: &&[usize]| Part::new(gram, tile.to_vec(), &centres).distances();
+                let found: Result<Vec<Vec<f64>>> = tiles.par_iter().map(distances).collect();
+                tick(batch.ids.len());
+                tiles.iter().zip(found?).try_for_each(|(tile, d)| top.extend(tile, &d))
+            })?;
             let kept = top.into_batch();
             let floor = kept.scores.last().copied().zip(kept.ids.last().copied());
             let mut ids = kept.ids;
@@ -77,6 +89,7 @@ fn farthest_first(
         };
         let picked = batch.ids.len();
         Part::new(gram, ids, &centres).pick(&mut batch, n, floor)?;
+        tick(batch.ids.len());
         if batch.ids.len() == picked {
             break;
         }
@@ -125,9 +138,8 @@ impl<'a> Part<'a> {
     /// distance: exact for a kernel, and never below the exact one for explicit features, where rounding of
     /// the product is added.
     fn bounds(&self, candidates: &[usize], centres: Range<usize>) -> Result<Vec<(f64, u32)>> {
-        const TILE: usize = 1024;
         let mut bounds = Vec::with_capacity(candidates.len());
-        for tile in candidates.chunks(TILE) {
+        for tile in candidates.chunks(1024) {
             let mut keep = |offset: f64, distances: &[f64]| {
                 let (c, least) = least(distances);
                 bounds.push(((offset + least).max(0.0), (self.n + centres.start + c) as u32));
@@ -365,7 +377,7 @@ mod tests {
             let want = plain(&k, &candidates, start.clone(), 40);
             for gram in &forms {
                 for keep in [1000, 160, 7] {
-                    let got = farthest_first(gram, &candidates, start.clone(), 40, keep).unwrap();
+                    let got = farthest_first(gram, &candidates, start.clone(), 40, keep, &|_| {}).unwrap();
                     assert_eq!(got.ids, want, "keep {keep}");
                     assert!(start.is_empty() || got.scores.windows(2).all(|w| w[0] >= w[1]));
                 }
@@ -376,7 +388,7 @@ mod tests {
     #[test]
     fn points_on_a_line() {
         let x = ndarray::array![[0.0], [1.0], [4.0], [10.0]];
-        let b = farthest_first(&Gram::of_features(x), &Candidates::new(4, vec![0]), vec![0], 3, KEEP).unwrap();
+        let b = farthest_first(&Gram::of_features(x), &Candidates::new(4, vec![0]), vec![0], 3, KEEP, &|_| {}).unwrap();
         assert_eq!((b.ids, b.scores), (vec![3, 2, 1], vec![100.0, 16.0, 1.0]));
     }
 
@@ -384,12 +396,12 @@ mod tests {
     fn ties_go_to_the_lowest_id_and_coinciding_points_are_left_over() {
         // A grid of 5 x 5 three times over: after its corners everything ties.
         let x = Array2::from_shape_fn((75, 2), |(i, c)| if c == 0 { (i % 5) as f64 } else { (i % 25 / 5) as f64 });
-        let b = farthest_first(&Gram::of_features(x.clone()), &Candidates::new(75, vec![12]), vec![12], 60, KEEP).unwrap();
+        let b = farthest_first(&Gram::of_features(x.clone()), &Candidates::new(75, vec![12]), vec![12], 60, KEEP, &|_| {}).unwrap();
         assert_eq!(b.ids[..4], [0, 4, 20, 24]);
         assert_eq!(b.ids[4..8], [2, 10, 14, 22]);
         assert_eq!(b.ids.len(), 24, "24 grid points differ from the measured one");
         for keep in [30, 5] {
-            let same = farthest_first(&Gram::of_features(x.clone()), &Candidates::new(75, vec![12]), vec![12], 60, keep);
+            let same = farthest_first(&Gram::of_features(x.clone()), &Candidates::new(75, vec![12]), vec![12], 60, keep, &|_| {});
             assert_eq!(same.unwrap().ids, b.ids);
         }
     }
@@ -437,7 +449,7 @@ mod tests {
             }
             let start = if case["options"]["sel_with_train"] == true { measured.clone() } else { vec![] };
             let size = case["batch"].as_u64().unwrap() as usize;
-            let got = farthest_first(&Gram::of_features(x.clone()), &candidates, start, size, KEEP).unwrap();
+            let got = farthest_first(&Gram::of_features(x.clone()), &candidates, start, size, KEEP, &|_| {}).unwrap();
             let want: Vec<usize> = serde_json::from_value(case["selected"].clone()).unwrap();
             assert_eq!(got.ids, want, "{}", case["id"]);
             cases += 1;
@@ -451,12 +463,12 @@ mod tests {
         let gram = Gram::of_features(x);
         let train: Vec<usize> = (6048..6688).collect();
         let candidates = Candidates::new(6688, train.clone());
-        let _ = farthest_first(&gram, &candidates, train.clone(), 8, KEEP).unwrap();
+        let _ = farthest_first(&gram, &candidates, train.clone(), 8, KEEP, &|_| {}).unwrap();
         let start = std::time::Instant::now();
-        let b = farthest_first(&gram, &candidates, train, 128, KEEP).unwrap();
+        let b = farthest_first(&gram, &candidates, train, 128, KEEP, &|_| {}).unwrap();
         println!("128 of 6048 x 256 with 640 measured: {:?}", start.elapsed());
         let start = std::time::Instant::now();
-        farthest_first(&gram, &candidates, vec![], 128, KEEP).unwrap();
+        farthest_first(&gram, &candidates, vec![], 128, KEEP, &|_| {}).unwrap();
         println!("from nothing: {:?}", start.elapsed());
         assert_eq!(b.ids.len(), 128);
     }
