@@ -18,6 +18,7 @@ pub const NOTHING: f32 = -3.0e38;
 pub const NONE: u32 = u32::MAX;
 /// Features of the pivot held in shared memory at once.
 const CHUNK: usize = 1024;
+const HALF: usize = UNITS / 2;
 
 /// Four rows.
 pub type Four = Vector<f32, Const<4>>;
@@ -43,7 +44,7 @@ fn component(four: Four, at: usize) -> f32 {
 fn best_of_cube(score: &mut SharedMemory<f32>, row: &mut SharedMemory<u32>) {
     let unit = UNIT_POS as usize;
     sync_cube();
-    let mut half = UNITS / 2;
+    let mut half = HALF.runtime();
     while half > 0 {
         if unit < half {
             let (a, b) = (score[unit], score[unit + half]);
@@ -189,12 +190,12 @@ fn total(part: &SharedMemory<f32>, row: usize) -> f32 {
 #[cube(launch_unchecked)]
 pub fn transpose(rows: &Array<f32>, out: &mut Array<f32>, n: u32, d: u32, n_pad: u32, first: u32) {
     let (n, d, n_pad) = (n as usize, d as usize, n_pad as usize);
-    let mut tile = SharedMemory::<f32>::new(32 * 33);
+    let mut tile = SharedMemory::<f32>::new(1056usize);
     let lane = UNIT_POS as usize % 32;
     let line = UNIT_POS as usize / 32;
     let row0 = CUBE_POS_X as usize * 32;
     let k0 = CUBE_POS_Y as usize * 32;
-    for step in 0..4 {
+    for step in 0..4usize {
         let r = line + 8 * step;
         let mut value = 0.0f32.runtime();
         if row0 + r < n && k0 + lane < d {
@@ -203,7 +204,7 @@ pub fn transpose(rows: &Array<f32>, out: &mut Array<f32>, n: u32, d: u32, n_pad:
         tile[r * 33 + lane] = value;
     }
     sync_cube();
-    for step in 0..4 {
+    for step in 0..4usize {
         let k = line + 8 * step;
         if row0 + lane < n {
             out[(k0 + k) * n_pad + first as usize + row0 + lane] = tile[lane * 33 + k];
@@ -360,7 +361,7 @@ pub fn lcmd_start(
     sync_cube();
     if mine != NONE {
         let (mut high, mut middle, mut low) = (0u32.runtime(), 0u32.runtime(), 0u32.runtime());
-        let mut leads = true;
+        let mut leads = true.runtime();
         for other in 0..ROWS {
             if row[other] == mine {
                 if other < unit {
@@ -416,7 +417,7 @@ pub fn lcmd_farthest(
     low[unit] = best_low;
     row[unit] = best;
     sync_cube();
-    let mut half = UNITS / 2;
+    let mut half = HALF.runtime();
     while half > 0 {
         if unit < half {
             let (h, l, i) = (high[unit + half], low[unit + half], row[unit + half]);
@@ -500,8 +501,8 @@ pub fn lcmd_step(
     if left != NONE {
         let (mut high, mut middle, mut low) = (0u32.runtime(), 0u32.runtime(), 0u32.runtime());
         let (mut to_high, mut to_middle, mut to_low) = (0u32.runtime(), 0u32.runtime(), 0u32.runtime());
-        let mut leads = true;
-        let mut first = true;
+        let mut leads = true.runtime();
+        let mut first = true.runtime();
         for other in 0..ROWS {
             if row[other] != NONE {
                 if other < unit {
@@ -660,8 +661,8 @@ pub fn max_det_step(
 /// Partial sums of X'X (`d x d`) over a range of rows: out is `ranges x d x d`. Grid: d / 32, d / 32, ranges.
 #[cube(launch_unchecked)]
 pub fn scatter(x: &Array<Four>, out: &mut Array<f32>, n4: u32, range4: u32, #[comptime] d: usize) {
-    let mut a = SharedMemory::<Four>::new(32 * 9);
-    let mut b = SharedMemory::<Four>::new(32 * 9);
+    let mut a = SharedMemory::<Four>::new(288usize);
+    let mut b = SharedMemory::<Four>::new(288usize);
     let n4 = n4 as usize;
     let unit = UNIT_POS as usize;
     let (i, j) = (unit / 32, unit % 32);
@@ -674,7 +675,7 @@ pub fn scatter(x: &Array<Four>, out: &mut Array<f32>, n4: u32, range4: u32, #[co
     let j0 = CUBE_POS_X as usize * 32;
     let mut sums = Array::<Four>::new(4usize);
     #[unroll]
-    for s in 0..4 {
+    for s in 0..4usize {
         sums[s] = Four::new(0.0);
     }
     let mut at = first;
@@ -691,16 +692,16 @@ pub fn scatter(x: &Array<Four>, out: &mut Array<f32>, n4: u32, range4: u32, #[co
         a[line * 9 + lane] = va;
         b[line * 9 + lane] = vb;
         sync_cube();
-        for k in 0..8 {
+        for k in 0..8usize {
             #[unroll]
-            for s in 0..4 {
+            for s in 0..4usize {
                 sums[s] += a[(i + 8 * s) * 9 + k] * b[j * 9 + k];
             }
         }
         at += 8;
     }
     #[unroll]
-    for s in 0..4 {
+    for s in 0..4usize {
         let v = sums[s];
         out[(CUBE_POS_Z as usize * d + i0 + i + 8 * s) * d + j0 + j] = (v[0] + v[1]) + (v[2] + v[3]);
     }
@@ -840,7 +841,7 @@ pub fn bait_direction(
     if unit < 32 {
         su = 0.0f32.runtime();
         sv = 0.0f32.runtime();
-        for slice in 0..8 {
+        for slice in 0..8usize {
             su += score[slice * 32 + unit];
             sv += target[slice * 32 + unit];
         }
@@ -886,7 +887,7 @@ pub fn bait_update(
     first[unit] = ux;
     second[unit] = vx;
     sync_cube();
-    let mut half = UNITS / 2;
+    let mut half = HALF.runtime();
     while half > 0 {
         if unit < half {
             first[unit] += first[unit + half];
@@ -1057,7 +1058,7 @@ pub fn tiles(
     let mut high_at = Array::<u32>::new(8usize);
     let mut sum = Array::<f32>::new(8usize);
     #[unroll]
-    for i in 0..8 {
+    for i in 0..8usize {
         low[i] = 3.0e38f32.runtime();
         high[i] = NOTHING.runtime();
         low_at[i] = NONE.runtime();
@@ -1073,7 +1074,7 @@ pub fn tiles(
     for tile in first..last {
         let mut sums = Array::<Four>::new(16usize);
         #[unroll]
-        for i in 0..16 {
+        for i in 0..16usize {
             sums[i] = Four::new(0.0);
         }
         let mut next_a = a[line * a4 + row4 + lane];
@@ -1091,13 +1092,13 @@ pub fn tiles(
             next_a = a[(ahead * 8 + line) * a4 + row4 + lane];
             next_b = b[(ahead * 8 + line) * b4 + tile * 32 + lane];
             #[unroll]
-            for k in 0..8 {
+            for k in 0..8usize {
                 let a0 = shared_a[k * 32 + ty];
                 let a1 = shared_a[k * 32 + 16 + ty];
                 let b0 = shared_b[k * 32 + tx];
                 let b1 = shared_b[k * 32 + 16 + tx];
                 #[unroll]
-                for i in 0..4 {
+                for i in 0..4usize {
                     let x = Four::new(a0[i]);
                     let y = Four::new(a1[i]);
                     if comptime!(kind == PRODUCT) {
@@ -1119,13 +1120,13 @@ pub fn tiles(
             }
         }
         #[unroll]
-        for i in 0..8 {
+        for i in 0..8usize {
             let mut of_tile = 0.0f32.runtime();
             #[unroll]
-            for half in 0..2 {
+            for half in 0..2usize {
                 let four = sums[2 * i + half];
                 #[unroll]
-                for c in 0..4 {
+                for c in 0..4usize {
                     let j = tile * 128 + half * 64 + tx * 4 + c;
                     if j < n_b {
                         let v = transform(four[c], inverse, kind);
@@ -1151,7 +1152,7 @@ pub fn tiles(
     let out = CUBE_POS_Y as usize * a4 * 4 + row4 * 4 + unit;
     sync_cube();
     #[unroll]
-    for i in 0..8 {
+    for i in 0..8usize {
         let at = ((i / 4) * 64 + ty * 4 + i % 4) * 16 + tx;
         value[at] = low[i];
         place[at] = low_at[i];
@@ -1160,7 +1161,7 @@ pub fn tiles(
     if unit < ROWS {
         let mut v = value[unit * 16];
         let mut p = place[unit * 16];
-        for t in 1..16 {
+        for t in 1..16usize {
             let w = value[unit * 16 + t];
             let q = place[unit * 16 + t];
             if w < v || (w == v && q < p) {
@@ -1173,7 +1174,7 @@ pub fn tiles(
     }
     sync_cube();
     #[unroll]
-    for i in 0..8 {
+    for i in 0..8usize {
         let at = ((i / 4) * 64 + ty * 4 + i % 4) * 16 + tx;
         value[at] = high[i];
         place[at] = high_at[i];
@@ -1182,7 +1183,7 @@ pub fn tiles(
     if unit < ROWS {
         let mut v = value[unit * 16];
         let mut p = place[unit * 16];
-        for t in 1..16 {
+        for t in 1..16usize {
             let w = value[unit * 16 + t];
             let q = place[unit * 16 + t];
             if w > v || (w == v && q < p) {
@@ -1195,13 +1196,13 @@ pub fn tiles(
     }
     sync_cube();
     #[unroll]
-    for i in 0..8 {
+    for i in 0..8usize {
         value[((i / 4) * 64 + ty * 4 + i % 4) * 16 + tx] = sum[i];
     }
     sync_cube();
     if unit < ROWS {
         let mut v = 0.0f32.runtime();
-        for t in 0..16 {
+        for t in 0..16usize {
             v += value[unit * 16 + t];
         }
         values[2 * plane + out] = v;
@@ -1287,12 +1288,12 @@ pub fn arithmetic(x: &Array<f32>, out: &mut Array<f32>, rounds: u32, #[comptime]
     let (a, mut b) = (x[0], x[1]);
     let mut sums = Array::<f32>::new(64usize);
     #[unroll]
-    for i in 0..64 {
+    for i in 0..64usize {
         sums[i] = x[2] + f32::cast_from(UNIT_POS);
     }
     for _ in 0..rounds as usize {
         #[unroll]
-        for i in 0..64 {
+        for i in 0..64usize {
             if squares {
                 let difference = sums[i] - b;
                 sums[i] = difference * difference + a;
@@ -1304,7 +1305,7 @@ pub fn arithmetic(x: &Array<f32>, out: &mut Array<f32>, rounds: u32, #[comptime]
     }
     let mut sum = 0.0f32.runtime();
     #[unroll]
-    for i in 0..64 {
+    for i in 0..64usize {
         sum += sums[i];
     }
     out[unit] = sum;

@@ -69,21 +69,19 @@ struct Answer {
     len: usize,
 }
 
+/// An argument of `launch!`: a buffer and its length, in elements of the kernel's type.
 macro_rules! array {
     ($handle:expr, $len:expr) => {
-        // SAFETY: every length is that of the allocation, in elements of the kernel's type.
-        unsafe { ArrayArg::from_raw_parts($handle.clone(), $len) }
+        ArrayArg::from_raw_parts($handle.clone(), $len)
     };
 }
 
 /// Starts a kernel of 256 units a cube.
-///
-/// Kernels check their own bounds; the lengths passed are those of the allocations.
 macro_rules! launch {
     ($self:ident, $kernel:ident, $grid:expr, $($arg:expr),+ $(,)?) => {{
         let (x, y, z): (usize, usize, usize) = $grid;
         let count = CubeCount::Static(x as u32, y as u32, z as u32);
-        // SAFETY: see above; no kernel has a loop without end.
+        // SAFETY: lengths are those of the allocations, kernels keep to them, and none has a loop without end.
         unsafe {
             $kernel::launch_unchecked::<R>(&$self.client, count, CubeDim::new_1d(UNITS as u32), $($arg),+)
         }
