@@ -22,6 +22,7 @@
 mod cpu;
 #[cfg(feature = "gpu")]
 mod gpu;
+#[cfg(any(feature = "gpu", test))]
 mod probe;
 
 pub use cpu::Cpu;

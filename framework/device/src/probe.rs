@@ -1,13 +1,13 @@
 //! A device is used only after it has given the CPU's answers on a small known pattern.
 
-#[cfg(feature = "gpu")]
 use crate::{Cpu, Device, Picks, Result, Tile};
-#[cfg(feature = "gpu")]
 use ndarray::{Array2, s};
 
+/// Gives a device that still has to pass the probe, or says why there is none.
+pub type Start = fn() -> std::result::Result<Box<dyn Device>, String>;
+
 /// The device that `start` gives, if it starts and computes rightly; otherwise the reason.
-#[cfg(feature = "gpu")]
-pub fn accept(start: fn() -> std::result::Result<Box<dyn Device>, String>) -> std::result::Result<Box<dyn Device>, String> {
+pub fn accept(start: Start) -> std::result::Result<Box<dyn Device>, String> {
     let device = start()?;
     match probe(device.as_ref()) {
         Ok(None) => Ok(device),
@@ -17,7 +17,6 @@ pub fn accept(start: fn() -> std::result::Result<Box<dyn Device>, String>) -> st
 }
 
 /// What the device gets wrong, if anything.
-#[cfg(feature = "gpu")]
 fn probe(device: &dyn Device) -> Result<Option<&'static str>> {
     // Odd sizes, so that padding is exercised; values from a full-period congruence.
     let mut state = 12345u32;
@@ -55,7 +54,77 @@ fn probe(device: &dyn Device) -> Result<Option<&'static str>> {
     Ok(None)
 }
 
-#[cfg(feature = "gpu")]
 fn near(a: &[f32], b: &[f32]) -> bool {
     a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() <= 1e-4 * (1.0 + a.abs()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Error, Reduced};
+    use ndarray::ArrayView2;
+
+    /// The CPU, spoiled in one place.
+    struct Broken(&'static str);
+
+    impl Broken {
+        fn spoil(&self, rule: &str, picks: Result<Picks>) -> Result<Picks> {
+            let mut picks = picks?;
+            if self.0 == rule {
+                picks.swap(0, 1);
+            }
+            Ok(picks)
+        }
+    }
+
+    impl Device for Broken {
+        fn name(&self) -> String {
+            "a broken device".into()
+        }
+        fn reduce(&self, a: ArrayView2<f32>, b: ArrayView2<f32>, tile: Tile) -> Result<Reduced> {
+            let mut reduced = Cpu.reduce(a, b, tile)?;
+            match self.0 {
+                // What a device returns whose kernels never ran.
+                "zeros" => reduced.sum.fill(0.0),
+                "nan" => reduced.max[3] = f32::NAN,
+                "dead" => {
+                    let (device, cause) = (self.name(), "it was unplugged".to_owned());
+                    return Err(Error::Failed { device, cause });
+                }
+                _ => {}
+            }
+            Ok(reduced)
+        }
+        fn max_dist(&self, rows: ArrayView2<f32>, centres: ArrayView2<f32>, batch: usize) -> Result<Picks> {
+            self.spoil("max_dist", Cpu.max_dist(rows, centres, batch))
+        }
+        fn lcmd(&self, rows: ArrayView2<f32>, centres: ArrayView2<f32>, batch: usize) -> Result<Picks> {
+            self.spoil("lcmd", Cpu.lcmd(rows, centres, batch))
+        }
+        fn max_det(&self, rows: ArrayView2<f32>, centres: ArrayView2<f32>, s: f32, batch: usize) -> Result<Picks> {
+            self.spoil("max_det", Cpu.max_det(rows, centres, s, batch))
+        }
+        fn bait(&self, rows: ArrayView2<f32>, train: ArrayView2<f32>, s: f32, b: usize, on: bool) -> Result<Picks> {
+            self.spoil("bait", Cpu.bait(rows, train, s, b, on))
+        }
+    }
+
+    #[test]
+    fn a_device_that_computes_wrongly_is_refused_with_the_reason() {
+        let cases: [(Start, &str); 8] = [
+            (|| Ok(Box::new(Broken("zeros"))), "reductions over pairs of rows"),
+            (|| Ok(Box::new(Broken("nan"))), "reductions over pairs of rows"),
+            (|| Ok(Box::new(Broken("max_dist"))), "max_dist"),
+            (|| Ok(Box::new(Broken("lcmd"))), "lcmd"),
+            (|| Ok(Box::new(Broken("max_det"))), "max_det"),
+            (|| Ok(Box::new(Broken("bait"))), "bait"),
+            (|| Ok(Box::new(Broken("dead"))), "it was unplugged"),
+            (|| Err("there is none".into()), "there is none"),
+        ];
+        for (start, part) in cases {
+            let reason = accept(start).err().unwrap();
+            assert!(reason.contains(part), "{reason}");
+        }
+        assert!(accept(|| Ok(Box::new(Broken("nowhere")))).is_ok());
+    }
 }

@@ -58,3 +58,18 @@ fn first_line(text: &str) -> String {
     let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("no message");
     line.chars().take(300).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_becomes_an_error() {
+        assert_eq!(quietly(|| 3), Ok(3));
+        let before = take_hook();
+        set_hook(Box::new(|_| {}));
+        let failed: Result<(), String> = quietly(|| panic!("the bus fell off"));
+        set_hook(before);
+        assert_eq!(failed, Err("the bus fell off".into()));
+    }
+}

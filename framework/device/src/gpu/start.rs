@@ -2,12 +2,10 @@
 
 use super::{Gpu, guard};
 use crate::Device;
+use crate::probe::Start;
 use cubecl::Runtime;
 use cubecl::cuda::{CudaDevice, CudaRuntime};
 use cubecl::wgpu::{AutoGraphicsApi, GraphicsApi, WgpuDevice, WgpuRuntime};
-
-/// Gives a device that still has to pass the probe, or says why there is none.
-pub type Start = fn() -> Result<Box<dyn Device>, String>;
 
 /// What can be tried, best first. `software`: a rasteriser on the processor is welcome.
 pub fn candidates(software: bool) -> Vec<Start> {
