@@ -6,7 +6,7 @@ use crate::domain::{
 use crate::error::{Error, Result};
 use crate::plugin::{Acquisition, Entry, FitContext, Kernel, Kind, PriorContext, Round, RunContext, Setup};
 use crate::runner::select_batch;
-use crate::scenario::{Campaign, Document, Mistake, UserTable, check_campaign, check_needs};
+use crate::scenario::{Campaign, Document, Mistake, Place, UserTable, check_campaign, check_needs};
 use crate::streams::Streams;
 use clap::Args;
 use ndarray::Array2;
@@ -52,6 +52,9 @@ pub(crate) struct Suggest {
     /// How the rows of two genes become the row of their pair: sum, product or mean
     #[arg(long, value_name = "HOW", requires = "pairs")]
     compose: Option<String>,
+    /// Select on a GPU, in single precision (max_dist, lcmd, max_det, bait)
+    #[arg(long, requires = "features")]
+    gpu: bool,
     /// Kernel of the features [default: inner products]
     #[arg(long, value_name = "NAME[:KEY=VALUE,...]", requires = "features")]
     kernel: Option<String>,
@@ -81,6 +84,7 @@ struct Problem {
     model: Option<Box<dyn crate::plugin::Model>>,
     kernel: Option<Box<dyn crate::plugin::Kernel>>,
     acquisition: Box<dyn Acquisition>,
+    device: Place,
     notes: Vec<String>,
 }
 
@@ -154,6 +158,7 @@ impl Suggest {
             model: campaign.model,
             kernel: campaign.kernel,
             acquisition: campaign.acquisition,
+            device: campaign.device,
             notes,
         })
     }
@@ -219,6 +224,7 @@ impl Suggest {
             model: None,
             kernel,
             acquisition,
+            device: if self.gpu { Place::Gpu } else { Place::Cpu },
             notes,
         })
     }
@@ -386,7 +392,7 @@ fn choose(p: Problem) -> Result<Table> {
             eprintln!("selecting: {done} of {of}");
         }
     };
-    let cx = cx.with_progress(&tick);
+    let cx = cx.with_progress(&tick).with_device(p.device.open());
     let batch = select_batch(&*p.acquisition, &cx)?;
     if let Some(text) = crate::runner::fill_note(&cx.into_recorded(), batch.ids.len()) {
         eprintln!("{text}");

@@ -5,6 +5,8 @@ use crate::domain::{Batch, Candidates, Inputs, Observed, Pool, Posterior, Target
 use crate::error::{Error, Result};
 use crate::numerics::Gram;
 use crate::streams::{StreamRng, Streams};
+use device::Device;
+use ndarray::{Array2, ArrayView2};
 use serde::{Deserialize, Serialize};
 use std::cell::{OnceCell, RefCell};
 use std::sync::Arc;
@@ -64,6 +66,7 @@ pub struct RunContext<'a> {
     gram: OnceCell<Gram>,
     recorded: RefCell<Vec<(String, f64)>>,
     progress: Option<&'a dyn Fn(usize, usize)>,
+    device: Option<&'a dyn Device>,
 }
 
 /// Candidates scored in one piece; bounds the memory of score-based rules on huge pools.
@@ -95,6 +98,52 @@ impl<'a> RunContext<'a> {
             gram: OnceCell::new(),
             recorded: RefCell::default(),
             progress: None,
+            device: None,
+        }
+    }
+
+    /// A GPU for the rules that can use one.
+    pub fn with_device(mut self, device: Option<&'a dyn Device>) -> Self {
+        self.device = device;
+        self
+    }
+
+    /// Runs a rule on the GPU, if there is one and the kernel has explicit features: `f` gets the rows of the
+    /// candidates and of the centres in single precision and gives picks as row numbers with their scores.
+    /// `None` where the rule has to work by itself; a device that fails is one such case, and says so.
+    pub fn on_device(
+        &self,
+        mode: Mode,
+        f: impl FnOnce(&dyn Device, ArrayView2<f32>, ArrayView2<f32>) -> device::Result<device::Picks>,
+    ) -> Result<Option<Batch>> {
+        // Rows of 4 GB are about what fits beside the host's own copy.
+        const MOST: usize = 1 << 30;
+        let Some(device) = self.device else { return Ok(None) };
+        let Some(rows) = self.gram()?.rows() else { return Ok(None) };
+        if self.candidates.len().saturating_mul(rows.d()) > MOST {
+            return Ok(None);
+        }
+        let mut x = Array2::<f32>::zeros((self.candidates.len(), rows.d()));
+        let mut at = 0;
+        self.candidates.tiles::<Error>(TILE, |ids| {
+            let part = rows.get(ids);
+            x.slice_mut(ndarray::s![at..at + ids.len(), ..]).zip_mut_with(&part, |o, v| *o = *v as f32);
+            at += ids.len();
+            Ok(())
+        })?;
+        let centres = rows.get(&self.centres(mode)).mapv(|v| v as f32);
+        match f(device, x.view(), centres.view()) {
+            Ok(picks) => {
+                self.record("on_gpu", 1.0);
+                let ids = picks.iter().map(|p| self.candidates.nth(p.0)).collect();
+                Ok(Some(Batch { ids, scores: picks.iter().map(|p| f64::from(p.1)).collect() }))
+            }
+            Err(device::Error::Input(text)) => Err(Error::Numerical(text)),
+            Err(e) => {
+                eprintln!("{e}");
+                self.record("on_gpu", 0.0);
+                Ok(None)
+            }
         }
     }
 

@@ -197,7 +197,8 @@ pub fn execute(
                 surrogate.as_deref(),
                 scenario.kernel.as_deref(),
                 streams.child("acquisition"),
-            );
+            )
+            .with_device(scenario.device.open());
             let batch = select_batch(&*scenario.acquisition, &cx)?;
             let said = cx.into_recorded();
             if let Some(text) = fill_note(&said, batch.ids.len()) {

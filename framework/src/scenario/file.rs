@@ -39,6 +39,39 @@ pub enum Varies {
     Split,
 }
 
+/// Where selection rules with GPU kernels (max_dist, lcmd, max_det, bait) run. A GPU works in single precision, so its
+/// choices may differ from the CPU's where two candidates are nearly equal; the setting is part of a run's identity.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Place {
+    /// On the processor, in the precision of the kernel.
+    #[default]
+    Cpu,
+    /// On a GPU, where the kernel has explicit features; without one, the processor and a message.
+    Gpu,
+}
+
+impl Place {
+    /// The GPU, opened and probed once a process; a missing or faulty one is told once and replaced by the processor.
+    pub fn open(self) -> Option<&'static dyn device::Device> {
+        static GPU: std::sync::OnceLock<Option<Box<dyn device::Device>>> = std::sync::OnceLock::new();
+        if self == Place::Cpu {
+            return None;
+        }
+        let opened = GPU.get_or_init(|| match device::open(device::Choice::Gpu) {
+            (device, None) => {
+                eprintln!("selecting on {}", device.name());
+                Some(device)
+            }
+            (_, Some(reason)) => {
+                eprintln!("{reason}");
+                None
+            }
+        });
+        opened.as_deref()
+    }
+}
+
 /// The `[repeat]` section.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -131,6 +164,9 @@ pub struct Scenario {
     /// Names of the priors in use; absent: all.
     #[serde(default)]
     pub priors: Option<Vec<String>>,
+    /// Where the rules that can do so select; see [`Place`].
+    #[serde(default)]
+    pub device: Place,
 }
 
 impl Scenario {
@@ -211,4 +247,7 @@ pub struct Campaign {
     /// Knowledge about genes, by name.
     #[serde(default)]
     pub prior: BTreeMap<String, Box<dyn Prior>>,
+    /// Where the rules that can do so select; see [`Place`].
+    #[serde(default)]
+    pub device: Place,
 }

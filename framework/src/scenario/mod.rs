@@ -5,6 +5,6 @@ mod file;
 mod sweep;
 
 pub use diagnose::{Document, Mistake};
-pub use file::{Campaign, CoveredBy, PoolRules, Repeat, Scenario, Seeds, UserTable, Varies};
+pub use file::{Campaign, CoveredBy, Place, PoolRules, Repeat, Scenario, Seeds, UserTable, Varies};
 pub use sweep::{Arm, NUMBERS, Sweep};
 pub(crate) use sweep::{check_campaign, check_needs};

@@ -1,7 +1,7 @@
 //! From a scenario file to the arms of a sweep.
 
 use super::diagnose::{Document, Mistake, Shape, Slot, Step, check_table};
-use super::file::{Campaign, PoolRules, Repeat, Scenario, Seeds, UserTable};
+use super::file::{Campaign, Place, PoolRules, Repeat, Scenario, Seeds, UserTable};
 use crate::domain::{Compose, Missing, Target};
 use crate::error::{Error, Result, hint};
 use crate::metrics;
@@ -38,6 +38,7 @@ const SLOTS: &[Slot] = &[
     ("acquisition", Shape::Plugin(Kind::Acquisition), true),
     ("prior", Shape::Plugins(Kind::Prior), false),
     ("priors", Shape::Typed(no_fields, plugin::check::<Option<Vec<String>>>), false),
+    ("device", Shape::Typed(no_fields, plugin::check::<Place>), false),
 ];
 
 /// One cell of the grid.
@@ -615,6 +616,7 @@ const CAMPAIGN_SLOTS: &[Slot] = &[
     ("kernel", Shape::Plugin(Kind::Kernel), false),
     ("acquisition", Shape::Plugin(Kind::Acquisition), true),
     ("prior", Shape::Plugins(Kind::Prior), false),
+    ("device", Shape::Typed(no_fields, plugin::check::<Place>), false),
 ];
 
 /// Checks and reads a campaign file; all mistakes are reported together.

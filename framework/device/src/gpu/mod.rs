@@ -137,9 +137,15 @@ impl<R: Runtime> Gpu<R> {
             let flat = self.client.create_from_slice(f32::as_bytes(values));
             let grid = (rows.div_ceil(32), d / 32, 1);
             launch!(
-                self, transpose, grid,
-                array!(flat, values.len()), array!(handle, n * d),
-                rows as u32, features as u32, n as u32, first as u32,
+                self,
+                transpose,
+                grid,
+                array!(flat, values.len()),
+                array!(handle, n * d),
+                rows as u32,
+                features as u32,
+                n as u32,
+                first as u32,
             );
             first += rows;
         }
@@ -203,8 +209,14 @@ impl<R: Runtime> Gpu<R> {
     /// Each cube's best of the first `n` scores.
     fn find_winners(&self, win: &mut Winners, scores: &Handle, len: usize, n: usize) {
         launch!(
-            self, winners, (win.cubes, 1, 1),
-            array!(scores, len), array!(win.score, 2 * win.cubes), array!(win.row, 2 * win.cubes), n as u32, win.flip,
+            self,
+            winners,
+            (win.cubes, 1, 1),
+            array!(scores, len),
+            array!(win.score, 2 * win.cubes),
+            array!(win.row, 2 * win.cubes),
+            n as u32,
+            win.flip,
         );
         win.flip = 1 - win.flip;
     }
@@ -215,7 +227,14 @@ impl<R: Runtime> Gpu<R> {
     }
 
     /// (min, max, sum) and (argmin, argmax) of every row of a over the first `n_b` rows of b, each `n_pad` long.
-    fn tile_reduction(&self, a: &Columns, b: &Columns, n_b: usize, kind: u32, inverse: f32) -> Result<(Handle, Handle)> {
+    fn tile_reduction(
+        &self,
+        a: &Columns,
+        b: &Columns,
+        n_b: usize,
+        kind: u32,
+        inverse: f32,
+    ) -> Result<(Handle, Handle)> {
         // Enough cubes to fill a large device, whatever the number of rows; the split depends on the shape only.
         let tiles_of_b = b.n / ROWS;
         let wanted = 2048usize.div_ceil(a.cubes()).clamp(1, tiles_of_b);
@@ -225,24 +244,47 @@ impl<R: Runtime> Gpu<R> {
         let values = self.allocate(values_len)?;
         let places = if ranges == 1 { self.poisoned(places_len) } else { self.allocate(places_len)? };
         launch!(
-            self, tiles, (a.cubes(), ranges, 1),
-            array!(a.handle, a.len4()), array!(b.handle, b.len4()),
-            array!(values, values_len), array!(places, places_len),
-            a.n4() as u32, b.n4() as u32, n_b as u32, tiles_per_range as u32, inverse, a.d, kind,
+            self,
+            tiles,
+            (a.cubes(), ranges, 1),
+            array!(a.handle, a.len4()),
+            array!(b.handle, b.len4()),
+            array!(values, values_len),
+            array!(places, places_len),
+            a.n4() as u32,
+            b.n4() as u32,
+            n_b as u32,
+            tiles_per_range as u32,
+            inverse,
+            a.d,
+            kind,
         );
         if ranges == 1 {
             return Ok((values, places));
         }
         let (out, out_places) = (self.allocate(3 * a.n)?, self.poisoned(2 * a.n));
         launch!(
-            self, join_ranges, (a.n.div_ceil(UNITS), 1, 1),
-            array!(values, values_len), array!(places, places_len), array!(out, 3 * a.n), array!(out_places, 2 * a.n),
-            ranges as u32, a.n as u32,
+            self,
+            join_ranges,
+            (a.n.div_ceil(UNITS), 1, 1),
+            array!(values, values_len),
+            array!(places, places_len),
+            array!(out, 3 * a.n),
+            array!(out_places, 2 * a.n),
+            ranges as u32,
+            a.n as u32,
         );
         Ok((out, out_places))
     }
 
-    fn max_dist_steps(&self, x: &Columns, centres: Option<&Columns>, n: usize, m: usize, batch: usize) -> Result<Answer> {
+    fn max_dist_steps(
+        &self,
+        x: &Columns,
+        centres: Option<&Columns>,
+        n: usize,
+        m: usize,
+        batch: usize,
+    ) -> Result<Answer> {
         let answer = self.answer(batch);
         let mut win = self.winners(x.cubes())?;
         let (near, near_len) = match centres {
@@ -273,11 +315,21 @@ impl<R: Runtime> Gpu<R> {
         fresh: bool,
     ) {
         launch!(
-            self, max_dist_step, (x.cubes(), 1, 1),
-            array!(x.handle, x.len4()), array!(near, near_len),
-            array!(win.score, 2 * win.cubes), array!(win.row, 2 * win.cubes),
-            array!(answer.rows, answer.len), array!(answer.scores, answer.len),
-            n as u32, x.n4() as u32, step as u32, win.flip, x.d, fresh,
+            self,
+            max_dist_step,
+            (x.cubes(), 1, 1),
+            array!(x.handle, x.len4()),
+            array!(near, near_len),
+            array!(win.score, 2 * win.cubes),
+            array!(win.row, 2 * win.cubes),
+            array!(answer.rows, answer.len),
+            array!(answer.scores, answer.len),
+            n as u32,
+            x.n4() as u32,
+            step as u32,
+            win.flip,
+            x.d,
+            fresh,
         );
         win.flip = 1 - win.flip;
     }
@@ -310,26 +362,56 @@ impl<R: Runtime> Gpu<R> {
         let scale = self.allocate(1)?;
         self.find_winners(&mut win, &near, near_len, n);
         launch!(
-            self, lcmd_start, (x.cubes(), 1, 1),
-            array!(near, near_len), array!(owner, owner_len), array!(sums, 3 * clusters), array!(scale, 1),
-            array!(win.score, 2 * win.cubes), array!(win.row, 2 * win.cubes), n as u32, win.flip, clusters as u32,
+            self,
+            lcmd_start,
+            (x.cubes(), 1, 1),
+            array!(near, near_len),
+            array!(owner, owner_len),
+            array!(sums, 3 * clusters),
+            array!(scale, 1),
+            array!(win.score, 2 * win.cubes),
+            array!(win.row, 2 * win.cubes),
+            n as u32,
+            win.flip,
+            clusters as u32,
         );
         for step in made..batch {
             let used = m + step;
             launch!(
-                self, lcmd_farthest, (x.cubes(), 1, 1),
-                array!(near, near_len), array!(owner, owner_len), array!(sums, 3 * clusters),
-                array!(win.score, 2 * win.cubes), array!(win.row, 2 * win.cubes),
-                n as u32, win.flip, clusters as u32, used as u32,
+                self,
+                lcmd_farthest,
+                (x.cubes(), 1, 1),
+                array!(near, near_len),
+                array!(owner, owner_len),
+                array!(sums, 3 * clusters),
+                array!(win.score, 2 * win.cubes),
+                array!(win.row, 2 * win.cubes),
+                n as u32,
+                win.flip,
+                clusters as u32,
+                used as u32,
             );
             win.flip = 1 - win.flip;
             launch!(
-                self, lcmd_step, (x.cubes(), 1, 1),
-                array!(x.handle, x.len4()), array!(near, near_len), array!(owner, owner_len),
-                array!(sums, 3 * clusters), array!(scale, 1),
-                array!(win.score, 2 * win.cubes), array!(win.row, 2 * win.cubes),
-                array!(answer.rows, answer.len), array!(answer.scores, answer.len),
-                n as u32, x.n4() as u32, step as u32, win.flip, clusters as u32, used as u32, x.d,
+                self,
+                lcmd_step,
+                (x.cubes(), 1, 1),
+                array!(x.handle, x.len4()),
+                array!(near, near_len),
+                array!(owner, owner_len),
+                array!(sums, 3 * clusters),
+                array!(scale, 1),
+                array!(win.score, 2 * win.cubes),
+                array!(win.row, 2 * win.cubes),
+                array!(answer.rows, answer.len),
+                array!(answer.scores, answer.len),
+                n as u32,
+                x.n4() as u32,
+                step as u32,
+                win.flip,
+                clusters as u32,
+                used as u32,
+                x.d,
             );
         }
         Ok(answer)
@@ -348,11 +430,23 @@ impl<R: Runtime> Gpu<R> {
         for step in 0..m + batch {
             let forced = if step < m { (n + step) as u32 } else { NONE };
             launch!(
-                self, max_det_step, (x.cubes(), 1, 1),
-                array!(x.handle, x.len4()), array!(factor, columns * x.n4()), array!(variance, 2 * x.n),
-                array!(win.score, 2 * win.cubes), array!(win.row, 2 * win.cubes),
-                array!(answer.rows, answer.len), array!(answer.scores, answer.len),
-                n as u32, x.n4() as u32, step as u32, m as u32, forced, win.flip, x.d,
+                self,
+                max_det_step,
+                (x.cubes(), 1, 1),
+                array!(x.handle, x.len4()),
+                array!(factor, columns * x.n4()),
+                array!(variance, 2 * x.n),
+                array!(win.score, 2 * win.cubes),
+                array!(win.row, 2 * win.cubes),
+                array!(answer.rows, answer.len),
+                array!(answer.scores, answer.len),
+                n as u32,
+                x.n4() as u32,
+                step as u32,
+                m as u32,
+                forced,
+                win.flip,
+                x.d,
             );
             win.flip = 1 - win.flip;
         }
@@ -368,23 +462,41 @@ impl<R: Runtime> Gpu<R> {
         let range4 = x.n4().div_ceil(ranges).next_multiple_of(8);
         let parts = self.allocate(ranges * square)?;
         launch!(
-            self, scatter, (d / 32, d / 32, ranges),
-            array!(x.handle, x.len4()), array!(parts, ranges * square), x.n4() as u32, range4 as u32, d,
+            self,
+            scatter,
+            (d / 32, d / 32, ranges),
+            array!(x.handle, x.len4()),
+            array!(parts, ranges * square),
+            x.n4() as u32,
+            range4 as u32,
+            d,
         );
         // Padded as rows are, so that it can serve as the b of a tile reduction.
         let s = self.allocate(square)?;
         let p = self.allocate(square)?;
         let grid = (square.div_ceil(UNITS), 1, 1);
         launch!(
-            self, add_ranges, grid, array!(parts, ranges * square), array!(s, square), ranges as u32, square as u32,
+            self,
+            add_ranges,
+            grid,
+            array!(parts, ranges * square),
+            array!(s, square),
+            ranges as u32,
+            square as u32,
         );
         launch!(self, identity, grid, array!(p, square), d as u32);
         let variance = self.allocate(x.n)?;
         self.squared_norms(x, 0.0, &variance, x.n);
         let weight = self.allocate(x.n)?;
         launch!(
-            self, quadratic, (x.cubes(), 1, 1),
-            array!(x.handle, x.len4()), array!(s, square), array!(weight, x.n), x.n4() as u32, d,
+            self,
+            quadratic,
+            (x.cubes(), 1, 1),
+            array!(x.handle, x.len4()),
+            array!(s, square),
+            array!(weight, x.n),
+            x.n4() as u32,
+            d,
         );
         let (u, v) = (self.filled(d, 0.0)?, self.filled(d, 0.0)?);
         let of_pivot = self.filled(2, 0.0)?;
@@ -393,11 +505,24 @@ impl<R: Runtime> Gpu<R> {
         // With u = v = 0 this only finds the first winners.
         let rows = |win: &mut Winners| {
             launch!(
-                self, bait_rows, (x.cubes(), 1, 1),
-                array!(x.handle, x.len4()), array!(u, d), array!(v, d), array!(of_pivot, 2),
-                array!(variance, x.n), array!(weight, x.n), array!(answer.rows, pick_len),
-                array!(win.score, 2 * win.cubes), array!(win.row, 2 * win.cubes),
-                n as u32, x.n4() as u32, win.flip, batch as u32, sigma2, d,
+                self,
+                bait_rows,
+                (x.cubes(), 1, 1),
+                array!(x.handle, x.len4()),
+                array!(u, d),
+                array!(v, d),
+                array!(of_pivot, 2),
+                array!(variance, x.n),
+                array!(weight, x.n),
+                array!(answer.rows, pick_len),
+                array!(win.score, 2 * win.cubes),
+                array!(win.row, 2 * win.cubes),
+                n as u32,
+                x.n4() as u32,
+                win.flip,
+                batch as u32,
+                sigma2,
+                d,
             );
             win.flip = 1 - win.flip;
         };
@@ -405,16 +530,42 @@ impl<R: Runtime> Gpu<R> {
         for step in 0..forced_rows + batch {
             let forced = if step < forced_rows { (n + step) as u32 } else { NONE };
             launch!(
-                self, bait_direction, (d / 32, 1, 1),
-                array!(x.handle, x.len4()), array!(p, square), array!(s, square), array!(u, d), array!(v, d),
-                array!(win.score, 2 * win.cubes), array!(win.row, 2 * win.cubes),
-                array!(answer.rows, pick_len), array!(answer.scores, pick_len),
-                x.n4() as u32, step as u32, forced_rows as u32, forced, win.flip, win.cubes as u32, batch as u32, d,
+                self,
+                bait_direction,
+                (d / 32, 1, 1),
+                array!(x.handle, x.len4()),
+                array!(p, square),
+                array!(s, square),
+                array!(u, d),
+                array!(v, d),
+                array!(win.score, 2 * win.cubes),
+                array!(win.row, 2 * win.cubes),
+                array!(answer.rows, pick_len),
+                array!(answer.scores, pick_len),
+                x.n4() as u32,
+                step as u32,
+                forced_rows as u32,
+                forced,
+                win.flip,
+                win.cubes as u32,
+                batch as u32,
+                d,
             );
             launch!(
-                self, bait_update, (d, 1, 1),
-                array!(x.handle, x.len4()), array!(p, square), array!(s, square), array!(u, d), array!(v, d),
-                array!(answer.rows, pick_len), array!(of_pivot, 2), x.n4() as u32, batch as u32, sigma2, d,
+                self,
+                bait_update,
+                (d, 1, 1),
+                array!(x.handle, x.len4()),
+                array!(p, square),
+                array!(s, square),
+                array!(u, d),
+                array!(v, d),
+                array!(answer.rows, pick_len),
+                array!(of_pivot, 2),
+                x.n4() as u32,
+                batch as u32,
+                sigma2,
+                d,
             );
             rows(&mut win);
         }
