@@ -12,6 +12,8 @@ use std::sync::Arc;
 pub enum Rows {
     /// In memory: n x d.
     Held(Arc<Array2<f64>>),
+    /// In memory in single precision: n x d.
+    Single(Arc<Array2<f32>>),
     /// Composed from the features of the priors.
     Composed(Arc<Inputs>),
     /// Made from other rows.
@@ -92,6 +94,7 @@ impl Rows {
     pub fn n(&self) -> usize {
         match self {
             Rows::Held(x) => x.nrows(),
+            Rows::Single(x) => x.nrows(),
             Rows::Composed(inputs) => inputs.pool().len(),
             Rows::Made(m) => m.n(),
         }
@@ -101,6 +104,7 @@ impl Rows {
     pub fn d(&self) -> usize {
         match self {
             Rows::Held(x) => x.ncols(),
+            Rows::Single(x) => x.ncols(),
             Rows::Composed(inputs) => inputs.n_features(),
             Rows::Made(m) => m.d(),
         }
@@ -110,6 +114,7 @@ impl Rows {
     pub fn get(&self, ids: &[usize]) -> Array2<f64> {
         match self {
             Rows::Held(x) => x.select(Axis(0), ids),
+            Rows::Single(x) => x.select(Axis(0), ids).mapv(f64::from),
             Rows::Composed(inputs) => inputs.features(ids),
             Rows::Made(m) => m.get(ids),
         }
@@ -183,6 +188,45 @@ impl Features {
         }
     }
 
+    /// The rows of `ids`, in the precision that these are in.
+    pub fn subset(&self, ids: &[usize]) -> Features {
+        match self {
+            Features::F64(x) => Features::F64(Arc::new(x.select(Axis(0), ids))),
+            Features::F32(x) => Features::F32(Arc::new(x.select(Axis(0), ids))),
+        }
+    }
+
+    /// Rounding of products of these rows, relative to their squared norms.
+    pub fn epsilon(&self) -> f64 {
+        match self {
+            Features::F64(_) => f64::EPSILON,
+            Features::F32(_) => f64::from(f32::EPSILON),
+        }
+    }
+
+    /// `φᵀ C φ` of each row for a symmetric `c` (d x d). O(nd²).
+    pub fn quadratic(&self, c: ArrayView2<f64>) -> Vec<f64> {
+        let mut out = vec![0.0; self.n()];
+        let tiles = out.par_chunks_mut(TILE).enumerate();
+        match self {
+            Features::F64(x) => tiles.for_each(|(t, o)| {
+                let x = x.slice(ndarray::s![t * TILE..t * TILE + o.len(), ..]);
+                let xc = super::linalg::matmul(x, c);
+                o.iter_mut().zip(x.outer_iter().zip(xc.outer_iter())).for_each(|(o, (x, y))| *o = x.dot(&y));
+            }),
+            Features::F32(x) => {
+                let c = c.mapv(|v| v as f32);
+                tiles.for_each(|(t, o)| {
+                    let x = x.slice(ndarray::s![t * TILE..t * TILE + o.len(), ..]);
+                    let mut xc = Array2::<f32>::zeros(x.dim());
+                    super::linalg::product_single(&mut xc.view_mut(), x, c.view());
+                    o.iter_mut().zip(x.outer_iter().zip(xc.outer_iter())).for_each(|(o, (x, y))| *o = x.dot(&y).into());
+                });
+            }
+        }
+        out
+    }
+
     /// All rows in double precision; no copy where they are.
     pub fn to_f64(&self) -> Arc<Array2<f64>> {
         match self {
@@ -196,6 +240,26 @@ impl Features {
         match self {
             Features::F64(x) => sq_norms(x.view()),
             Features::F32(x) => x.outer_iter().map(|r| f64::from(r.dot(&r))).collect(),
+        }
+    }
+
+    /// Sum of the rows, in double precision. Tiles in parallel, added in their order.
+    pub fn sum(&self) -> Array1<f64> {
+        fn tiles<T: Copy + Into<f64> + Sync>(x: ArrayView2<T>) -> Array1<f64> {
+            let sums: Vec<Array1<f64>> = x
+                .axis_chunks_iter(Axis(0), 4 * TILE)
+                .into_par_iter()
+                .map(|tile| {
+                    let mut sum = Array1::zeros(tile.ncols());
+                    tile.outer_iter().for_each(|row| sum.zip_mut_with(&row, |s, v| *s += (*v).into()));
+                    sum
+                })
+                .collect();
+            sums.iter().fold(Array1::zeros(x.ncols()), |a, b| a + b)
+        }
+        match self {
+            Features::F64(x) => tiles(x.view()),
+            Features::F32(x) => tiles(x.view()),
         }
     }
 
@@ -213,6 +277,27 @@ impl Features {
                         .zip(x.axis_chunks_iter(Axis(0), TILE).into_par_iter())
                         .for_each(|(o, x)| o.iter_mut().zip(x.outer_iter()).for_each(dot));
                 }
+            }
+        }
+    }
+
+    /// `Φ v` and `Φ w` side by side into `out` (n), reading every row once. O(nd).
+    pub fn times_two(&self, v: &[f64], w: &[f64], out: &mut [[f64; 2]]) {
+        fn tiles<T: ndarray::LinalgScalar + Into<f64> + Send + Sync>(
+            x: ArrayView2<T>,
+            v: Array1<T>,
+            w: Array1<T>,
+            out: &mut [[f64; 2]],
+        ) {
+            out.par_chunks_mut(TILE).zip(x.axis_chunks_iter(Axis(0), TILE).into_par_iter()).for_each(|(o, x)| {
+                o.iter_mut().zip(x.outer_iter()).for_each(|(o, x)| *o = [x.dot(&v).into(), x.dot(&w).into()])
+            });
+        }
+        match self {
+            Features::F64(x) => tiles(x.view(), Array1::from(v.to_vec()), Array1::from(w.to_vec()), out),
+            Features::F32(x) => {
+                let single = |v: &[f64]| v.iter().map(|v| *v as f32).collect::<Array1<f32>>();
+                tiles(x.view(), single(v), single(w), out);
             }
         }
     }

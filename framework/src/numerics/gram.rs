@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::streams::Streams;
 use ndarray::{Array1, Array2, Axis};
 use rand_distr::{Distribution, StandardNormal};
+use rayon::prelude::*;
 use std::sync::Arc;
 
 /// A symmetric kernel matrix over positions `0..n`, in whatever form is cheapest.
@@ -103,17 +104,17 @@ impl Gram {
                 )));
             }
         }
-        Ok(Self::new(Dense(k)))
+        Ok(Self::stored(k))
     }
 
     /// A stored matrix whose making already guarantees symmetry: fused, centred or conditioned kernels.
     pub fn stored(k: Array2<f64>) -> Self {
-        Self::new(Dense(k))
+        Self::new(Dense { k: Arc::new(k), ids: None })
     }
 
     /// A stored matrix in single precision, made symmetric by its maker: half the memory of [`Gram::stored`].
     pub fn stored_single(k: Array2<f32>) -> Self {
-        Self::new(Dense(k))
+        Self::new(Dense { k: Arc::new(k), ids: None })
     }
 
     /// The inner products of the rows of `x`.
@@ -137,23 +138,37 @@ impl Gram {
     }
 }
 
-struct Dense<T>(Array2<T>);
+/// A stored matrix, or some of its positions: a restriction shares the numbers.
+struct Dense<T> {
+    k: Arc<Array2<T>>,
+    ids: Option<Arc<[usize]>>,
+}
+
+impl<T> Dense<T> {
+    fn at(&self, i: usize) -> usize {
+        self.ids.as_ref().map_or(i, |ids| ids[i])
+    }
+}
 
 impl<T: Copy + Send + Sync + Into<f64> + 'static> GramSource for Dense<T> {
     fn n(&self) -> usize {
-        self.0.nrows()
+        self.ids.as_ref().map_or(self.k.nrows(), |ids| ids.len())
     }
     fn diagonal(&self, ids: &[usize]) -> Vec<f64> {
-        ids.iter().map(|&i| self.0[(i, i)].into()).collect()
+        ids.iter().map(|&i| self.k[(self.at(i), self.at(i))].into()).collect()
     }
     fn block(&self, a: &[usize], b: &[usize]) -> Array2<f64> {
-        Array2::from_shape_fn((a.len(), b.len()), |(i, j)| self.0[(a[i], b[j])].into())
+        Array2::from_shape_fn((a.len(), b.len()), |(i, j)| self.k[(self.at(a[i]), self.at(b[j]))].into())
     }
     fn row(&self, i: usize, out: &mut [f64]) {
-        out.iter_mut().zip(self.0.row(i)).for_each(|(o, v)| *o = (*v).into());
+        let row = self.k.row(self.at(i));
+        match &self.ids {
+            None => out.iter_mut().zip(row).for_each(|(o, v)| *o = (*v).into()),
+            Some(ids) => out.iter_mut().zip(ids.iter()).for_each(|(o, j)| *o = row[*j].into()),
+        }
     }
     fn restrict(&self, ids: &[usize]) -> Gram {
-        Gram::new(Dense(Array2::from_shape_fn((ids.len(), ids.len()), |(i, j)| self.0[(ids[i], ids[j])])))
+        Gram::new(Dense { k: self.k.clone(), ids: Some(ids.iter().map(|&i| self.at(i)).collect()) })
     }
 }
 
@@ -176,7 +191,23 @@ struct Held {
     norms: Arc<Vec<f64>>,
 }
 
+impl Held {
+    fn new(features: Features) -> Self {
+        let norms = Arc::new(features.sq_norms());
+        Self { features, norms }
+    }
+}
+
 impl FeatureGram {
+    /// The rows of `ids` in one piece, tiles in parallel.
+    fn gather<T: Clone + Default + Send + Sync>(&self, ids: &[usize], f: impl Fn(f64) -> T + Sync) -> Array2<T> {
+        const TILE: usize = 256;
+        let mut x = Array2::default((ids.len(), self.rows.d()));
+        let tiles = x.axis_chunks_iter_mut(Axis(0), TILE).into_par_iter().zip(ids.par_chunks(TILE));
+        tiles.for_each(|(mut x, ids)| x.zip_mut_with(&self.rows.get(ids), |x, v| *x = f(*v)));
+        x
+    }
+
     /// k(x, x') = ⟨x, x'⟩.
     pub fn linear(rows: Rows) -> Self {
         Self { rows, radial: None, single: false, held: None }
@@ -310,7 +341,12 @@ impl GramSource for FeatureGram {
     }
 
     fn restrict(&self, ids: &[usize]) -> Gram {
-        let mut x = self.rows.get(ids);
+        if self.single && self.radial.is_none() {
+            let x = Arc::new(self.gather(ids, |v| v as f32));
+            let rows = Rows::Single(x.clone());
+            return Gram::new(FeatureGram { rows, held: Some(Held::new(Features::F32(x))), ..self.clone() });
+        }
+        let mut x = self.gather(ids, |v| v);
         if self.radial.is_some() {
             // Distances do not change when the origin moves, and are formed from norms without loss.
             if let Some(m) = x.mean_axis(Axis(0)) {
@@ -320,8 +356,7 @@ impl GramSource for FeatureGram {
         let x = Arc::new(x);
         let features =
             if self.single { Features::F32(Arc::new(x.mapv(|v| v as f32))) } else { Features::F64(x.clone()) };
-        let norms = Arc::new(features.sq_norms());
-        Gram::new(FeatureGram { rows: Rows::Held(x), held: Some(Held { features, norms }), ..self.clone() })
+        Gram::new(FeatureGram { rows: Rows::Held(x), held: Some(Held::new(features)), ..self.clone() })
     }
 
     fn rows(&self) -> Option<Rows> {

@@ -5,6 +5,7 @@
 
 pub mod band;
 pub mod exp;
+pub mod explained;
 pub mod features;
 pub mod gram;
 pub mod linalg;
@@ -13,6 +14,7 @@ pub mod stats;
 
 pub use band::Band;
 pub use exp::exp_slice;
+pub use explained::Explained;
 pub use features::{Features, Rows};
 pub use gram::{Affine, FeatureGram, Gram, GramSource, Product, Sum};
 pub use linalg::{Cholesky, eigh, matmul, matmul_t, sq_distances, symmetric_product};

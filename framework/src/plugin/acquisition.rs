@@ -222,6 +222,26 @@ impl<'a> RunContext<'a> {
         }
     }
 
+    /// The kernel over the candidates, ascending, and then `others`, prepared for many row reads: for rules
+    /// that hold all candidates. Also the ids behind its positions. Refuses feature rows above 8 GB.
+    pub fn prepared(&self, rule: &str, others: &[usize]) -> Result<(Vec<usize>, Gram)> {
+        const MOST: usize = 1 << 30;
+        let gram = self.gram()?;
+        let n = self.candidates.len() + others.len();
+        let d = gram.rows().map_or(1, |r| r.d());
+        if n.saturating_mul(d) > MOST {
+            return Err(Error::Config(format!(
+                "`{rule}` holds the features of all candidates, {:.0} GB for {n} x {d}; project them (`rp`), make the \
+                 pool smaller, or use `max_dist`, `max_diag` or a score-based rule, which stream",
+                (n as f64) * (d as f64) * 8e-9
+            )));
+        }
+        let mut ids = self.candidates.to_vec();
+        ids.extend(others);
+        let held = gram.restrict(&ids);
+        Ok((ids, held))
+    }
+
     /// Fills a batch that a rule could not finish with candidates drawn uniformly, with score 0, and records
     /// how many as `filled`.
     pub fn fill(&self, mut batch: Batch) -> Batch {
