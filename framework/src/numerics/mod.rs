@@ -4,6 +4,8 @@
 //! each tile is computed sequentially, and reductions run in tile order.
 
 pub mod band;
+pub mod condition;
+pub mod deep_relu;
 pub mod exp;
 pub mod features;
 pub mod gram;
@@ -12,6 +14,8 @@ pub mod sparse;
 pub mod stats;
 
 pub use band::Band;
+pub use condition::{posterior, posterior_rows};
+pub use deep_relu::{DeepRelu, Wide};
 pub use exp::exp_slice;
 pub use features::{Features, Rows};
 pub use gram::{Affine, FeatureGram, Gram, GramSource, Product, Sum};

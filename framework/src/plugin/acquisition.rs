@@ -133,6 +133,7 @@ impl<'a> RunContext<'a> {
                 observed: self.observed,
                 candidates: Some(self.candidates),
                 input: None,
+                member: 0,
                 streams: &self.streams.child("kernel"),
                 recorded: Some(&self.recorded),
             })?,
