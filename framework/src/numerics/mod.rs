@@ -4,6 +4,8 @@
 //! each tile is computed sequentially, and reductions run in tile order.
 
 pub mod band;
+pub mod condition;
+pub mod deep_relu;
 pub mod exp;
 pub mod explained;
 pub mod features;
@@ -13,6 +15,8 @@ pub mod sparse;
 pub mod stats;
 
 pub use band::Band;
+pub use condition::{posterior, posterior_rows};
+pub use deep_relu::{DeepRelu, Wide};
 pub use exp::exp_slice;
 pub use explained::Explained;
 pub use features::{Features, Rows};

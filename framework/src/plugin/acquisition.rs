@@ -197,6 +197,7 @@ impl<'a> RunContext<'a> {
                 observed: self.observed,
                 candidates: Some(self.candidates),
                 input: None,
+                member: 0,
                 streams: &self.streams.child("kernel"),
                 recorded: Some(&self.recorded),
             })?,

@@ -13,7 +13,7 @@ mod prior;
 
 pub use acquisition::{Acquisition, Mode, Needs, Round, RunContext};
 pub use interaction::{InteractionTest, TestOutcome};
-pub use kernel::{FeatureMap, Kernel, KernelContext, KernelNeeds, fourier_features, median_distance};
+pub use kernel::{FeatureMap, Kernel, KernelContext, KernelNeeds, Outputs, fourier_features, median_distance};
 pub use model::{FitContext, LayerFactors, Model, Provides, Requires, Surrogate};
 pub use oracle::{Oracle, Screen, Setup};
 pub use prior::{Prior, PriorContext};

@@ -13,9 +13,9 @@ pub use conformance::{check_entry, conformance};
 use crate::domain::{Block, Candidates, Compose, Genes, Inputs, Observed, Pool, Posterior, Readouts, Target};
 use crate::error::{Error, Result};
 use crate::numerics::Gram;
-use crate::plugin::{Kernel, KernelContext, Round, RunContext, Surrogate};
+use crate::plugin::{Kernel, KernelContext, LayerFactors, Round, RunContext, Surrogate};
 use crate::streams::{StreamRng, Streams};
-use ndarray::{Array2, Array3};
+use ndarray::{Array2, Array3, ArrayView2};
 use rand_distr::{Distribution, StandardNormal};
 use std::sync::Arc;
 
@@ -48,6 +48,21 @@ impl Surrogate for MockSurrogate {
 
     fn embed(&self, ids: &[usize]) -> Result<Array2<f64>> {
         Ok(Array2::from_shape_fn((ids.len(), 2), |(i, j)| if j == 0 { self.mean[ids[i]] } else { self.sd[ids[i]] }))
+    }
+
+    /// Of the network Σ_u w_u tanh(z_u) + c with z_u = v_u mean + w_u sd + b_u, three hidden units and fixed weights.
+    fn layers(&self, ids: &[usize], member: usize, directions: ArrayView2<f64>) -> Result<Vec<LayerFactors>> {
+        let weight = |u: usize, j: usize| 0.4 * (u as f64 + 1.0) - 0.3 * j as f64 - 0.1 * member as f64;
+        let input = Array2::from_shape_fn((ids.len(), 3), |(i, j)| [self.mean[ids[i]], self.sd[ids[i]], 1.0][j]);
+        let hidden = input.dot(&Array2::from_shape_fn((3, 3), |(j, u)| weight(u, j))).mapv(f64::tanh);
+        let q = directions.ncols();
+        let signal = Array2::from_shape_fn((ids.len(), 3 * q), |(i, c)| {
+            let (k, u) = (c / 3, c % 3);
+            directions[(0, k)] * weight(u, 1) * (1.0 - hidden[(i, u)].powi(2))
+        });
+        let head = Array2::from_shape_fn((ids.len(), 4), |(i, u)| if u < 3 { hidden[(i, u)] } else { 1.0 });
+        let out = Array2::from_shape_fn((ids.len(), q), |(_, k)| directions[(0, k)]);
+        Ok(vec![LayerFactors { input, signal }, LayerFactors { input: head, signal: out }])
     }
 }
 
