@@ -8,6 +8,7 @@ pub mod exp;
 pub mod features;
 pub mod gram;
 pub mod linalg;
+pub mod network;
 pub mod sparse;
 pub mod stats;
 
