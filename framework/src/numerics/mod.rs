@@ -11,6 +11,7 @@ pub mod explained;
 pub mod features;
 pub mod gram;
 pub mod linalg;
+pub mod network;
 pub mod sparse;
 pub mod stats;
 

@@ -1,0 +1,575 @@
+//! Fully connected networks: batched passes, gradients and Adam.
+//!
+//! Layer l computes z = c_w a W + c_b b from its input a, and a hidden layer hands its activation on. The factors
+//! c_w and c_b make the parametrisation: σ_w/√inputs and σ_b in that of the neural tangent kernel, 1 in the
+//! standard one. The gradient of a loss is c_w aᵀδ for W and c_b δ for b, δ the signal propagated back to z.
+//!
+//! A training step is [`Pass::forward`], the caller's signal at the output, [`Pass::backward`] and [`Adam::step`]:
+//! the passes run over tiles of rows, gradient and update over blocks of W while they are in the cache. Nothing is
+//! allocated of the size of the network or the batch. O(rows x parameters) a step.
+
+use super::linalg::view;
+use faer::{Accum, MatMut, MatRef, Par};
+use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut2, Axis, NdFloat, s};
+use rand::{Rng, RngExt};
+use rand_distr::{Distribution, StandardNormal};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+/// Rows of a tile of a pass, and weights of a block of an update: fixed, so that the result does not depend on the
+/// number of threads.
+const TILE: usize = 128;
+const BLOCK: usize = 1 << 15;
+/// Below this many rows x parameters a pass takes less time than handing its tiles to threads.
+const SMALL: usize = 1 << 20;
+
+/// Single precision, which trains twice as fast, or double.
+pub trait Real: NdFloat + faer::traits::ComplexField + Into<f64> {
+    /// The nearest value.
+    fn of(v: f64) -> Self;
+}
+impl Real for f32 {
+    fn of(v: f64) -> Self {
+        v as f32
+    }
+}
+impl Real for f64 {
+    fn of(v: f64) -> Self {
+        v
+    }
+}
+
+/// What a hidden layer does to its sums.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Activation {
+    /// max(0, z).
+    #[default]
+    Relu,
+    /// z times the normal distribution function of z.
+    Gelu,
+}
+
+impl Activation {
+    /// Value and derivative at `z`.
+    fn at<T: Real>(self, z: T) -> (T, T) {
+        match self {
+            Activation::Relu if z > T::zero() => (z, T::one()),
+            Activation::Relu => (T::zero(), T::zero()),
+            Activation::Gelu => {
+                let z: f64 = z.into();
+                let below = 0.5 * (1.0 + statrs::function::erf::erf(z * std::f64::consts::FRAC_1_SQRT_2));
+                let density = (-0.5 * z * z).exp() / (2.0 * std::f64::consts::PI).sqrt();
+                (T::of(z * below), T::of(below + z * density))
+            }
+        }
+    }
+}
+
+/// How the parameters of a network start, and with which factors they enter.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Start {
+    /// W ~ N(0, 1) with factor `sigma_w`/√inputs, b ~ N(0, `bias_sd`²) with factor `sigma_b` (Jacot et al. 2018).
+    Ntk { sigma_w: f64, sigma_b: f64, bias_sd: f64 },
+    /// W and b uniform in ±1/√inputs, factors 1 (the default of PyTorch's Linear).
+    Standard,
+}
+
+/// One layer.
+#[derive(Clone, Debug)]
+pub struct Layer<T> {
+    /// inputs x outputs.
+    pub weight: Array2<T>,
+    /// One an output.
+    pub bias: Array1<T>,
+    /// c_w.
+    pub weight_factor: T,
+    /// c_b; 0 makes a layer without bias.
+    pub bias_factor: T,
+}
+
+impl<T: Real> Layer<T> {
+    /// A new layer.
+    pub fn new(inputs: usize, outputs: usize, start: Start, rng: &mut impl Rng) -> Self {
+        let root = (inputs as f64).sqrt();
+        match start {
+            Start::Standard => {
+                let mut draw = || T::of(rng.random_range(-1.0..=1.0) / root);
+                Self {
+                    weight: Array2::from_shape_simple_fn((inputs, outputs), &mut draw),
+                    bias: Array1::from_shape_simple_fn(outputs, draw),
+                    weight_factor: T::one(),
+                    bias_factor: T::one(),
+                }
+            }
+            Start::Ntk { sigma_w, sigma_b, bias_sd } => {
+                let mut draw = || -> f64 { StandardNormal.sample(rng) };
+                Self {
+                    weight: Array2::from_shape_simple_fn((inputs, outputs), || T::of(draw())),
+                    bias: Array1::from_shape_simple_fn(outputs, || T::of(bias_sd * draw())),
+                    weight_factor: T::of(sigma_w / root),
+                    bias_factor: T::of(sigma_b),
+                }
+            }
+        }
+    }
+
+    fn inputs(&self) -> usize {
+        self.weight.nrows()
+    }
+
+    fn outputs(&self) -> usize {
+        self.weight.ncols()
+    }
+}
+
+/// Layers with an activation between them; the last is linear.
+#[derive(Clone, Debug)]
+pub struct Network<T> {
+    /// First to last.
+    pub layers: Vec<Layer<T>>,
+    /// Of the hidden layers.
+    pub activation: Activation,
+}
+
+impl<T: Real> Network<T> {
+    /// A network of `widths` [inputs, hidden ..., outputs], at least two and none of them 0.
+    pub fn new(widths: &[usize], activation: Activation, start: Start, rng: &mut impl Rng) -> Self {
+        assert!(widths.len() > 1 && widths.iter().all(|w| *w > 0), "widths of a network");
+        let layers = widths.windows(2).map(|w| Layer::new(w[0], w[1], start, rng)).collect();
+        Self { layers, activation }
+    }
+
+    /// The same in another precision.
+    pub fn cast<U: Real>(&self) -> Network<U> {
+        let cast = |v: &T| U::of((*v).into());
+        let layers = self.layers.iter().map(|l| Layer {
+            weight: l.weight.map(cast),
+            bias: l.bias.map(cast),
+            weight_factor: cast(&l.weight_factor),
+            bias_factor: cast(&l.bias_factor),
+        });
+        Network { layers: layers.collect(), activation: self.activation }
+    }
+
+    /// Whether every parameter is a finite number; training that diverges ends otherwise.
+    pub fn is_finite(&self) -> bool {
+        self.layers.iter().all(|l| l.weight.iter().chain(&l.bias).all(|v| v.is_finite()))
+    }
+
+    /// Outputs of the rows of `x`: rows x outputs. Tiles of rows in parallel.
+    pub fn forward(&self, x: ArrayView2<T>) -> Array2<T> {
+        self.values(x, self.layers.len())
+    }
+
+    /// What enters the last layer, without the one for the bias: rows x last hidden width.
+    pub fn last_hidden(&self, x: ArrayView2<T>) -> Array2<T> {
+        self.values(x, self.layers.len() - 1)
+    }
+
+    /// What comes out of the first `depth` layers.
+    fn values(&self, x: ArrayView2<T>, depth: usize) -> Array2<T> {
+        let widths = &self.widths()[..=depth];
+        let mut out = [Array2::zeros((x.nrows(), widths[depth]))];
+        tiles(&mut out).into_par_iter().zip(x.axis_chunks_iter(Axis(0), TILE)).for_each(|(out, x)| {
+            let mut values = buffers(x.nrows(), widths);
+            values[0].assign(&x);
+            self.forward_tile(&mut slices(&mut values), &mut [], &[], 0);
+            out.into_iter().for_each(|o| o.copy_from_slice(flat(&values[depth])));
+        });
+        let [out] = out;
+        out
+    }
+
+    /// For each layer, what enters it as it enters the gradient, [c_w a, c_b] (rows x (inputs + 1)), and the signal
+    /// of `directions`ᵀ f(x) at its sums, all directions (outputs x directions) side by side (rows x (directions *
+    /// width)). The inner product of two rows' parameter gradients is the sum over layers of the products of both.
+    /// Tiles of rows in parallel. O(rows x parameters x directions).
+    pub fn gradient_factors(&self, x: ArrayView2<T>, directions: ArrayView2<T>) -> Vec<(Array2<T>, Array2<T>)> {
+        let (k, widths, depth) = (directions.ncols(), self.widths(), self.layers.len());
+        let mut inputs = buffers(x.nrows(), &self.layers.iter().map(|l| l.inputs() + 1).collect::<Vec<_>>());
+        let mut signals = buffers(x.nrows(), &widths[1..].iter().map(|w| w * k).collect::<Vec<_>>());
+        // Without directions there are no signals, and so no tiles of them.
+        let mut parts: Vec<_> = tiles(&mut inputs).into_iter().map(|i| (i, vec![])).collect();
+        parts.iter_mut().zip(tiles(&mut signals)).for_each(|(p, s)| p.1 = s);
+        parts.into_par_iter().zip(x.axis_chunks_iter(Axis(0), TILE)).for_each(|((mut inputs, mut signals), x)| {
+            let (mut values, mut slopes) = (buffers(x.nrows(), &widths), buffers(x.nrows(), &widths[1..depth]));
+            values[0].assign(&x);
+            self.forward_tile(&mut slices(&mut values), &mut slices(&mut slopes), &[], 0);
+            for (l, layer) in self.layers.iter().enumerate() {
+                for (to, a) in inputs[l].chunks_exact_mut(layer.inputs() + 1).zip(values[l].outer_iter()) {
+                    to.iter_mut().zip(a).for_each(|(t, a)| *t = layer.weight_factor * *a);
+                    to[layer.inputs()] = layer.bias_factor;
+                }
+            }
+            if let Some(last) = signals.last_mut() {
+                let each = last.chunks_exact_mut(directions.nrows()).zip(directions.columns().into_iter().cycle());
+                each.for_each(|(s, d)| s.iter_mut().zip(d).for_each(|(s, d)| *s = *d));
+            }
+            // A row of several directions is several rows of one.
+            for l in (1..signals.len()).rev() {
+                let (before, after) = signals.split_at_mut(l);
+                let (layer, s) = (&self.layers[l], &mut *before[l - 1]);
+                product_t(s, after[0], layer.weight.view(), layer.weight_factor);
+                let rows =
+                    s.chunks_exact_mut(k * layer.inputs()).zip(flat(&slopes[l - 1]).chunks_exact(layer.inputs()));
+                rows.for_each(|(s, slope)| s.chunks_exact_mut(slope.len()).for_each(|s| multiply(s, slope)));
+            }
+        });
+        inputs.into_iter().zip(signals).collect()
+    }
+
+    fn widths(&self) -> Vec<usize> {
+        self.layers.iter().map(Layer::inputs).chain(self.layers.last().map(Layer::outputs)).collect()
+    }
+
+    fn n_parameters(&self) -> usize {
+        self.layers.iter().map(|l| l.weight.len() + l.bias.len()).sum()
+    }
+
+    /// Fills `values[1..]` from `values[0]`, a buffer a layer, and the slopes of the hidden layers where asked for.
+    /// The masks are those of the whole batch, in which the tile begins at row `first`.
+    fn forward_tile(&self, values: &mut [&mut [T]], slopes: &mut [&mut [T]], masks: &[Array2<T>], first: usize) {
+        for l in 1..values.len() {
+            let layer = &self.layers[l - 1];
+            let (before, after) = values.split_at_mut(l);
+            let z = &mut *after[0];
+            product(z, before[l - 1], layer.weight.view(), layer.weight_factor);
+            let rows = z.chunks_exact_mut(layer.outputs());
+            if l == self.layers.len() {
+                rows.for_each(|z| z.iter_mut().zip(&layer.bias).for_each(|(z, b)| *z += layer.bias_factor * *b));
+            } else if let Some(slopes) = slopes.get_mut(l - 1) {
+                for (r, (z, slope)) in rows.zip(slopes.chunks_exact_mut(layer.outputs())).enumerate() {
+                    for ((z, slope), b) in z.iter_mut().zip(slope.iter_mut()).zip(&layer.bias) {
+                        (*z, *slope) = self.activation.at(*z + layer.bias_factor * *b);
+                    }
+                    if let Some(mask) = masks.get(l - 1) {
+                        let row = if mask.nrows() == 1 { 0 } else { first + r };
+                        for ((z, slope), m) in z.iter_mut().zip(slope.iter_mut()).zip(mask.row(row)) {
+                            (*z, *slope) = (*z * *m, *slope * *m);
+                        }
+                    }
+                }
+            } else {
+                let activation = self.activation;
+                for z in rows {
+                    for (z, b) in z.iter_mut().zip(&layer.bias) {
+                        *z = activation.at(*z + layer.bias_factor * *b).0;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// `out = factor a w` for the rows of `a`.
+fn product<T: Real>(out: &mut [T], a: &[T], w: ArrayView2<T>, factor: T) {
+    let (i, o) = w.dim();
+    let rows = a.len() / i;
+    let (out, a) = (MatMut::from_row_major_slice_mut(out, rows, o), MatRef::from_row_major_slice(a, rows, i));
+    faer::linalg::matmul::matmul(out, Accum::Replace, a, view(&w), factor, Par::Seq);
+}
+
+/// `out = factor a wᵀ` for the rows of `a`.
+fn product_t<T: Real>(out: &mut [T], a: &[T], w: ArrayView2<T>, factor: T) {
+    let (i, o) = w.dim();
+    let rows = a.len() / o;
+    let (out, a) = (MatMut::from_row_major_slice_mut(out, rows, i), MatRef::from_row_major_slice(a, rows, o));
+    faer::linalg::matmul::matmul(out, Accum::Replace, a, view(&w).transpose(), factor, Par::Seq);
+}
+
+fn multiply<T: Real>(x: &mut [T], by: &[T]) {
+    x.iter_mut().zip(by).for_each(|(x, b)| *x *= *b);
+}
+
+/// Zeros, rows x width for each width.
+fn buffers<T: Real>(rows: usize, widths: &[usize]) -> Vec<Array2<T>> {
+    widths.iter().map(|w| Array2::zeros((rows, *w))).collect()
+}
+
+/// The values of a buffer, row by row; buffers are made in that layout and keep it.
+fn flat<T>(a: &Array2<T>) -> &[T] {
+    a.as_slice().unwrap_or_default()
+}
+
+fn slices<T>(buffers: &mut [Array2<T>]) -> Vec<&mut [T]> {
+    buffers.iter_mut().map(|b| b.as_slice_mut().unwrap_or_default()).collect()
+}
+
+/// Buffers cut into tiles of rows: for each tile, its part of each buffer.
+fn tiles<T>(buffers: &mut [Array2<T>]) -> Vec<Vec<&mut [T]>> {
+    let rows = buffers.first().map_or(0, Array2::nrows);
+    let mut out: Vec<Vec<&mut [T]>> = (0..rows.div_ceil(TILE)).map(|_| Vec::with_capacity(buffers.len())).collect();
+    let lengths: Vec<usize> = buffers.iter().map(|b| (TILE * b.ncols()).max(1)).collect();
+    for (buffer, length) in slices(buffers).into_iter().zip(lengths) {
+        buffer.chunks_mut(length).zip(&mut out).for_each(|(part, tile)| tile.push(part));
+    }
+    out
+}
+
+/// Runs `f` over tasks, in parallel unless the whole is small.
+fn each<A: Send>(tasks: Vec<A>, small: bool, f: impl Fn(A) + Sync + Send) {
+    if small || tasks.len() < 2 { tasks.into_iter().for_each(f) } else { tasks.into_par_iter().for_each(f) }
+}
+
+/// A batch on its way through a network and back; the buffers are kept from one batch to the next.
+#[derive(Clone, Debug)]
+pub struct Pass<T> {
+    /// What enters each layer, and the output: rows x width each.
+    values: Vec<Array2<T>>,
+    /// Signal at the sums of each layer: rows x outputs each.
+    signals: Vec<Array2<T>>,
+    /// Derivative of each hidden layer's values by its sums; none where the sign of the value tells it.
+    slopes: Vec<Array2<T>>,
+    masks: Vec<Array2<T>>,
+    input_signal: Array2<T>,
+    /// The output layer, and whether the whole is too small to be cut.
+    last: usize,
+    small: bool,
+}
+
+impl<T: Real> Pass<T> {
+    /// Buffers for batches of `rows` rows.
+    pub fn new(network: &Network<T>, rows: usize) -> Self {
+        let (widths, last) = (network.widths(), network.layers.len());
+        let hidden = if network.activation == Activation::Relu { &[] } else { &widths[1..last] };
+        Self {
+            values: buffers(rows, &widths),
+            signals: buffers(rows, &widths[1..]),
+            slopes: buffers(rows, hidden),
+            masks: vec![],
+            input_signal: Array2::zeros((0, widths[0])),
+            last,
+            small: rows * network.n_parameters() < SMALL,
+        }
+    }
+
+    /// The input of the batch, to be filled: rows x inputs.
+    pub fn input_mut(&mut self) -> ArrayViewMut2<'_, T> {
+        self.values[0].view_mut()
+    }
+
+    /// Factors on the values of each hidden layer, 0 or 1/(1 - p) for dropout: rows x width each, or 1 x width for
+    /// the same mask on every row. They hold until they are set again; an empty list takes them away.
+    pub fn set_masks(&mut self, masks: Vec<Array2<T>>) {
+        if self.slopes.is_empty() {
+            self.slopes = self.values[1..self.last].iter().map(|v| Array2::zeros(v.dim())).collect();
+        }
+        self.masks = masks;
+    }
+
+    /// Sends the input through the network; gives the output: rows x outputs.
+    pub fn forward(&mut self, network: &Network<T>) -> ArrayView2<'_, T> {
+        let mut tasks: Vec<_> = tiles(&mut self.values).into_iter().map(|v| (v, vec![])).collect();
+        tasks.iter_mut().zip(tiles(&mut self.slopes)).for_each(|(t, s)| t.1 = s);
+        let masks = &self.masks;
+        each(tasks.into_iter().enumerate().collect(), self.small, |(t, (mut values, mut slopes))| {
+            network.forward_tile(&mut values, &mut slopes, masks, t * TILE);
+        });
+        self.values[self.last].view()
+    }
+
+    /// The output of the last forward pass and the derivative of the loss by it, to be filled before the way back:
+    /// rows x outputs each.
+    pub fn output_and_signal(&mut self) -> (ArrayView2<'_, T>, ArrayViewMut2<'_, T>) {
+        (self.values[self.last].view(), self.signals[self.last - 1].view_mut())
+    }
+
+    /// Propagates the signal at the output back to every layer.
+    pub fn backward(&mut self, network: &Network<T>) {
+        let (values, slopes) = (&self.values, &self.slopes);
+        each(tiles(&mut self.signals).into_iter().enumerate().collect(), self.small, |(t, mut signals)| {
+            for l in (1..signals.len()).rev() {
+                let (before, after) = signals.split_at_mut(l);
+                let (layer, s) = (&network.layers[l], &mut *before[l - 1]);
+                product_t(s, after[0], layer.weight.view(), layer.weight_factor);
+                let at = t * TILE * layer.inputs()..t * TILE * layer.inputs() + s.len();
+                match slopes.get(l - 1) {
+                    Some(slopes) => multiply(s, &flat(slopes)[at]),
+                    None => s.iter_mut().zip(&flat(&values[l])[at]).for_each(|(s, v)| {
+                        *s = if *v > T::zero() { *s } else { T::zero() };
+                    }),
+                }
+            }
+        });
+    }
+
+    /// The signal at the input, after [`Pass::backward`]: rows x inputs. For what stands before the network.
+    pub fn input_signal(&mut self, network: &Network<T>) -> ArrayView2<'_, T> {
+        let layer = &network.layers[0];
+        if self.input_signal.dim() != self.values[0].dim() {
+            self.input_signal = Array2::zeros(self.values[0].dim());
+        }
+        let (signal, task) = (&self.signals[0], tiles(std::slice::from_mut(&mut self.input_signal)));
+        each(task.into_iter().enumerate().collect(), self.small, |(t, parts)| {
+            let w = layer.outputs();
+            for part in parts {
+                let rows = part.len() / layer.inputs();
+                let at = t * TILE * w..(t * TILE + rows) * w;
+                product_t(part, &flat(signal)[at], layer.weight.view(), layer.weight_factor);
+            }
+        });
+        self.input_signal.view()
+    }
+
+    /// Gradient of the loss by the weights and the bias of a layer, after [`Pass::backward`].
+    pub fn gradient(&self, network: &Network<T>, layer: usize) -> (Array2<T>, Array1<T>) {
+        let l = &network.layers[layer];
+        let (mut weight, mut bias) = (Array2::zeros(l.weight.dim()), Array1::zeros(l.outputs()));
+        self.weight_gradient(layer, 0, l.weight_factor, weight.as_slice_mut().unwrap_or_default());
+        self.bias_gradient(layer, l.bias_factor, bias.as_slice_mut().unwrap_or_default());
+        (weight, bias)
+    }
+
+    /// c_w aᵀδ for as many inputs as fit in `out`, the first of them `from`.
+    fn weight_gradient(&self, layer: usize, from: usize, factor: T, out: &mut [T]) {
+        let signal = self.signals[layer].view();
+        let n = out.len() / signal.ncols();
+        let a = self.values[layer].slice(s![.., from..from + n]);
+        let out = MatMut::from_row_major_slice_mut(out, n, signal.ncols());
+        faer::linalg::matmul::matmul(out, Accum::Replace, view(&a).transpose(), view(&signal), factor, Par::Seq);
+    }
+
+    /// c_b times the sum of δ over rows.
+    fn bias_gradient(&self, layer: usize, factor: T, out: &mut [T]) {
+        out.fill(T::zero());
+        for s in self.signals[layer].outer_iter() {
+            out.iter_mut().zip(s).for_each(|(o, s)| *o += *s);
+        }
+        out.iter_mut().for_each(|o| *o *= factor);
+    }
+}
+
+/// Adam (Kingma & Ba 2015), its moments and its buffers.
+#[derive(Clone, Debug)]
+pub struct Adam<T> {
+    /// Decay of the mean of the gradient; 0.9.
+    pub beta1: f64,
+    /// Decay of the mean of its square; 0.999.
+    pub beta2: f64,
+    /// Added to the root of that mean; 1e-8.
+    pub epsilon: f64,
+    /// Penalty on half the squared parameters, added to the gradient; 0.
+    pub l2: f64,
+    steps: i32,
+    /// Of each layer.
+    weights: Vec<Moments<T>>,
+    biases: Vec<Moments<T>>,
+}
+
+#[derive(Clone, Debug)]
+struct Moments<T> {
+    mean: Vec<T>,
+    square: Vec<T>,
+    gradient: Vec<T>,
+}
+
+/// A block of parameters with what belongs to it.
+struct Block<'a, T> {
+    layer: usize,
+    /// Where it begins: the input of the layer, or none for the bias.
+    from: Option<usize>,
+    factor: T,
+    parameters: &'a mut [T],
+    mean: &'a mut [T],
+    square: &'a mut [T],
+    gradient: &'a mut [T],
+}
+
+/// The numbers of one step.
+#[derive(Clone, Copy)]
+struct Rates<T> {
+    beta1: T,
+    beta2: T,
+    epsilon: T,
+    l2: T,
+    rate: T,
+}
+
+impl<T: Real> Adam<T> {
+    /// With the defaults of the paper.
+    pub fn new(network: &Network<T>) -> Self {
+        let zeros =
+            |n: usize| Moments { mean: vec![T::zero(); n], square: vec![T::zero(); n], gradient: vec![T::zero(); n] };
+        Self {
+            beta1: 0.9,
+            beta2: 0.999,
+            epsilon: 1e-8,
+            l2: 0.0,
+            steps: 0,
+            weights: network.layers.iter().map(|l| zeros(l.weight.len())).collect(),
+            biases: network.layers.iter().map(|l| zeros(l.outputs())).collect(),
+        }
+    }
+
+    /// One step at learning rate `rate` with the gradient that a backward pass left behind.
+    pub fn step(&mut self, network: &mut Network<T>, pass: &Pass<T>, rate: f64) {
+        self.steps = self.steps.saturating_add(1);
+        let corrected = (1.0 - self.beta2.powi(self.steps)).sqrt();
+        let rates = Rates {
+            beta1: T::of(self.beta1),
+            beta2: T::of(self.beta2),
+            epsilon: T::of(self.epsilon * corrected),
+            l2: T::of(self.l2),
+            rate: T::of(rate * corrected / (1.0 - self.beta1.powi(self.steps))),
+        };
+        let mut tasks = vec![];
+        let state = self.weights.iter_mut().zip(&mut self.biases);
+        for (l, (layer, (weights, biases))) in network.layers.iter_mut().zip(state).enumerate() {
+            let (wide, bias_factor) = (layer.outputs(), layer.bias_factor);
+            let (rows, factor) = ((BLOCK / wide).max(16), layer.weight_factor);
+            let length = rows * wide;
+            let parts = layer.weight.as_slice_mut().unwrap_or_default().chunks_mut(length);
+            let parts = parts.zip(weights.mean.chunks_mut(length)).zip(weights.square.chunks_mut(length));
+            for (b, (((parameters, mean), square), gradient)) in
+                parts.zip(weights.gradient.chunks_mut(length)).enumerate()
+            {
+                tasks.push(Block { layer: l, from: Some(b * rows), factor, parameters, mean, square, gradient });
+            }
+            tasks.push(Block {
+                layer: l,
+                from: None,
+                factor: bias_factor,
+                parameters: layer.bias.as_slice_mut().unwrap_or_default(),
+                mean: &mut biases.mean,
+                square: &mut biases.square,
+                gradient: &mut biases.gradient,
+            });
+        }
+        each(tasks, pass.small, |block| {
+            match block.from {
+                Some(from) => pass.weight_gradient(block.layer, from, block.factor, block.gradient),
+                None => pass.bias_gradient(block.layer, block.factor, block.gradient),
+            }
+            update(block, rates);
+        });
+    }
+}
+
+fn update<T: Real>(block: Block<T>, rates: Rates<T>) {
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("avx2") {
+        // SAFETY: the feature that the function is compiled for was just found.
+        return unsafe { update_avx2(block, rates) };
+    }
+    update_any(block, rates);
+}
+
+/// The same operations eight at a time: the same bits.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn update_avx2<T: Real>(block: Block<T>, rates: Rates<T>) {
+    update_any(block, rates);
+}
+
+#[inline(always)]
+fn update_any<T: Real>(block: Block<T>, Rates { beta1, beta2, epsilon, l2, rate }: Rates<T>) {
+    let (rest1, rest2) = (T::one() - beta1, T::one() - beta2);
+    let moments = block.mean.iter_mut().zip(block.square).zip(block.gradient);
+    for (p, ((m, v), g)) in block.parameters.iter_mut().zip(moments) {
+        let g = *g + l2 * *p;
+        *m = beta1 * *m + rest1 * g;
+        *v = beta2 * *v + rest2 * g * g;
+        *p -= rate * *m / (v.sqrt() + epsilon);
+    }
+}

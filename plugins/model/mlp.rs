@@ -1,0 +1,376 @@
+//! Regression network of BMDAL (Holzmüller et al. 2023): fully connected, ReLU, trained from scratch every round.
+//!
+//! z = σ_w/√inputs aW + σ_b b in each layer, W ~ N(0, 1), b = 0 at the start; mean squared error over rows and
+//! outputs; Adam (0.9, 0.999, 1e-8) with learning rate η(1 - step/steps). Widths, epochs, batch, η = 0.375,
+//! σ_w = σ_b = 0.2, the schedule, the soft limit 5 tanh(x/5) of standardised inputs, the rows beyond the last full
+//! batch left out of an epoch and the choice of the best validation epoch are those of the paper's released code
+//! (dholzmueller/bmdal_reg: run_experiments, models, layers, train, data). The standard parametrisation starts as
+//! PyTorch's Linear, uniform in ±1/√inputs, at Adam's own default rate 0.001.
+//!
+//! Trains in single precision, answers in double. O(epochs x rows x parameters) for each member, members and tiles
+//! of rows in parallel.
+
+use framework::numerics::network::{Activation, Adam, Network, Pass, Start};
+use framework::prelude::*;
+use rand::seq::SliceRandom;
+use rayon::prelude::*;
+use std::sync::Arc;
+
+/// Fully connected ReLU network on the prior features, or an ensemble of them. Gives its last hidden layer and the
+/// factors of its gradient; several members also the sd between them, and themselves as draws.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Mlp {
+    /// Units of each hidden layer; default [512, 512].
+    pub widths: Vec<usize>,
+    /// Passes over the measured rows; default 256.
+    pub epochs: usize,
+    /// Rows of a step, at most as many as there are; default 256.
+    pub batch: usize,
+    /// Learning rate of the first step, falling linearly to 0; absent: 0.375 for "ntk", 0.001 for "standard".
+    pub learning_rate: Option<f64>,
+    /// "ntk" (default): weights start as N(0, 1) and enter with a factor; "standard": they enter as they are.
+    pub parametrisation: Parametrisation,
+    /// Factor √inputs times that of the weights in "ntk"; default 0.2.
+    pub sigma_w: f64,
+    /// Factor of the biases in "ntk"; default 0.2.
+    pub sigma_b: f64,
+    /// Standard deviation of the biases at the start in "ntk"; default 0.
+    pub bias_sd: f64,
+    /// Soft limit c of standardised inputs x, which become c tanh(x/c); 0: none; default 5.
+    pub clip: f64,
+    /// How outputs are scaled after centring; default "together".
+    pub output_scale: OutputScale,
+    /// Share of the measured perturbations kept from training, whose error chooses the epoch; default 0: the last.
+    pub validation: f64,
+    /// Networks of the ensemble, each with its own start and order of rows; default 1.
+    pub members: usize,
+}
+
+impl Default for Mlp {
+    fn default() -> Self {
+        Self {
+            widths: vec![512, 512],
+            epochs: 256,
+            batch: 256,
+            learning_rate: None,
+            parametrisation: Parametrisation::Ntk,
+            sigma_w: 0.2,
+            sigma_b: 0.2,
+            bias_sd: 0.0,
+            clip: 5.0,
+            output_scale: OutputScale::Together,
+            validation: 0.0,
+            members: 1,
+        }
+    }
+}
+
+/// How parameters enter the network.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Parametrisation {
+    /// With factors that keep the gradient's size at any width (Jacot et al. 2018).
+    Ntk,
+    /// As they are.
+    Standard,
+}
+
+/// How centred outputs are scaled for training.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OutputScale {
+    /// By one number, so that the loss weighs outputs as the readout does.
+    Together,
+    /// Each by its own sd, for outputs in different units.
+    Each,
+}
+
+impl Mlp {
+    fn check(&self, inputs: &Inputs) -> Result<()> {
+        let wrong = |what: &str| Err(Error::Config(format!("model mlp: {what}")));
+        let positive = |v: f64| v > 0.0 && v.is_finite();
+        if self.widths.is_empty() || self.widths.contains(&0) {
+            return wrong("`widths` needs at least one hidden layer, and every layer at least one unit");
+        }
+        if self.epochs == 0 || self.batch == 0 || self.members == 0 {
+            return wrong("`epochs`, `batch` and `members` must be at least 1");
+        }
+        if !positive(self.rate()) {
+            return wrong("`learning_rate` must be a positive number");
+        }
+        if !positive(self.sigma_w) || [self.sigma_b, self.bias_sd, self.clip].iter().any(|v| *v < 0.0 || !v.is_finite())
+        {
+            return wrong("`sigma_w` must be a positive number and `sigma_b`, `bias_sd` and `clip` not below 0");
+        }
+        if !(0.0..1.0).contains(&self.validation) {
+            return wrong("`validation` must be at least 0 and below 1");
+        }
+        if inputs.n_features() == 0 {
+            return wrong("it learns from features and no prior is active; add a [prior.NAME] section");
+        }
+        Ok(())
+    }
+
+    fn rate(&self) -> f64 {
+        self.learning_rate.unwrap_or(match self.parametrisation {
+            Parametrisation::Ntk => 0.375,
+            Parametrisation::Standard => 0.001,
+        })
+    }
+
+    /// Network and root mean squared training error of one member, on inputs and outputs as it sees them; with
+    /// validation rows, of the epoch with the least error on them.
+    fn train(&self, train: &Rowed, validation: &Rowed, streams: &Streams) -> Result<(Network<f32>, f64)> {
+        let start = match self.parametrisation {
+            Parametrisation::Standard => Start::Standard,
+            Parametrisation::Ntk => {
+                Start::Ntk { sigma_w: self.sigma_w, sigma_b: self.sigma_b, bias_sd: self.bias_sd }
+            }
+        };
+        let ends = ([train.x.ncols()], [train.y.ncols()]);
+        let widths = [&ends.0[..], &self.widths, &ends.1].concat();
+        let mut network = Network::new(&widths, Activation::Relu, start, &mut streams.rng("start"));
+        let batch = self.batch.min(train.x.nrows());
+        let (mut pass, mut adam) = (Pass::new(&network, batch), Adam::new(&network));
+        let (mut order, mut rng): (Vec<usize>, _) = ((0..train.x.nrows()).collect(), streams.rng("order"));
+        let steps = (self.epochs * (order.len() / batch)) as f64;
+        let (mut step, mut best) = (0.0, None);
+        for _ in 0..self.epochs {
+            order.shuffle(&mut rng);
+            for rows in order.chunks_exact(batch) {
+                pass.input_mut().outer_iter_mut().zip(rows).for_each(|(mut to, r)| to.assign(&train.x.row(*r)));
+                pass.forward(&network);
+                let (output, mut signal) = pass.output_and_signal();
+                let factor = 2.0 / output.len() as f32;
+                for ((mut s, f), r) in signal.outer_iter_mut().zip(output.outer_iter()).zip(rows) {
+                    s.iter_mut().zip(f).zip(train.y.row(*r)).for_each(|((s, f), y)| *s = factor * (f - y));
+                }
+                pass.backward(&network);
+                adam.step(&mut network, &pass, self.rate() * (1.0 - step / steps));
+                step += 1.0;
+            }
+            if validation.x.nrows() > 0 {
+                let error = validation.error(&network);
+                if best.as_ref().is_none_or(|(least, _)| error < *least) {
+                    best = Some((error, network.clone()));
+                }
+            }
+        }
+        let network = best.map_or(network, |b| b.1);
+        if !network.is_finite() {
+            return Err(Error::Numerical(format!(
+                "model mlp: training diverged at learning rate {}; lower `learning_rate`",
+                self.rate()
+            )));
+        }
+        let error = train.error(&network);
+        Ok((network, error))
+    }
+}
+
+/// Rows as the network sees them.
+struct Rowed {
+    x: Array2<f32>,
+    y: Array2<f32>,
+}
+
+impl Rowed {
+    fn error(&self, network: &Network<f32>) -> f64 {
+        let f = network.forward(self.x.view());
+        let squares: f64 = f.iter().zip(&self.y).map(|(f, y)| f64::from(f - y).powi(2)).sum();
+        (squares / f.len() as f64).sqrt()
+    }
+}
+
+#[typetag::serde(name = "mlp")]
+impl Model for Mlp {
+    fn fit(&self, cx: &FitContext) -> Result<Box<dyn Surrogate>> {
+        self.check(cx.inputs)?;
+        let observed = cx.observed;
+        let scale = Scale::new(self, cx.inputs, observed)?;
+        let (x, y) = (scale.rows(cx.inputs, &observed.ids)?, scale.targets(&observed.y));
+        // A perturbation is kept from training with all its replicates.
+        let mut distinct = observed.distinct();
+        distinct.shuffle(&mut cx.streams.rng("validation"));
+        distinct.truncate((self.validation * distinct.len() as f64) as usize);
+        let kept: std::collections::HashSet<usize> = distinct.into_iter().collect();
+        let (validation, train): (Vec<usize>, Vec<usize>) =
+            (0..observed.len()).partition(|r| kept.contains(&observed.ids[*r]));
+        let rowed = |rows: &[usize]| Rowed {
+            x: x.select(Axis(0), rows).mapv(|v| v as f32),
+            y: y.select(Axis(0), rows).mapv(|v| v as f32),
+        };
+        let (train, validation) = (rowed(&train), rowed(&validation));
+        let fits: Result<Vec<_>> = (0..self.members)
+            .into_par_iter()
+            .map(|m| self.train(&train, &validation, &cx.streams.index(m)))
+            .collect();
+        let (networks, errors): (Vec<_>, Vec<_>) = fits?.into_iter().map(|(n, e)| (n.cast::<f64>(), e)).unzip();
+        let error = errors.iter().sum::<f64>() / errors.len() as f64;
+        Ok(Box::new(Fitted { inputs: cx.inputs.clone(), scale, networks, error }))
+    }
+
+    fn provides(&self) -> Provides {
+        Provides { sd: self.members > 1, draws: self.members > 1, embedding: true, layers: true }
+    }
+
+    fn requires(&self) -> Requires {
+        Requires { features: true, ..Requires::default() }
+    }
+}
+
+/// From features and readouts to what the networks see, and back.
+struct Scale {
+    x_mean: Array1<f64>,
+    x_sd: Array1<f64>,
+    clip: f64,
+    y_mean: Array1<f64>,
+    y_sd: Array1<f64>,
+}
+
+impl Scale {
+    fn new(model: &Mlp, inputs: &Inputs, observed: &Observed) -> Result<Self> {
+        let x = finite_rows(inputs, &observed.ids)?;
+        let n = x.nrows() as f64;
+        let mean_sd = |x: &Array2<f64>| {
+            let mean = x.sum_axis(Axis(0)) / n;
+            let squares = (x - &mean).mapv(|v| v * v).sum_axis(Axis(0));
+            (mean, squares.mapv(|s| (s / (n - 1.0).max(1.0)).sqrt()))
+        };
+        let (x_mean, mut x_sd) = mean_sd(&x);
+        // What does not vary among the measured, rounding aside, keeps its unit: elsewhere it may tell.
+        x_sd.zip_mut_with(&x_mean, |s, m| *s = if *s > 1e-9 * m.abs() { *s } else { 1.0 });
+        let (y_mean, mut y_sd) = mean_sd(&observed.y);
+        if model.output_scale == OutputScale::Together {
+            let all = (y_sd.dot(&y_sd) / y_sd.len() as f64).sqrt();
+            y_sd.fill(all);
+        }
+        y_sd.zip_mut_with(&y_mean, |s, m| *s = if *s > 1e-9 * m.abs() { *s } else { 0.0 });
+        Ok(Self { x_mean, x_sd, clip: model.clip, y_mean, y_sd })
+    }
+
+    /// Rows of inputs: ids x features.
+    fn rows(&self, inputs: &Inputs, ids: &[usize]) -> Result<Array2<f64>> {
+        let mut x = (finite_rows(inputs, ids)? - &self.x_mean) / &self.x_sd;
+        if self.clip > 0.0 {
+            x.mapv_inplace(|v| self.clip * (v / self.clip).tanh());
+        }
+        Ok(x)
+    }
+
+    /// Readouts as targets; 0 where they do not vary.
+    fn targets(&self, y: &Array2<f64>) -> Array2<f64> {
+        (y - &self.y_mean) * self.y_sd.mapv(|s| if s > 0.0 { 1.0 / s } else { 0.0 })
+    }
+}
+
+/// Features of `ids`, every one of them a number.
+fn finite_rows(inputs: &Inputs, ids: &[usize]) -> Result<Array2<f64>> {
+    let x = inputs.features(ids);
+    match x.indexed_iter().find(|(_, v)| !v.is_finite()) {
+        None => Ok(x),
+        Some(((r, c), v)) => Err(Error::Data(format!(
+            "model mlp: feature {c} of perturbation `{}` is {v}; features must be finite, so correct the prior's table",
+            inputs.pool().label(ids[r])
+        ))),
+    }
+}
+
+struct Fitted {
+    inputs: Arc<Inputs>,
+    scale: Scale,
+    networks: Vec<Network<f64>>,
+    /// Root mean squared training error in units of the scaled outputs, mean over members.
+    error: f64,
+}
+
+/// Rows answered in one piece.
+const TILE: usize = 4096;
+
+impl Fitted {
+    /// Outputs of some members: members x ids x outputs.
+    fn outputs(&self, ids: &[usize], members: &[usize]) -> Result<Array3<f64>> {
+        let mut out = Array3::zeros((members.len(), ids.len(), self.scale.y_mean.len()));
+        for (t, tile) in ids.chunks(TILE).enumerate() {
+            let x = self.scale.rows(&self.inputs, tile)?;
+            for (k, &m) in members.iter().enumerate() {
+                let f = self.networks[m].forward(x.view()) * &self.scale.y_sd + &self.scale.y_mean;
+                out.slice_mut(framework::ndarray::s![k, t * TILE..t * TILE + tile.len(), ..]).assign(&f);
+            }
+        }
+        Ok(out)
+    }
+}
+
+impl Surrogate for Fitted {
+    /// Mean over members, and for several the sd between them (÷ members).
+    fn predict(&self, ids: &[usize]) -> Result<Posterior> {
+        let n = self.networks.len();
+        let f = self.outputs(ids, &(0..n).collect::<Vec<_>>())?;
+        let mean = f.sum_axis(Axis(0)) / n as f64;
+        let sd = (n > 1).then(|| {
+            let squares = (f - &mean).mapv(|v| v * v).sum_axis(Axis(0));
+            squares.mapv(|s| (s / n as f64).sqrt())
+        });
+        Ok(Posterior { mean, sd })
+    }
+
+    /// Each draw is a member, drawn uniformly.
+    fn draw(&self, ids: &[usize], n: usize, rng: &mut StreamRng) -> Result<Array3<f64>> {
+        let k = self.networks.len();
+        if k < 2 {
+            return Err(Error::Unsupported("one network gives no draws; set `members` of the mlp above 1".into()));
+        }
+        let drawn: Vec<usize> = (0..n).map(|_| rng.random_range(0..k)).collect();
+        let mut used = drawn.clone();
+        used.sort_unstable();
+        used.dedup();
+        let f = self.outputs(ids, &used)?;
+        let rows: Vec<usize> = drawn.iter().map(|m| used.partition_point(|u| u < m)).collect();
+        Ok(f.select(Axis(0), &rows))
+    }
+
+    /// Last hidden layer, members side by side.
+    fn embed(&self, ids: &[usize]) -> Result<Array2<f64>> {
+        let widths = self.networks.iter().map(|n| n.layers.last().map_or(0, |l| l.weight.nrows()));
+        let mut out = Array2::zeros((ids.len(), widths.sum()));
+        for (t, tile) in ids.chunks(TILE).enumerate() {
+            let x = self.scale.rows(&self.inputs, tile)?;
+            let mut at = 0;
+            for network in &self.networks {
+                let h = network.last_hidden(x.view());
+                let place = framework::ndarray::s![t * TILE..t * TILE + tile.len(), at..at + h.ncols()];
+                out.slice_mut(place).assign(&h);
+                at += h.ncols();
+            }
+        }
+        Ok(out)
+    }
+
+    fn n_members(&self) -> usize {
+        self.networks.len()
+    }
+
+    /// Of the network itself, whose outputs are centred and scaled.
+    fn layers(&self, ids: &[usize], member: usize, directions: ArrayView2<f64>) -> Result<Vec<LayerFactors>> {
+        let network = self.networks.get(member).ok_or_else(|| {
+            Error::Plugin(format!("member {member} of a network ensemble of {} was asked for", self.networks.len()))
+        })?;
+        if directions.nrows() != self.scale.y_mean.len() {
+            return Err(Error::Plugin(format!(
+                "directions of {} outputs for a network of {}",
+                directions.nrows(),
+                self.scale.y_mean.len()
+            )));
+        }
+        let factors = network.gradient_factors(self.scale.rows(&self.inputs, ids)?.view(), directions);
+        Ok(factors.into_iter().map(|(input, signal)| LayerFactors { input, signal }).collect())
+    }
+
+    fn record(&self) -> Vec<(String, f64)> {
+        vec![("mlp.train_error".into(), self.error)]
+    }
+}
+
+framework::register!(Model, Mlp, "mlp", "fully connected network, or an ensemble of them");
