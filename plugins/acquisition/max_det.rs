@@ -167,7 +167,7 @@ fn by_features(
                 return Err(Failed::At(i));
             }
             taken[i] = true;
-            picks.push((i, value));
+            picks.push((i, own));
             if own <= zero && noise == 0.0 {
                 continue;
             }
