@@ -7,7 +7,9 @@ pub mod band;
 pub mod exp;
 pub mod features;
 pub mod gram;
+pub mod kmeans;
 pub mod linalg;
+pub mod nearest;
 pub mod sparse;
 pub mod stats;
 
@@ -16,4 +18,5 @@ pub use exp::exp_slice;
 pub use features::{Features, Rows};
 pub use gram::{Affine, FeatureGram, Gram, GramSource, Product, Sum};
 pub use linalg::{Cholesky, eigh, matmul, matmul_t, sq_distances, symmetric_product};
+pub use nearest::Nearest;
 pub use sparse::{Sparse, truncated_svd};
