@@ -374,3 +374,170 @@ impl Surrogate for Fitted {
 }
 
 framework::register!(Model, Mlp, "mlp", "fully connected network, or an ensemble of them");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ridge::Ridge;
+    use framework::domain::Readouts;
+    use framework::testing::TinyWorld;
+
+    fn fit(model: &dyn Model, inputs: &Arc<Inputs>, observed: &Observed) -> Result<Box<dyn Surrogate>> {
+        model.fit(&FitContext { inputs, observed, streams: &Streams::new(1).child("model") })
+    }
+
+    fn small(members: usize) -> Mlp {
+        Mlp { widths: vec![32, 16], epochs: 60, batch: 32, members, ..Mlp::default() }
+    }
+
+    /// Readouts of the first `n` perturbations, bent functions of the features.
+    fn bent(inputs: &Inputs, n: usize) -> (Observed, Array2<f64>) {
+        let all: Vec<usize> = (0..inputs.pool().len()).collect();
+        let x = inputs.features(&all);
+        let truth = Array2::from_shape_fn((all.len(), 2), |(i, o)| match o {
+            0 => 3.0 * x[(i, 0)].abs() + x[(i, 1)],
+            _ => 10.0 + 2.0 * x[(i, 1)] * x[(i, 2)],
+        });
+        let mut observed = Observed::empty(2);
+        let measured = truth.slice(framework::ndarray::s![..n, ..]).to_owned();
+        observed.push(&Readouts::plain(&all[..n], measured), 0).unwrap();
+        (observed, truth)
+    }
+
+    #[test]
+    fn learns_bent_functions_that_ridge_cannot() {
+        let world = TinyWorld::new(400, 3, 1, false, 2).unwrap();
+        let (observed, truth) = bent(&world.inputs, 300);
+        let test: Vec<usize> = (300..400).collect();
+        let error = |model: &dyn Model| {
+            let p = fit(model, &world.inputs, &observed).unwrap().predict(&test).unwrap();
+            let squares: f64 = (0..100).map(|i| (&p.mean.row(i) - &truth.row(300 + i)).mapv(|d| d * d).sum()).sum();
+            (squares / 200.0).sqrt()
+        };
+        let ridge = error(&Ridge::default());
+        let standard = Parametrisation::Standard;
+        for model in [
+            Mlp { widths: vec![64, 64], batch: 64, ..Mlp::default() },
+            Mlp { widths: vec![64, 64], batch: 64, output_scale: OutputScale::Each, ..Mlp::default() },
+            Mlp { widths: vec![64, 64], batch: 32, parametrisation: standard, ..Mlp::default() },
+            Mlp { widths: vec![64, 64], batch: 64, validation: 0.2, ..Mlp::default() },
+        ] {
+            let own = error(&model);
+            assert!(own < 0.3 * ridge, "{model:?}: {own} against {ridge} of ridge");
+        }
+    }
+
+    #[test]
+    fn members_give_mean_sd_and_draws() {
+        let world = TinyWorld::new(60, 4, 2, false, 3).unwrap();
+        let observed = world.observe(&(0..40).collect::<Vec<_>>(), 1).unwrap();
+        let ids: Vec<usize> = (35..60).collect();
+        let model = small(3);
+        assert!(model.provides().sd && model.provides().draws && !small(1).provides().sd && !small(1).provides().draws);
+        let s = fit(&model, &world.inputs, &observed).unwrap();
+        let p = s.predict(&ids).unwrap();
+        let draws = s.draw(&ids, 60, &mut Streams::new(4).rng("draw")).unwrap();
+        let mut members: Vec<Array2<f64>> = vec![];
+        for d in draws.outer_iter() {
+            if !members.iter().any(|m| m == d) {
+                members.push(d.to_owned());
+            }
+        }
+        assert_eq!((members.len(), s.n_members()), (3, 3));
+        for ((i, o), m) in p.mean.indexed_iter() {
+            let v: Vec<f64> = members.iter().map(|m| m[(i, o)]).collect();
+            let mean = v.iter().sum::<f64>() / 3.0;
+            let sd = (v.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / 3.0).sqrt();
+            assert!((m - mean).abs() < 1e-12 && (p.sd.as_ref().unwrap()[(i, o)] - sd).abs() < 1e-12);
+        }
+        // The first member of an ensemble is the network of one.
+        let one = fit(&small(1), &world.inputs, &observed).unwrap();
+        assert!(members.contains(&one.predict(&ids).unwrap().mean));
+        assert!(one.predict(&ids).unwrap().sd.is_none() && one.draw(&ids, 1, &mut Streams::new(4).rng("draw")).is_err());
+    }
+
+    #[test]
+    fn layers_end_in_the_embedding_and_scale_with_the_parametrisation() {
+        let world = TinyWorld::new(30, 4, 2, false, 3).unwrap();
+        let observed = world.observe(&(0..20).collect::<Vec<_>>(), 1).unwrap();
+        let ids = [3, 25, 29];
+        let s = fit(&small(2), &world.inputs, &observed).unwrap();
+        let h = s.embed(&ids).unwrap();
+        assert_eq!(h.dim(), (3, 32));
+        for member in 0..2 {
+            let layers = s.layers(&ids, member, Array2::eye(2).view()).unwrap();
+            let shapes: Vec<_> = layers.iter().map(|l| (l.input.ncols(), l.signal.ncols())).collect();
+            assert_eq!(shapes, [(5, 64), (33, 32), (17, 4)]);
+            for i in 0..3 {
+                for j in 0..16 {
+                    let want = 0.2 / 4.0 * h[(i, 16 * member + j)];
+                    assert!((layers[2].input[(i, j)] - want).abs() < 1e-15);
+                }
+                assert_eq!(layers[2].input[(i, 16)], 0.2);
+                assert_eq!(layers[2].signal.row(i).to_vec(), [1.0, 0.0, 0.0, 1.0]);
+            }
+        }
+        assert!(s.layers(&ids, 2, Array2::eye(2).view()).is_err());
+        assert!(s.layers(&ids, 0, Array2::eye(3).view()).is_err());
+    }
+
+    #[test]
+    fn threads_change_no_bit() {
+        let world = TinyWorld::new(300, 30, 1, false, 3).unwrap();
+        let observed = world.observe(&(0..280).collect::<Vec<_>>(), 1).unwrap();
+        let run = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let model = Mlp { widths: vec![128, 64], epochs: 6, members: 2, ..Mlp::default() };
+            pool.install(|| {
+                let s = fit(&model, &world.inputs, &observed).unwrap();
+                let p = s.predict(&[0, 290, 299]).unwrap();
+                let layers = s.layers(&[0, 290], 1, Array2::ones((1, 1)).view()).unwrap();
+                (p.mean, p.sd, layers.into_iter().map(|l| (l.input, l.signal)).collect::<Vec<_>>())
+            })
+        };
+        assert!(run(1) == run(4));
+    }
+
+    #[test]
+    fn constants_single_rows_and_repeats_are_predicted() {
+        let world = TinyWorld::new(30, 4, 2, false, 3).unwrap();
+        let mut observed = world.observe(&(0..20).collect::<Vec<_>>(), 1).unwrap();
+        observed.y.column_mut(1).fill(0.1);
+        for output_scale in [OutputScale::Each, OutputScale::Together] {
+            let p = fit(&Mlp { output_scale, ..small(2) }, &world.inputs, &observed).unwrap().predict(&[1, 25]).unwrap();
+            assert!(output_scale == OutputScale::Together || (p.mean[(1, 1)] - 0.1).abs() < 1e-12);
+            assert!(p.mean[(0, 0)] != p.mean[(1, 0)]);
+        }
+        observed.y.fill(0.1);
+        let p = fit(&small(2), &world.inputs, &observed).unwrap().predict(&[1, 25]).unwrap();
+        assert!(p.mean.iter().all(|m| (m - 0.1).abs() < 1e-12) && p.sd.unwrap().iter().all(|s| *s == 0.0));
+        let one = world.observe(&[7], 1).unwrap();
+        let p = fit(&Mlp { validation: 0.5, ..small(1) }, &world.inputs, &one).unwrap().predict(&[1, 25]).unwrap();
+        assert!(p.mean.outer_iter().all(|r| r == one.y.row(0)));
+        let mut twice = world.observe(&[7, 8], 1).unwrap();
+        twice.push(&Readouts::plain(&[7, 8, 7], Array2::zeros((3, 2))), 1).unwrap();
+        fit(&Mlp { validation: 0.5, ..small(1) }, &world.inputs, &twice).unwrap().predict(&[1]).unwrap();
+    }
+
+    #[test]
+    fn what_cannot_be_trained_is_refused() {
+        let world = TinyWorld::new(30, 4, 1, false, 3).unwrap();
+        let observed = world.observe(&(0..20).collect::<Vec<_>>(), 1).unwrap();
+        let refused = |model: Mlp| fit(&model, &world.inputs, &observed).err().unwrap().to_string();
+        assert!(refused(Mlp { widths: vec![], ..small(1) }).contains("`widths`"));
+        assert!(refused(Mlp { members: 0, ..small(1) }).contains("`members`"));
+        assert!(refused(Mlp { learning_rate: Some(-1.0), ..small(1) }).contains("`learning_rate`"));
+        assert!(refused(Mlp { validation: 1.0, ..small(1) }).contains("`validation`"));
+        let diverged = refused(Mlp { learning_rate: Some(1e30), ..small(1) });
+        assert!(diverged.contains("diverged") && diverged.contains("`learning_rate`"), "{diverged}");
+        let block = |value: f64| {
+            let mut x = Array2::from_shape_fn((30, 2), |(i, j)| (i * (j + 1) % 7) as f64);
+            x[(4, 1)] = value;
+            let block = Block { name: "b".into(), x, present: vec![true; 30], note: String::new() };
+            Arc::new(Inputs::new(world.inputs.pool().clone(), vec![Arc::new(block)], Compose::Sum).unwrap())
+        };
+        let want = "model mlp: feature 1 of perturbation `G004` is NaN; features must be finite, so correct the prior's \
+                    table";
+        assert_eq!(fit(&small(1), &block(f64::NAN), &observed).err().unwrap().to_string(), want);
+    }
+}
