@@ -50,7 +50,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let nd = (n * d) as f64;
     let pairs = n as f64 * b as f64 * d as f64;
     // Two operations a product, three a squared difference.
-    let tiles: [(&str, Tile, f64, fn(&Ceilings) -> f64); 4] = [
+    type Ceiling = fn(&Ceilings) -> f64;
+    let tiles: [(&str, Tile, f64, Ceiling); 4] = [
         ("product", Tile::Product, 2.0, |c| c.multiply_add),
         ("sq_distance", Tile::SqDistance, 3.0, |c| c.difference_square),
         ("rbf", Tile::Rbf { length: 4.0 }, 3.0, |c| c.difference_square),
@@ -59,7 +60,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for (name, tile, operations, ceiling) in tiles {
         let work = || device.reduce(rows.view(), second.view(), tile).map(|_| ());
         let bytes = 4.0 * (n + b) as f64 * d as f64;
-        report(device, &format!("reduce {name}"), bytes, operations * pairs, |_, operations| operations, ceilings.as_ref().map(ceiling), work)?;
+        report(
+            device,
+            &format!("reduce {name}"),
+            bytes,
+            operations * pairs,
+            |_, operations| operations,
+            ceilings.as_ref().map(ceiling),
+            work,
+        )?;
     }
     // Every pick reads all rows once.
     let picks = |result: device::Result<Picks>| result.map(|_| ());
@@ -93,7 +102,8 @@ fn report(
     work()?;
     let total = start.elapsed().as_secs_f64();
     let seconds = device.last_seconds().unwrap_or(total);
-    let fraction = ceiling.map_or("null".into(), |ceiling| format!("{:.3}", bound(bytes, operations) / seconds / ceiling));
+    let fraction =
+        ceiling.map_or("null".into(), |ceiling| format!("{:.3}", bound(bytes, operations) / seconds / ceiling));
     println!(
         "{{\"what\": \"{what}\", \"seconds\": {seconds:.6}, \"total\": {total:.6}, \"gb_s\": {:.1}, \
          \"gflop_s\": {:.1}, \"fraction\": {fraction}}}",

@@ -37,7 +37,8 @@ fn probe(device: &dyn Device) -> Result<Option<&'static str>> {
             return Ok(Some("reductions over pairs of rows"));
         }
     }
-    let rules: [(&str, &dyn Fn(&dyn Device) -> Result<Picks>); 4] = [
+    type Rule<'a> = &'a dyn Fn(&dyn Device) -> Result<Picks>;
+    let rules: [(&str, Rule); 4] = [
         ("max_dist", &|device| device.max_dist(rows, none, 6)),
         ("lcmd", &|device| device.lcmd(rows, others, 6)),
         ("max_det", &|device| device.max_det(rows, none, 0.1, 6)),

@@ -28,6 +28,8 @@ pub struct Gpu<R: Runtime> {
     name: String,
     /// A rasteriser on the processor, on which ceilings are measured with small arrays.
     software: bool,
+    /// Cubes that a tile reduction is split into, to fill a large device.
+    fill: usize,
     last: Mutex<Option<f64>>,
 }
 
@@ -90,7 +92,7 @@ macro_rules! launch {
 
 impl<R: Runtime> Gpu<R> {
     fn new(client: ComputeClient<R>, name: String, software: bool) -> Self {
-        Self { client, name, software, last: Mutex::new(None) }
+        Self { client, name, software, fill: 2048, last: Mutex::new(None) }
     }
 
     /// Runs `work`; a panic below, wherever it happens, becomes an error.
@@ -137,9 +139,15 @@ impl<R: Runtime> Gpu<R> {
             let flat = self.client.create_from_slice(f32::as_bytes(values));
             let grid = (rows.div_ceil(32), d / 32, 1);
             launch!(
-                self, transpose, grid,
-                array!(flat, values.len()), array!(handle, n * d),
-                rows as u32, features as u32, n as u32, first as u32,
+                self,
+                transpose,
+                grid,
+                array!(flat, values.len()),
+                array!(handle, n * d),
+                rows as u32,
+                features as u32,
+                n as u32,
+                first as u32,
             );
             first += rows;
         }
@@ -147,11 +155,12 @@ impl<R: Runtime> Gpu<R> {
     }
 
     fn wait(&self) -> Result<()> {
-        cubecl::future::block_on(self.client.sync()).map_err(|error| self.failed(format!("{error:?}")))
+        cubecl::future::block_on(self.client.sync()).map_err(|error| self.failed(guard::brief(&format!("{error:?}"))))
     }
 
     fn read<T: CubeElement + Copy>(&self, handle: &Handle, len: usize) -> Result<Vec<T>> {
-        let bytes = self.client.read_one(handle.clone()).map_err(|error| self.failed(format!("{error:?}")))?;
+        let bytes =
+            self.client.read_one(handle.clone()).map_err(|error| self.failed(guard::brief(&format!("{error:?}"))))?;
         let values = T::from_bytes(&bytes);
         match values.get(..len) {
             Some(values) => Ok(values.to_vec()),
@@ -203,8 +212,14 @@ impl<R: Runtime> Gpu<R> {
     /// Each cube's best of the first `n` scores.
     fn find_winners(&self, win: &mut Winners, scores: &Handle, len: usize, n: usize) {
         launch!(
-            self, winners, (win.cubes, 1, 1),
-            array!(scores, len), array!(win.score, 2 * win.cubes), array!(win.row, 2 * win.cubes), n as u32, win.flip,
+            self,
+            winners,
+            (win.cubes, 1, 1),
+            array!(scores, len),
+            array!(win.score, 2 * win.cubes),
+            array!(win.row, 2 * win.cubes),
+            n as u32,
+            win.flip,
         );
         win.flip = 1 - win.flip;
     }
@@ -215,34 +230,64 @@ impl<R: Runtime> Gpu<R> {
     }
 
     /// (min, max, sum) and (argmin, argmax) of every row of a over the first `n_b` rows of b, each `n_pad` long.
-    fn tile_reduction(&self, a: &Columns, b: &Columns, n_b: usize, kind: u32, inverse: f32) -> Result<(Handle, Handle)> {
-        // Enough cubes to fill a large device, whatever the number of rows; the split depends on the shape only.
+    fn tile_reduction(
+        &self,
+        a: &Columns,
+        b: &Columns,
+        n_b: usize,
+        kind: u32,
+        inverse: f32,
+    ) -> Result<(Handle, Handle)> {
+        // The split depends on the shape only, so that sums do not differ between devices of one kind.
         let tiles_of_b = b.n / ROWS;
-        let wanted = 2048usize.div_ceil(a.cubes()).clamp(1, tiles_of_b);
+        let wanted = self.fill.div_ceil(a.cubes()).clamp(1, tiles_of_b);
         let tiles_per_range = tiles_of_b.div_ceil(wanted);
         let ranges = tiles_of_b.div_ceil(tiles_per_range);
         let (values_len, places_len) = (3 * ranges * a.n, 2 * ranges * a.n);
         let values = self.allocate(values_len)?;
         let places = if ranges == 1 { self.poisoned(places_len) } else { self.allocate(places_len)? };
         launch!(
-            self, tiles, (a.cubes(), ranges, 1),
-            array!(a.handle, a.len4()), array!(b.handle, b.len4()),
-            array!(values, values_len), array!(places, places_len),
-            a.n4() as u32, b.n4() as u32, n_b as u32, tiles_per_range as u32, inverse, a.d, kind,
+            self,
+            tiles,
+            (a.cubes(), ranges, 1),
+            array!(a.handle, a.len4()),
+            array!(b.handle, b.len4()),
+            array!(values, values_len),
+            array!(places, places_len),
+            a.n4() as u32,
+            b.n4() as u32,
+            n_b as u32,
+            tiles_per_range as u32,
+            inverse,
+            a.d,
+            kind,
         );
         if ranges == 1 {
             return Ok((values, places));
         }
         let (out, out_places) = (self.allocate(3 * a.n)?, self.poisoned(2 * a.n));
         launch!(
-            self, join_ranges, (a.n.div_ceil(UNITS), 1, 1),
-            array!(values, values_len), array!(places, places_len), array!(out, 3 * a.n), array!(out_places, 2 * a.n),
-            ranges as u32, a.n as u32,
+            self,
+            join_ranges,
+            (a.n.div_ceil(UNITS), 1, 1),
+            array!(values, values_len),
+            array!(places, places_len),
+            array!(out, 3 * a.n),
+            array!(out_places, 2 * a.n),
+            ranges as u32,
+            a.n as u32,
         );
         Ok((out, out_places))
     }
 
-    fn max_dist_steps(&self, x: &Columns, centres: Option<&Columns>, n: usize, m: usize, batch: usize) -> Result<Answer> {
+    fn max_dist_steps(
+        &self,
+        x: &Columns,
+        centres: Option<&Columns>,
+        n: usize,
+        m: usize,
+        batch: usize,
+    ) -> Result<Answer> {
         let answer = self.answer(batch);
         let mut win = self.winners(x.cubes())?;
         let (near, near_len) = match centres {
@@ -273,11 +318,21 @@ impl<R: Runtime> Gpu<R> {
         fresh: bool,
     ) {
         launch!(
-            self, max_dist_step, (x.cubes(), 1, 1),
-            array!(x.handle, x.len4()), array!(near, near_len),
-            array!(win.score, 2 * win.cubes), array!(win.row, 2 * win.cubes),
-            array!(answer.rows, answer.len), array!(answer.scores, answer.len),
-            n as u32, x.n4() as u32, step as u32, win.flip, x.d, fresh,
+            self,
+            max_dist_step,
+            (x.cubes(), 1, 1),
+            array!(x.handle, x.len4()),
+            array!(near, near_len),
+            array!(win.score, 2 * win.cubes),
+            array!(win.row, 2 * win.cubes),
+            array!(answer.rows, answer.len),
+            array!(answer.scores, answer.len),
+            n as u32,
+            x.n4() as u32,
+            step as u32,
+            win.flip,
+            x.d,
+            fresh,
         );
         win.flip = 1 - win.flip;
     }
@@ -310,26 +365,56 @@ impl<R: Runtime> Gpu<R> {
         let scale = self.allocate(1)?;
         self.find_winners(&mut win, &near, near_len, n);
         launch!(
-            self, lcmd_start, (x.cubes(), 1, 1),
-            array!(near, near_len), array!(owner, owner_len), array!(sums, 3 * clusters), array!(scale, 1),
-            array!(win.score, 2 * win.cubes), array!(win.row, 2 * win.cubes), n as u32, win.flip, clusters as u32,
+            self,
+            lcmd_start,
+            (x.cubes(), 1, 1),
+            array!(near, near_len),
+            array!(owner, owner_len),
+            array!(sums, 3 * clusters),
+            array!(scale, 1),
+            array!(win.score, 2 * win.cubes),
+            array!(win.row, 2 * win.cubes),
+            n as u32,
+            win.flip,
+            clusters as u32,
         );
         for step in made..batch {
             let used = m + step;
             launch!(
-                self, lcmd_farthest, (x.cubes(), 1, 1),
-                array!(near, near_len), array!(owner, owner_len), array!(sums, 3 * clusters),
-                array!(win.score, 2 * win.cubes), array!(win.row, 2 * win.cubes),
-                n as u32, win.flip, clusters as u32, used as u32,
+                self,
+                lcmd_farthest,
+                (x.cubes(), 1, 1),
+                array!(near, near_len),
+                array!(owner, owner_len),
+                array!(sums, 3 * clusters),
+                array!(win.score, 2 * win.cubes),
+                array!(win.row, 2 * win.cubes),
+                n as u32,
+                win.flip,
+                clusters as u32,
+                used as u32,
             );
             win.flip = 1 - win.flip;
             launch!(
-                self, lcmd_step, (x.cubes(), 1, 1),
-                array!(x.handle, x.len4()), array!(near, near_len), array!(owner, owner_len),
-                array!(sums, 3 * clusters), array!(scale, 1),
-                array!(win.score, 2 * win.cubes), array!(win.row, 2 * win.cubes),
-                array!(answer.rows, answer.len), array!(answer.scores, answer.len),
-                n as u32, x.n4() as u32, step as u32, win.flip, clusters as u32, used as u32, x.d,
+                self,
+                lcmd_step,
+                (x.cubes(), 1, 1),
+                array!(x.handle, x.len4()),
+                array!(near, near_len),
+                array!(owner, owner_len),
+                array!(sums, 3 * clusters),
+                array!(scale, 1),
+                array!(win.score, 2 * win.cubes),
+                array!(win.row, 2 * win.cubes),
+                array!(answer.rows, answer.len),
+                array!(answer.scores, answer.len),
+                n as u32,
+                x.n4() as u32,
+                step as u32,
+                win.flip,
+                clusters as u32,
+                used as u32,
+                x.d,
             );
         }
         Ok(answer)
@@ -348,11 +433,23 @@ impl<R: Runtime> Gpu<R> {
         for step in 0..m + batch {
             let forced = if step < m { (n + step) as u32 } else { NONE };
             launch!(
-                self, max_det_step, (x.cubes(), 1, 1),
-                array!(x.handle, x.len4()), array!(factor, columns * x.n4()), array!(variance, 2 * x.n),
-                array!(win.score, 2 * win.cubes), array!(win.row, 2 * win.cubes),
-                array!(answer.rows, answer.len), array!(answer.scores, answer.len),
-                n as u32, x.n4() as u32, step as u32, m as u32, forced, win.flip, x.d,
+                self,
+                max_det_step,
+                (x.cubes(), 1, 1),
+                array!(x.handle, x.len4()),
+                array!(factor, columns * x.n4()),
+                array!(variance, 2 * x.n),
+                array!(win.score, 2 * win.cubes),
+                array!(win.row, 2 * win.cubes),
+                array!(answer.rows, answer.len),
+                array!(answer.scores, answer.len),
+                n as u32,
+                x.n4() as u32,
+                step as u32,
+                m as u32,
+                forced,
+                win.flip,
+                x.d,
             );
             win.flip = 1 - win.flip;
         }
@@ -368,23 +465,41 @@ impl<R: Runtime> Gpu<R> {
         let range4 = x.n4().div_ceil(ranges).next_multiple_of(8);
         let parts = self.allocate(ranges * square)?;
         launch!(
-            self, scatter, (d / 32, d / 32, ranges),
-            array!(x.handle, x.len4()), array!(parts, ranges * square), x.n4() as u32, range4 as u32, d,
+            self,
+            scatter,
+            (d / 32, d / 32, ranges),
+            array!(x.handle, x.len4()),
+            array!(parts, ranges * square),
+            x.n4() as u32,
+            range4 as u32,
+            d,
         );
         // Padded as rows are, so that it can serve as the b of a tile reduction.
         let s = self.allocate(square)?;
         let p = self.allocate(square)?;
         let grid = (square.div_ceil(UNITS), 1, 1);
         launch!(
-            self, add_ranges, grid, array!(parts, ranges * square), array!(s, square), ranges as u32, square as u32,
+            self,
+            add_ranges,
+            grid,
+            array!(parts, ranges * square),
+            array!(s, square),
+            ranges as u32,
+            square as u32,
         );
         launch!(self, identity, grid, array!(p, square), d as u32);
         let variance = self.allocate(x.n)?;
         self.squared_norms(x, 0.0, &variance, x.n);
         let weight = self.allocate(x.n)?;
         launch!(
-            self, quadratic, (x.cubes(), 1, 1),
-            array!(x.handle, x.len4()), array!(s, square), array!(weight, x.n), x.n4() as u32, d,
+            self,
+            quadratic,
+            (x.cubes(), 1, 1),
+            array!(x.handle, x.len4()),
+            array!(s, square),
+            array!(weight, x.n),
+            x.n4() as u32,
+            d,
         );
         let (u, v) = (self.filled(d, 0.0)?, self.filled(d, 0.0)?);
         let of_pivot = self.filled(2, 0.0)?;
@@ -393,11 +508,24 @@ impl<R: Runtime> Gpu<R> {
         // With u = v = 0 this only finds the first winners.
         let rows = |win: &mut Winners| {
             launch!(
-                self, bait_rows, (x.cubes(), 1, 1),
-                array!(x.handle, x.len4()), array!(u, d), array!(v, d), array!(of_pivot, 2),
-                array!(variance, x.n), array!(weight, x.n), array!(answer.rows, pick_len),
-                array!(win.score, 2 * win.cubes), array!(win.row, 2 * win.cubes),
-                n as u32, x.n4() as u32, win.flip, batch as u32, sigma2, d,
+                self,
+                bait_rows,
+                (x.cubes(), 1, 1),
+                array!(x.handle, x.len4()),
+                array!(u, d),
+                array!(v, d),
+                array!(of_pivot, 2),
+                array!(variance, x.n),
+                array!(weight, x.n),
+                array!(answer.rows, pick_len),
+                array!(win.score, 2 * win.cubes),
+                array!(win.row, 2 * win.cubes),
+                n as u32,
+                x.n4() as u32,
+                win.flip,
+                batch as u32,
+                sigma2,
+                d,
             );
             win.flip = 1 - win.flip;
         };
@@ -405,16 +533,42 @@ impl<R: Runtime> Gpu<R> {
         for step in 0..forced_rows + batch {
             let forced = if step < forced_rows { (n + step) as u32 } else { NONE };
             launch!(
-                self, bait_direction, (d / 32, 1, 1),
-                array!(x.handle, x.len4()), array!(p, square), array!(s, square), array!(u, d), array!(v, d),
-                array!(win.score, 2 * win.cubes), array!(win.row, 2 * win.cubes),
-                array!(answer.rows, pick_len), array!(answer.scores, pick_len),
-                x.n4() as u32, step as u32, forced_rows as u32, forced, win.flip, win.cubes as u32, batch as u32, d,
+                self,
+                bait_direction,
+                (d / 32, 1, 1),
+                array!(x.handle, x.len4()),
+                array!(p, square),
+                array!(s, square),
+                array!(u, d),
+                array!(v, d),
+                array!(win.score, 2 * win.cubes),
+                array!(win.row, 2 * win.cubes),
+                array!(answer.rows, pick_len),
+                array!(answer.scores, pick_len),
+                x.n4() as u32,
+                step as u32,
+                forced_rows as u32,
+                forced,
+                win.flip,
+                win.cubes as u32,
+                batch as u32,
+                d,
             );
             launch!(
-                self, bait_update, (d, 1, 1),
-                array!(x.handle, x.len4()), array!(p, square), array!(s, square), array!(u, d), array!(v, d),
-                array!(answer.rows, pick_len), array!(of_pivot, 2), x.n4() as u32, batch as u32, sigma2, d,
+                self,
+                bait_update,
+                (d, 1, 1),
+                array!(x.handle, x.len4()),
+                array!(p, square),
+                array!(s, square),
+                array!(u, d),
+                array!(v, d),
+                array!(answer.rows, pick_len),
+                array!(of_pivot, 2),
+                x.n4() as u32,
+                batch as u32,
+                sigma2,
+                d,
             );
             rows(&mut win);
         }
@@ -561,5 +715,44 @@ impl<R: Runtime> Device for Gpu<R> {
 
     fn last_seconds(&self) -> Option<f64> {
         self.last.lock().ok().and_then(|last| *last)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Cpu;
+    use ndarray::Array2;
+
+    /// What only happens at sizes that a software rasteriser is too slow for: several tiles in one range.
+    #[test]
+    fn a_range_of_several_tiles() {
+        use cubecl::wgpu::{WgpuDevice, WgpuRuntime};
+        let start = guard::quietly(|| WgpuRuntime::client(&WgpuDevice::Cpu));
+        let Ok(client) = start else {
+            println!("skipped: no software rasteriser");
+            return;
+        };
+        let mut gpu = Gpu::new(client, "software".into(), true);
+        let value = |(i, j): (usize, usize)| ((i * 31 + j * 17) % 101) as f32 / 101.0 - (i % 3) as f32;
+        let (a, b) =
+            (Array2::from_shape_fn((140, 20), value), Array2::from_shape_fn((400, 20), |(i, j)| value((i, 3 * j))));
+        for tile in [Tile::Product, Tile::SqDistance, Tile::Matern52 { length: 3.0 }] {
+            let expected = Cpu.reduce(a.view(), b.view(), tile).unwrap();
+            for fill in [1, 4, 8] {
+                gpu.fill = fill;
+                let got = gpu.reduce(a.view(), b.view(), tile).unwrap();
+                let near = |x: &[f32], y: &[f32]| x.iter().zip(y).all(|(x, y)| (x - y).abs() < 2e-5 * (1.0 + y.abs()));
+                assert!(near(&got.min, &expected.min) && near(&got.max, &expected.max), "{tile:?} {fill}");
+                assert!(near(&got.sum, &expected.sum), "{tile:?} {fill}");
+                let value_at = |i: usize, j: usize| {
+                    let (x, y) = (a.slice(ndarray::s![i..=i, ..]), b.slice(ndarray::s![j..=j, ..]));
+                    Cpu.reduce(x, y, tile).unwrap().min[0]
+                };
+                let lows: Vec<f32> = got.argmin.iter().enumerate().map(|(i, &j)| value_at(i, j)).collect();
+                let highs: Vec<f32> = got.argmax.iter().enumerate().map(|(i, &j)| value_at(i, j)).collect();
+                assert!(near(&lows, &expected.min) && near(&highs, &expected.max), "{tile:?} {fill}");
+            }
+        }
     }
 }
