@@ -128,4 +128,17 @@ mod tests {
         }
         assert!(accept(|| Ok(Box::new(Broken("nowhere")))).is_ok());
     }
+
+    #[test]
+    fn a_device_that_fails_later_is_replaced_by_the_cpu() {
+        let x = ndarray::arr2(&[[1.0f32], [3.0]]);
+        let call = |device: &dyn Device| device.reduce(x.view(), x.view(), Tile::SqDistance);
+        let (reduced, reason) = crate::with_fallback(&Broken("dead"), call).unwrap();
+        assert_eq!(reduced, Cpu.reduce(x.view(), x.view(), Tile::SqDistance).unwrap());
+        assert!(reason.unwrap().contains("it was unplugged"));
+        assert_eq!(crate::with_fallback(&Cpu, call).unwrap().1, None);
+        // What is wrong with the input is wrong on the CPU too.
+        let none = x.slice(s![..0, ..]);
+        assert!(crate::with_fallback(&Cpu, |device| device.reduce(x.view(), none, Tile::Product)).is_err());
+    }
 }

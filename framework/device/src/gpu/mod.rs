@@ -734,6 +734,8 @@ mod tests {
             return;
         };
         let mut gpu = Gpu::new(client, "software".into(), true);
+        let too_much = gpu.allocate(usize::MAX / 8).err().map(|error| error.to_string());
+        assert!(too_much.is_some_and(|text| text.contains("it holds arrays of up to")));
         let value = |(i, j): (usize, usize)| ((i * 31 + j * 17) % 101) as f32 / 101.0 - (i % 3) as f32;
         let (a, b) =
             (Array2::from_shape_fn((140, 20), value), Array2::from_shape_fn((400, 20), |(i, j)| value((i, 3 * j))));
