@@ -50,7 +50,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let nd = (n * d) as f64;
     let pairs = n as f64 * b as f64 * d as f64;
     // Two operations a product, three a squared difference.
-    let tiles: [(&str, Tile, f64, fn(&Ceilings) -> f64); 4] = [
+    type Ceiling = fn(&Ceilings) -> f64;
+    let tiles: [(&str, Tile, f64, Ceiling); 4] = [
         ("product", Tile::Product, 2.0, |c| c.multiply_add),
         ("sq_distance", Tile::SqDistance, 3.0, |c| c.difference_square),
         ("rbf", Tile::Rbf { length: 4.0 }, 3.0, |c| c.difference_square),

@@ -35,7 +35,7 @@ pub enum Error {
     #[error("{0}")]
     Input(String),
     /// The device failed while working; the same call on [`Cpu`] may succeed.
-    #[error("the device {device} failed: {cause}. Run on the CPU instead")]
+    #[error("the device {device} failed ({cause}); the CPU can do this instead")]
     Failed { device: String, cause: String },
 }
 
@@ -177,6 +177,14 @@ pub fn open(want: Choice) -> (Box<dyn Device>, Option<String>) {
     #[cfg(not(feature = "gpu"))]
     let reason = "this program was built without the feature `gpu`".to_owned();
     (Box::new(Cpu), Some(format!("no GPU is used: {reason}. The CPU computes instead")))
+}
+
+/// Calls on the device; when the device fails, on the CPU, with the reason, to be printed.
+pub fn with_fallback<T>(device: &dyn Device, call: impl Fn(&dyn Device) -> Result<T>) -> Result<(T, Option<String>)> {
+    match call(device) {
+        Err(error @ Error::Failed { .. }) => Ok((call(&Cpu)?, Some(format!("{error}, and did")))),
+        other => Ok((other?, None)),
+    }
 }
 
 /// Refuses what no device accepts.

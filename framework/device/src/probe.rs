@@ -37,7 +37,8 @@ fn probe(device: &dyn Device) -> Result<Option<&'static str>> {
             return Ok(Some("reductions over pairs of rows"));
         }
     }
-    let rules: [(&str, &dyn Fn(&dyn Device) -> Result<Picks>); 4] = [
+    type Rule<'a> = &'a dyn Fn(&dyn Device) -> Result<Picks>;
+    let rules: [(&str, Rule); 4] = [
         ("max_dist", &|device| device.max_dist(rows, none, 6)),
         ("lcmd", &|device| device.lcmd(rows, others, 6)),
         ("max_det", &|device| device.max_det(rows, none, 0.1, 6)),
@@ -126,5 +127,18 @@ mod tests {
             assert!(reason.contains(part), "{reason}");
         }
         assert!(accept(|| Ok(Box::new(Broken("nowhere")))).is_ok());
+    }
+
+    #[test]
+    fn a_device_that_fails_later_is_replaced_by_the_cpu() {
+        let x = ndarray::arr2(&[[1.0f32], [3.0]]);
+        let call = |device: &dyn Device| device.reduce(x.view(), x.view(), Tile::SqDistance);
+        let (reduced, reason) = crate::with_fallback(&Broken("dead"), call).unwrap();
+        assert_eq!(reduced, Cpu.reduce(x.view(), x.view(), Tile::SqDistance).unwrap());
+        assert!(reason.unwrap().contains("it was unplugged"));
+        assert_eq!(crate::with_fallback(&Cpu, call).unwrap().1, None);
+        // What is wrong with the input is wrong on the CPU too.
+        let none = x.slice(s![..0, ..]);
+        assert!(crate::with_fallback(&Cpu, |device| device.reduce(x.view(), none, Tile::Product)).is_err());
     }
 }

@@ -171,7 +171,8 @@ fn every_device_picks_what_the_cpu_picks() {
     let none = others.slice(s![..0, ..]);
     for device in devices() {
         let name = device.name();
-        let rules: [(&str, &dyn Fn(&dyn Device) -> Picks); 8] = [
+        type Rule<'a> = &'a dyn Fn(&dyn Device) -> Picks;
+        let rules: [(&str, Rule); 8] = [
             ("max_dist", &|device| device.max_dist(rows, none, 60).unwrap()),
             ("max_dist from centres", &|device| device.max_dist(rows, others, 60).unwrap()),
             ("lcmd", &|device| device.lcmd(rows, none, 60).unwrap()),
@@ -186,6 +187,36 @@ fn every_device_picks_what_the_cpu_picks() {
             assert_eq!(rows_of(&there), rows_of(&here), "{rule} on {name}");
             let scores = |picks: Picks| picks.into_iter().map(|pick| pick.1).collect::<Vec<_>>();
             near(&format!("{rule} on {name}"), &scores(there), &scores(here), 1e-4);
+        }
+    }
+}
+
+/// The kernels hold 1024 features, or columns of the Cholesky factor, at a time.
+#[test]
+fn features_and_columns_beyond_one_chunk() {
+    let wide = block(140, 1100, 5);
+    let (rows, others) = (wide.slice(s![..130, ..]), wide.slice(s![130.., ..]));
+    let long = block(1100, 6, 9);
+    let (few, many) = (long.slice(s![..60, ..]), long.slice(s![60.., ..]));
+    let shift = |mut rows: Array2<f32>| {
+        // Far from all centres along few directions, so that the order is clear in f32 too.
+        rows.indexed_iter_mut().for_each(|((i, j), x)| *x *= 1.0 + if i % 6 == j { 0.5 * i as f32 } else { 0.0 });
+        rows
+    };
+    let few = shift(few.to_owned());
+    for device in devices() {
+        let name = device.name();
+        for (here, there) in [
+            (Cpu.max_dist(rows, others, 20), device.max_dist(rows, others, 20)),
+            (Cpu.lcmd(rows, others, 20), device.lcmd(rows, others, 20)),
+            (Cpu.max_det(rows, others, 1.0, 20), device.max_det(rows, others, 1.0, 20)),
+            (Cpu.bait(rows, others, 50.0, 5, true), device.bait(rows, others, 50.0, 5, true)),
+            (Cpu.max_det(few.view(), many, 0.5, 4), device.max_det(few.view(), many, 0.5, 4)),
+        ] {
+            let (here, there) = (here.unwrap(), there.unwrap());
+            assert_eq!(rows_of(&there), rows_of(&here), "{name}");
+            let scores = |picks: Picks| picks.into_iter().map(|pick| pick.1).collect::<Vec<_>>();
+            near(&name, &scores(there), &scores(here), 1e-3);
         }
     }
 }

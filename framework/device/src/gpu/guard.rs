@@ -22,7 +22,7 @@ pub fn quietly<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     match (result, noted) {
         (Ok(value), None) => Ok(value),
         (_, Some(message)) => Err(message),
-        (Err(payload), None) => Err(text(payload.as_ref())),
+        (Err(payload), None) => Err(brief(&text(payload.as_ref()))),
     }
 }
 
@@ -32,7 +32,7 @@ fn install() {
         set_hook(Box::new(move |info| {
             if is_below(info) {
                 let mut noted = NOTED.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-                noted.get_or_insert_with(|| first_line(&text(info.payload())));
+                noted.get_or_insert_with(|| brief(&text(info.payload())));
             } else {
                 before(info);
             }
@@ -53,10 +53,13 @@ fn text(payload: &(dyn std::any::Any + Send)) -> String {
     text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".into())
 }
 
-/// The first line that says something, shortened.
-fn first_line(text: &str) -> String {
-    let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("no message");
-    line.chars().take(300).collect()
+/// A message from below on one line, without its stack, shortened.
+pub fn brief(text: &str) -> String {
+    let text = text.replace("\\n", "\n");
+    let said = text.split("Backtrace").next().unwrap_or_default();
+    let line = said.split_whitespace().collect::<Vec<_>>().join(" ");
+    let line: String = line.chars().take(400).collect();
+    if line.is_empty() { "no message".into() } else { line.trim_end_matches(['.', ' ']).into() }
 }
 
 #[cfg(test)]

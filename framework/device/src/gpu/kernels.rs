@@ -14,6 +14,10 @@ pub const UNITS: usize = 256;
 pub const ROWS: usize = 128;
 /// A score below every score.
 pub const NOTHING: f32 = -3.0e38;
+/// Above every value.
+const HUGE: f32 = 3.0e38;
+/// Room for what 16 units hold of a row; one more, so that neighbouring rows lie in different banks.
+const ACROSS: usize = 17;
 /// No row, no owner.
 pub const NONE: u32 = u32::MAX;
 /// Features of the pivot held in shared memory at once.
@@ -312,7 +316,7 @@ pub fn max_dist_step(
 /// A squared distance as three limbs of 11 bits, of which sums are exact in any order. `t` is at most 2^33.
 #[cube]
 fn limbs(t: f32) -> (u32, u32, u32) {
-    let high = u32::cast_from(t * 2.384185791015625e-7f32);
+    let high = u32::cast_from(t * 2.384_185_8e-7f32);
     let rest = t - f32::cast_from(high) * 4194304.0f32;
     let middle = u32::cast_from(rest * 4.8828125e-4f32);
     let mut low = u32::cast_from(rest - f32::cast_from(middle) * 2048.0f32);
@@ -434,6 +438,8 @@ pub fn lcmd_farthest(
     let heaviest = row[0];
     let at = CUBE_POS_X as usize * ROWS + unit;
     let mut mine = NOTHING.runtime();
+    // Nested, because both sides of && may be evaluated.
+    #[allow(clippy::collapsible_if)]
     if unit < ROWS && at < n as usize {
         if heaviest != NONE && owner[at] == heaviest {
             mine = near[at];
@@ -1018,7 +1024,7 @@ fn transform(value: f32, inverse: f32, #[comptime] kind: u32) -> f32 {
         f32::exp(-0.5f32 * value * inverse)
     } else if comptime!(kind == MATERN52) {
         let q = f32::sqrt(5.0f32 * value * inverse);
-        (1.0f32 + q + q * q * 0.333333333f32) * f32::exp(-q)
+        (1.0f32 + q + q * q * 0.333_333_34f32) * f32::exp(-q)
     } else {
         value
     }
@@ -1043,8 +1049,8 @@ pub fn tiles(
 ) {
     let mut shared_a = SharedMemory::<Four>::new(UNITS);
     let mut shared_b = SharedMemory::<Four>::new(UNITS);
-    let mut value = SharedMemory::<f32>::new(ROWS * 16);
-    let mut place = SharedMemory::<u32>::new(ROWS * 16);
+    let mut value = SharedMemory::<f32>::new(ROWS * ACROSS);
+    let mut place = SharedMemory::<u32>::new(ROWS * ACROSS);
     let (a4, b4, n_b) = (a4 as usize, b4 as usize, n_b as usize);
     let unit = UNIT_POS as usize;
     let (tx, ty) = (unit % 16, unit / 16);
@@ -1052,19 +1058,12 @@ pub fn tiles(
     let row4 = CUBE_POS_X as usize * 32;
     let steps = comptime!(d / 8);
 
-    let mut low = Array::<f32>::new(8usize);
-    let mut low_at = Array::<u32>::new(8usize);
-    let mut high = Array::<f32>::new(8usize);
-    let mut high_at = Array::<u32>::new(8usize);
-    let mut sum = Array::<f32>::new(8usize);
-    #[unroll]
-    for i in 0..8usize {
-        low[i] = 3.0e38f32.runtime();
-        high[i] = NOTHING.runtime();
-        low_at[i] = NONE.runtime();
-        high_at[i] = NONE.runtime();
-        sum[i] = 0.0f32.runtime();
-    }
+    // Of row `unit`, in the first 128 units.
+    let mut low = HUGE.runtime();
+    let mut low_at = NONE.runtime();
+    let mut high = NOTHING.runtime();
+    let mut high_at = NONE.runtime();
+    let mut sum = 0.0f32.runtime();
 
     let first = CUBE_POS_Y as usize * tiles_per_range as usize;
     let mut last = first + tiles_per_range as usize;
@@ -1120,92 +1119,113 @@ pub fn tiles(
             }
         }
         #[unroll]
+        for i in 0..16usize {
+            let four = sums[i];
+            let mut out = Four::new(0.0);
+            #[unroll]
+            for c in 0..4usize {
+                out[c] = transform(four[c], inverse, kind);
+            }
+            sums[i] = out;
+        }
+
+        // The tile into the state of its rows: each unit folds its 8 columns, then one unit a row folds 16 units.
+        let column = tile * 128 + tx * 4;
+        #[unroll]
         for i in 0..8usize {
-            let mut of_tile = 0.0f32.runtime();
+            let (mut v, mut at) = (HUGE.runtime(), NONE.runtime());
             #[unroll]
             for half in 0..2usize {
                 let four = sums[2 * i + half];
                 #[unroll]
                 for c in 0..4usize {
-                    let j = tile * 128 + half * 64 + tx * 4 + c;
-                    if j < n_b {
-                        let v = transform(four[c], inverse, kind);
-                        if v < low[i] {
-                            low[i] = v;
-                            low_at[i] = j as u32;
-                        }
-                        if v > high[i] {
-                            high[i] = v;
-                            high_at[i] = j as u32;
-                        }
-                        of_tile += v;
+                    let j = column + half * 64 + c;
+                    if j < n_b && four[c] < v {
+                        v = four[c];
+                        at = j as u32;
                     }
                 }
             }
-            sum[i] += of_tile;
+            let slot = ((i / 4) * 64 + ty * 4 + i % 4) * ACROSS + tx;
+            value[slot] = v;
+            place[slot] = at;
         }
-    }
-
-    // Over the 16 units of a row, one quantity after another.
-    let ranges = CUBE_COUNT_Y as usize;
-    let plane = ranges * a4 * 4;
-    let out = CUBE_POS_Y as usize * a4 * 4 + row4 * 4 + unit;
-    sync_cube();
-    #[unroll]
-    for i in 0..8usize {
-        let at = ((i / 4) * 64 + ty * 4 + i % 4) * 16 + tx;
-        value[at] = low[i];
-        place[at] = low_at[i];
-    }
-    sync_cube();
-    if unit < ROWS {
-        let mut v = value[unit * 16];
-        let mut p = place[unit * 16];
-        for t in 1..16usize {
-            let w = value[unit * 16 + t];
-            let q = place[unit * 16 + t];
-            if w < v || (w == v && q < p) {
-                v = w;
-                p = q;
+        sync_cube();
+        if unit < ROWS {
+            for t in 0..16usize {
+                let v = value[unit * ACROSS + t];
+                let at = place[unit * ACROSS + t];
+                if v < low || (v == low && at < low_at) {
+                    low = v;
+                    low_at = at;
+                }
             }
         }
-        values[out] = v;
-        places[out] = p;
-    }
-    sync_cube();
-    #[unroll]
-    for i in 0..8usize {
-        let at = ((i / 4) * 64 + ty * 4 + i % 4) * 16 + tx;
-        value[at] = high[i];
-        place[at] = high_at[i];
-    }
-    sync_cube();
-    if unit < ROWS {
-        let mut v = value[unit * 16];
-        let mut p = place[unit * 16];
-        for t in 1..16usize {
-            let w = value[unit * 16 + t];
-            let q = place[unit * 16 + t];
-            if w > v || (w == v && q < p) {
-                v = w;
-                p = q;
+        sync_cube();
+        #[unroll]
+        for i in 0..8usize {
+            let (mut v, mut at) = (NOTHING.runtime(), NONE.runtime());
+            #[unroll]
+            for half in 0..2usize {
+                let four = sums[2 * i + half];
+                #[unroll]
+                for c in 0..4usize {
+                    let j = column + half * 64 + c;
+                    if j < n_b && four[c] > v {
+                        v = four[c];
+                        at = j as u32;
+                    }
+                }
+            }
+            let slot = ((i / 4) * 64 + ty * 4 + i % 4) * ACROSS + tx;
+            value[slot] = v;
+            place[slot] = at;
+        }
+        sync_cube();
+        if unit < ROWS {
+            for t in 0..16usize {
+                let v = value[unit * ACROSS + t];
+                let at = place[unit * ACROSS + t];
+                if v > high || (v == high && at < high_at) {
+                    high = v;
+                    high_at = at;
+                }
             }
         }
-        values[plane + out] = v;
-        places[plane + out] = p;
-    }
-    sync_cube();
-    #[unroll]
-    for i in 0..8usize {
-        value[((i / 4) * 64 + ty * 4 + i % 4) * 16 + tx] = sum[i];
-    }
-    sync_cube();
-    if unit < ROWS {
-        let mut v = 0.0f32.runtime();
-        for t in 0..16usize {
-            v += value[unit * 16 + t];
+        sync_cube();
+        #[unroll]
+        for i in 0..8usize {
+            let mut v = 0.0f32.runtime();
+            #[unroll]
+            for half in 0..2usize {
+                let four = sums[2 * i + half];
+                #[unroll]
+                for c in 0..4usize {
+                    if column + half * 64 + c < n_b {
+                        v += four[c];
+                    }
+                }
+            }
+            value[((i / 4) * 64 + ty * 4 + i % 4) * ACROSS + tx] = v;
         }
-        values[2 * plane + out] = v;
+        sync_cube();
+        if unit < ROWS {
+            let mut of_tile = 0.0f32.runtime();
+            for t in 0..16usize {
+                of_tile += value[unit * ACROSS + t];
+            }
+            sum += of_tile;
+        }
+        sync_cube();
+    }
+    if unit < ROWS {
+        let plane = CUBE_COUNT_Y as usize * a4 * 4;
+        let out = CUBE_POS_Y as usize * a4 * 4 + row4 * 4 + unit;
+        values[out] = low;
+        values[plane + out] = high;
+        values[2 * plane + out] = sum;
+        places[out] = low_at;
+        places[plane + out] = high_at;
     }
 }
 

@@ -28,6 +28,8 @@ pub struct Gpu<R: Runtime> {
     name: String,
     /// A rasteriser on the processor, on which ceilings are measured with small arrays.
     software: bool,
+    /// Cubes that a tile reduction is split into, to fill a large device.
+    fill: usize,
     last: Mutex<Option<f64>>,
 }
 
@@ -90,7 +92,7 @@ macro_rules! launch {
 
 impl<R: Runtime> Gpu<R> {
     fn new(client: ComputeClient<R>, name: String, software: bool) -> Self {
-        Self { client, name, software, last: Mutex::new(None) }
+        Self { client, name, software, fill: 2048, last: Mutex::new(None) }
     }
 
     /// Runs `work`; a panic below, wherever it happens, becomes an error.
@@ -153,11 +155,12 @@ impl<R: Runtime> Gpu<R> {
     }
 
     fn wait(&self) -> Result<()> {
-        cubecl::future::block_on(self.client.sync()).map_err(|error| self.failed(format!("{error:?}")))
+        cubecl::future::block_on(self.client.sync()).map_err(|error| self.failed(guard::brief(&format!("{error:?}"))))
     }
 
     fn read<T: CubeElement + Copy>(&self, handle: &Handle, len: usize) -> Result<Vec<T>> {
-        let bytes = self.client.read_one(handle.clone()).map_err(|error| self.failed(format!("{error:?}")))?;
+        let bytes =
+            self.client.read_one(handle.clone()).map_err(|error| self.failed(guard::brief(&format!("{error:?}"))))?;
         let values = T::from_bytes(&bytes);
         match values.get(..len) {
             Some(values) => Ok(values.to_vec()),
@@ -235,9 +238,9 @@ impl<R: Runtime> Gpu<R> {
         kind: u32,
         inverse: f32,
     ) -> Result<(Handle, Handle)> {
-        // Enough cubes to fill a large device, whatever the number of rows; the split depends on the shape only.
+        // The split depends on the shape only, so that sums do not differ between devices of one kind.
         let tiles_of_b = b.n / ROWS;
-        let wanted = 2048usize.div_ceil(a.cubes()).clamp(1, tiles_of_b);
+        let wanted = self.fill.div_ceil(a.cubes()).clamp(1, tiles_of_b);
         let tiles_per_range = tiles_of_b.div_ceil(wanted);
         let ranges = tiles_of_b.div_ceil(tiles_per_range);
         let (values_len, places_len) = (3 * ranges * a.n, 2 * ranges * a.n);
@@ -712,5 +715,46 @@ impl<R: Runtime> Device for Gpu<R> {
 
     fn last_seconds(&self) -> Option<f64> {
         self.last.lock().ok().and_then(|last| *last)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Cpu;
+    use ndarray::Array2;
+
+    /// What only happens at sizes that a software rasteriser is too slow for: several tiles in one range.
+    #[test]
+    fn a_range_of_several_tiles() {
+        use cubecl::wgpu::{WgpuDevice, WgpuRuntime};
+        let start = guard::quietly(|| WgpuRuntime::client(&WgpuDevice::Cpu));
+        let Ok(client) = start else {
+            println!("skipped: no software rasteriser");
+            return;
+        };
+        let mut gpu = Gpu::new(client, "software".into(), true);
+        let too_much = gpu.allocate(usize::MAX / 8).err().map(|error| error.to_string());
+        assert!(too_much.is_some_and(|text| text.contains("it holds arrays of up to")));
+        let value = |(i, j): (usize, usize)| ((i * 31 + j * 17) % 101) as f32 / 101.0 - (i % 3) as f32;
+        let (a, b) =
+            (Array2::from_shape_fn((140, 20), value), Array2::from_shape_fn((400, 20), |(i, j)| value((i, 3 * j))));
+        for tile in [Tile::Product, Tile::SqDistance, Tile::Matern52 { length: 3.0 }] {
+            let expected = Cpu.reduce(a.view(), b.view(), tile).unwrap();
+            for fill in [1, 4, 8] {
+                gpu.fill = fill;
+                let got = gpu.reduce(a.view(), b.view(), tile).unwrap();
+                let near = |x: &[f32], y: &[f32]| x.iter().zip(y).all(|(x, y)| (x - y).abs() < 2e-5 * (1.0 + y.abs()));
+                assert!(near(&got.min, &expected.min) && near(&got.max, &expected.max), "{tile:?} {fill}");
+                assert!(near(&got.sum, &expected.sum), "{tile:?} {fill}");
+                let value_at = |i: usize, j: usize| {
+                    let (x, y) = (a.slice(ndarray::s![i..=i, ..]), b.slice(ndarray::s![j..=j, ..]));
+                    Cpu.reduce(x, y, tile).unwrap().min[0]
+                };
+                let lows: Vec<f32> = got.argmin.iter().enumerate().map(|(i, &j)| value_at(i, j)).collect();
+                let highs: Vec<f32> = got.argmax.iter().enumerate().map(|(i, &j)| value_at(i, j)).collect();
+                assert!(near(&lows, &expected.min) && near(&highs, &expected.max), "{tile:?} {fill}");
+            }
+        }
     }
 }
