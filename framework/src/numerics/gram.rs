@@ -176,6 +176,20 @@ struct Held {
     norms: Arc<Vec<f64>>,
 }
 
+/// Rows of length 1; rows of zeros stay.
+pub(super) fn unit_rows(rows: Rows) -> Rows {
+    let d = rows.d();
+    rows.map(d, |mut x| {
+        for mut row in x.outer_iter_mut() {
+            let norm = row.dot(&row).sqrt();
+            if norm > 0.0 {
+                row /= norm;
+            }
+        }
+        x
+    })
+}
+
 impl FeatureGram {
     /// k(x, x') = ⟨x, x'⟩.
     pub fn linear(rows: Rows) -> Self {
@@ -199,16 +213,7 @@ impl FeatureGram {
                 }
             }
         }
-        let d = rows.d();
-        Ok(Self::linear(rows.map(d, |mut x| {
-            for mut row in x.outer_iter_mut() {
-                let norm = row.dot(&row).sqrt();
-                if norm > 0.0 {
-                    row /= norm;
-                }
-            }
-            x
-        })))
+        Ok(Self::linear(unit_rows(rows)))
     }
 
     /// k(x, x') = f(‖x - x'‖²), with f applied in place to a slice; f(0) must be the diagonal.

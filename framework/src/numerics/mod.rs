@@ -8,6 +8,8 @@ pub mod exp;
 pub mod features;
 pub mod gram;
 pub mod linalg;
+pub mod minimise;
+pub mod normalise;
 pub mod sparse;
 pub mod stats;
 
@@ -16,4 +18,6 @@ pub use exp::exp_slice;
 pub use features::{Features, Rows};
 pub use gram::{Affine, FeatureGram, Gram, GramSource, Product, Sum};
 pub use linalg::{Cholesky, eigh, matmul, matmul_t, sq_distances, symmetric_product};
+pub use minimise::lbfgs;
+pub use normalise::{Normalise, alignment, feature_alignment, fuse_dense};
 pub use sparse::{Sparse, truncated_svd};
