@@ -29,7 +29,7 @@ pub use typetag;
 pub mod prelude {
     pub use crate::domain::*;
     pub use crate::error::{Error, Result};
-    pub use crate::numerics::{Cholesky, FeatureGram, Features, Gram, GramSource, Rows};
+    pub use crate::numerics::{Cholesky, FeatureGram, Features, Gram, GramSource, Normalise, Rows};
     pub use crate::plugin::*;
     pub use crate::register;
     pub use crate::streams::{StreamRng, Streams};

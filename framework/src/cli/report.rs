@@ -10,7 +10,7 @@ use table::Table;
 
 #[derive(Args)]
 #[command(
-    after_help = "Example: screenwright report scenarios/ifng.toml\nWrites results/NAME/report/ (figures as SVG and PNG, arms.csv, curves.csv, report.md) and results/NAME.parquet."
+    after_help = "Example: screenwright report scenarios/ifng.toml\nWrites results/NAME/report/ (figures as SVG and PNG, arms.csv, curves.csv, report.md) and results/NAME.parquet;\nwith --alignment [ARM] only the figure and table of kernel alignment by round."
 )]
 pub(crate) struct Report {
     /// Scenario file
@@ -18,6 +18,10 @@ pub(crate) struct Report {
     /// Report on the small form of the scenario
     #[arg(long)]
     quick: bool,
+    /// Draw kernel alignment with the truth by round, for the model and each prior, in one arm (default: the
+    /// reference arm, else the first); the scenario must list `alignment` or `centred_alignment` in metrics
+    #[arg(long, value_name = "ARM", num_args = 0..=1, default_missing_value = "")]
+    alignment: Option<String>,
     #[command(flatten)]
     folders: Folders,
 }
@@ -35,6 +39,13 @@ impl Report {
             )));
         }
         super::print(&plan.headline());
+        if let Some(arm) = &self.alignment {
+            let (study, stem) = alignment(&plan, &study, arm)?;
+            for path in study.write_curves(&plan.store.folder().join("report"), &stem)? {
+                super::print(&format!("wrote {}", path.display()));
+            }
+            return Ok(super::OK);
+        }
         super::print(&study.table());
         for path in write(&plan, &study)? {
             super::print(&format!("wrote {}", path.display()));
@@ -49,6 +60,11 @@ pub(crate) fn study(plan: &Plan) -> Result<Study> {
         plan.store.finished()?.into_iter().map(|f| (f.header.id.clone(), f)).collect();
     let seeds: Vec<u64> = plan.sweep.seeds.iter().collect();
     let metrics = plan.sweep.arms[0].scenario.metrics.clone();
+    let first = &plan.sweep.arms[0].axes;
+    let differs: Vec<bool> = (0..first.len())
+        .map(|x| plan.sweep.arms.iter().any(|a| a.axes.get(x).map(|v| &v.1) != first.get(x).map(|v| &v.1)))
+        .collect();
+    let axes = first.iter().zip(&differs).filter(|(_, d)| **d).map(|((name, _), _)| name.clone()).collect();
     let mut arms = Vec::new();
     for (a, arm) in plan.sweep.arms.iter().enumerate() {
         let mut runs = Vec::new();
@@ -60,9 +76,62 @@ pub(crate) fn study(plan: &Plan) -> Result<Study> {
                 metrics.iter().filter_map(|m| Some((m.clone(), rounds.numbers_or_missing(m).ok()?))).collect();
             runs.push(RunCurve { seed, n_measured, values });
         }
-        arms.push(StudyArm { label: arm.label.clone(), reference: arm.reference, runs });
+        let cell = arm.axes.iter().zip(&differs).filter(|(_, d)| **d).map(|((_, v), _)| v.clone()).collect();
+        arms.push(StudyArm { label: arm.label.clone(), reference: arm.reference, cell, runs });
     }
-    Ok(Study { name: plan.sweep.name.clone(), question: plan.sweep.question.clone(), metrics, arms })
+    Ok(Study { name: plan.sweep.name.clone(), question: plan.sweep.question.clone(), metrics, axes, arms })
+}
+
+/// Alignment by round of the model and of each prior in one arm (Huang et al. 2023, Fig. 1c), as a study whose arms
+/// are these, and the name of its files.
+fn alignment(plan: &Plan, study: &Study, arm: &str) -> Result<(Study, String)> {
+    let labels: Vec<&str> = study.arms.iter().map(|a| a.label.as_str()).collect();
+    let at = if arm.is_empty() {
+        study.arms.iter().find_map(|a| a.reference).unwrap_or(0)
+    } else {
+        labels.iter().position(|l| *l == arm).ok_or_else(|| {
+            let near = crate::error::hint(arm, labels.iter().copied());
+            let list = if near.is_empty() { format!("; there are: {}", labels.join(", ")) } else { near };
+            Error::Config(format!("no arm `{arm}` in this scenario{list}"))
+        })?
+    };
+    let metrics: Vec<String> = ["alignment", "centred_alignment"].map(String::from).to_vec();
+    let n_seeds = plan.sweep.seeds.count as usize;
+    let ids: Vec<&String> = plan.ids[at * n_seeds..(at + 1) * n_seeds].iter().collect();
+    // By curve, its runs.
+    let mut curves: Vec<(String, Vec<RunCurve>)> = vec![];
+    for f in plan.store.finished()?.into_iter().filter(|f| ids.contains(&&f.header.id)) {
+        let rounds = f.rounds()?;
+        let n_measured: Vec<f64> = rounds.integers("n_measured")?.into_iter().map(|n| n as f64).collect();
+        for column in rounds.names() {
+            let (metric, of) = column.split_once(' ').unwrap_or((column, ""));
+            let Some(metric) = metrics.iter().find(|m| *m == metric) else { continue };
+            let of = if of.is_empty() { "model".to_string() } else { format!("prior {of}") };
+            let values = rounds.numbers_or_missing(column)?;
+            let place = curves.iter().position(|c| c.0 == of).unwrap_or_else(|| {
+                curves.push((of, vec![]));
+                curves.len() - 1
+            });
+            let runs = &mut curves[place].1;
+            let run = runs.iter().position(|r| r.seed == f.header.seed).unwrap_or_else(|| {
+                runs.push(RunCurve { seed: f.header.seed, n_measured: n_measured.clone(), ..RunCurve::default() });
+                runs.len() - 1
+            });
+            runs[run].values.insert(metric.clone(), values);
+        }
+    }
+    let has = |m: &String| curves.iter().any(|c| c.1.iter().any(|r| r.values.contains_key(m)));
+    let metrics: Vec<String> = metrics.into_iter().filter(has).collect();
+    if metrics.is_empty() {
+        return Err(Error::Data(format!(
+            "the runs of `{}` hold no alignment; add \"alignment\" to metrics in the scenario and run it again",
+            labels[at]
+        )));
+    }
+    curves.sort_by(|a, b| (a.0 != "model", &a.0).cmp(&(b.0 != "model", &b.0)));
+    let arms = curves.into_iter().map(|(label, runs)| StudyArm { label, runs, ..StudyArm::default() }).collect();
+    let name = format!("{}: kernel alignment, {}", study.name, labels[at]);
+    Ok((Study { name, metrics, arms, ..Study::default() }, format!("alignment_{}", labels[at])))
 }
 
 /// Figures and tables in the store, and the long table beside it.

@@ -131,11 +131,11 @@ impl Inputs {
         self.single_effects.as_ref()
     }
 
-    /// The same with one block only.
-    pub fn only(&self, block: usize) -> Inputs {
+    /// The same with some of the blocks only.
+    pub fn only(&self, blocks: &[usize]) -> Inputs {
         Inputs {
             pool: self.pool.clone(),
-            blocks: vec![self.blocks[block].clone()],
+            blocks: blocks.iter().map(|&b| self.blocks[b].clone()).collect(),
             compose: self.compose,
             single_effects: self.single_effects.clone(),
             matrix: OnceLock::new(),

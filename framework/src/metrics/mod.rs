@@ -1,9 +1,9 @@
 //! Metrics: one table of names, definitions and formulas. What a metric needs and lacks gives no value,
 //! never a made-up one.
 
-use crate::domain::{Observed, Posterior, Target};
-use crate::numerics::stats;
-use ndarray::Array2;
+use crate::domain::{Inputs, Observed, Posterior, Target};
+use crate::numerics::{feature_alignment, stats};
+use ndarray::{Array2, Axis};
 
 /// What a metric may look at after a round.
 pub struct Scored<'a> {
@@ -104,7 +104,58 @@ pub const METRICS: &[Metric] = &[
         larger_is_better: false,
         compute: |s| calibrated(s, |_, sd| sd),
     },
+    Metric {
+        name: "alignment",
+        definition: "alignment <K, T> / (|K| |T|) of the inner products of predictions with those of the truth over test perturbations (at most 2,000, evenly spaced); that of each prior's features is recorded beside it as `alignment PRIOR`",
+        larger_is_better: true,
+        compute: |s| aligned(s, false),
+    },
+    Metric {
+        name: "centred_alignment",
+        definition: "alignment after centring both matrices (H K H), over the same test perturbations; that of each prior is recorded beside it as `centred_alignment PRIOR`",
+        larger_is_better: true,
+        compute: |s| aligned(s, true),
+    },
 ];
+
+/// Test perturbations on which alignment is computed.
+const ALIGNED: usize = 2000;
+
+/// At most [`ALIGNED`] of `n`, evenly spaced.
+fn spaced(n: usize) -> Vec<usize> {
+    if n <= ALIGNED { (0..n).collect() } else { (0..ALIGNED).map(|i| i * n / ALIGNED).collect() }
+}
+
+/// The alignment metrics among `metrics` for the linear kernel of each prior, by name. IterPert computes them on the
+/// pool left after the last round; held-out perturbations are likewise never measured, and known from the start.
+pub fn prior_alignments(
+    metrics: &[String],
+    inputs: &Inputs,
+    test: &[usize],
+    truth: Option<&Array2<f64>>,
+) -> Vec<(String, f64)> {
+    let Some(truth) = truth else { return vec![] };
+    let some = spaced(test.len());
+    let ids: Vec<usize> = some.iter().map(|&i| test[i]).collect();
+    let truth = truth.select(Axis(0), &some);
+    let mut all = vec![];
+    for (name, centred) in [("alignment", false), ("centred_alignment", true)] {
+        if metrics.iter().any(|m| m == name) {
+            for (b, block) in inputs.blocks().iter().enumerate() {
+                let x = inputs.only(&[b]).features(&ids);
+                let a = feature_alignment(x.view(), truth.view(), centred);
+                all.extend(a.map(|a| (format!("{name} {}", block.name), a)));
+            }
+        }
+    }
+    all
+}
+
+fn aligned(s: &Scored, centred: bool) -> Option<f64> {
+    let (t, p) = pair(s)?;
+    let some = spaced(t.nrows());
+    feature_alignment(p.mean.select(Axis(0), &some).view(), t.select(Axis(0), &some).view(), centred)
+}
 
 /// The metric of a name. `aulc_NAME` is derived from the whole curve by [`aulc`] and is always reported.
 pub fn find(name: &str) -> Option<&'static Metric> {
@@ -211,6 +262,36 @@ mod tests {
         let c = 0.5 * (2.0 * std::f64::consts::PI).ln();
         near(get("nll"), c + (0.125 + 0.0 + 0.1f64.ln() + 50.0) / 3.0);
         near(get("pearson"), stats::pearson(&[1.5, 2.0, 3.0], &[1.0, 2.0, 4.0]));
+    }
+
+    #[test]
+    fn alignment_of_model_and_priors_by_hand() {
+        let truth = array![[1.0, 0.0], [0.0, 2.0], [1.0, 1.0]];
+        let mean = array![[1.0, 1.0], [0.0, 1.0], [2.0, 0.0]];
+        let p = Posterior { mean: mean.clone(), sd: None };
+        let s = Scored {
+            test_truth: Some(&truth),
+            test_posterior: Some(&p),
+            is_hit: None,
+            observed: &Observed::empty(2),
+            target: Target::default(),
+        };
+        let (a, b) = (mean.dot(&mean.t()), truth.dot(&truth.t()));
+        let want = (&a * &b).sum() / ((&a * &a).sum() * (&b * &b).sum()).sqrt();
+        assert!(((find("alignment").unwrap().compute)(&s).unwrap() - want).abs() < 1e-12);
+        assert!((find("centred_alignment").unwrap().compute)(&s).is_some());
+        let world = crate::testing::TinyWorld::new(9, 3, 2, false, 1).unwrap();
+        let test = [1, 4, 6];
+        let names = ["rmse".to_string(), "alignment".to_string()];
+        let got = prior_alignments(&names, &world.inputs, &test, Some(&truth));
+        let x = world.inputs.features(&test);
+        let a = x.dot(&x.t());
+        let want = (&a * &b).sum() / ((&a * &a).sum() * (&b * &b).sum()).sqrt();
+        assert_eq!(got[0].0, "alignment signal");
+        assert!(got.len() == 1 && (got[0].1 - want).abs() < 1e-12);
+        assert!(prior_alignments(&names, &world.inputs, &test, None).is_empty());
+        let many = spaced(5001);
+        assert!(many.len() == 2000 && many[0] == 0 && many.windows(2).all(|w| w[1] > w[0]) && many[1999] < 5001);
     }
 
     #[test]

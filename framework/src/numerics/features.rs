@@ -323,7 +323,7 @@ pub(super) fn matmul_t_single(a: ArrayView2<f32>, b: ArrayView2<f32>) -> Array2<
     out.axis_chunks_iter_mut(Axis(0), TILE).into_par_iter().zip(a.axis_chunks_iter(Axis(0), TILE)).for_each(
         |(mut o, a)| {
             let mut part = Array2::<f32>::zeros(o.dim());
-            super::linalg::product_single(&mut part.view_mut(), a, b.t());
+            super::linalg::product_single(&mut part.view_mut(), a, b.t(), false, 1.0);
             o.zip_mut_with(&part, |o, p| *o = f64::from(*p));
         },
     );

@@ -198,6 +198,20 @@ impl Held {
     }
 }
 
+/// Rows of length 1; rows of zeros stay.
+pub(super) fn unit_rows(rows: Rows) -> Rows {
+    let d = rows.d();
+    rows.map(d, |mut x| {
+        for mut row in x.outer_iter_mut() {
+            let norm = row.dot(&row).sqrt();
+            if norm > 0.0 {
+                row /= norm;
+            }
+        }
+        x
+    })
+}
+
 impl FeatureGram {
     /// The rows of `ids` in one piece, tiles in parallel.
     fn gather<T: Clone + Default + Send + Sync>(&self, ids: &[usize], f: impl Fn(f64) -> T + Sync) -> Array2<T> {
@@ -230,16 +244,7 @@ impl FeatureGram {
                 }
             }
         }
-        let d = rows.d();
-        Ok(Self::linear(rows.map(d, |mut x| {
-            for mut row in x.outer_iter_mut() {
-                let norm = row.dot(&row).sqrt();
-                if norm > 0.0 {
-                    row /= norm;
-                }
-            }
-            x
-        })))
+        Ok(Self::linear(unit_rows(rows)))
     }
 
     /// k(x, x') = f(‖x - x'‖²), with f applied in place to a slice; f(0) must be the diagonal.

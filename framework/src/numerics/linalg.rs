@@ -41,9 +41,16 @@ pub fn matmul_t(a: ArrayView2<f64>, b: ArrayView2<f64>) -> Array2<f64> {
     matmul(a, b.t())
 }
 
-/// `out = a b` in single precision, on one thread.
-pub(super) fn product_single(out: &mut ArrayViewMut2<f32>, a: ArrayView2<f32>, b: ArrayView2<f32>) {
-    faer::linalg::matmul::matmul(view_mut(out), Accum::Replace, view(&a), view(&b), 1.0, Par::Seq);
+/// `out = weight a b`, added to what was there if `add`, in single precision, on one thread.
+pub(super) fn product_single(
+    out: &mut ArrayViewMut2<f32>,
+    a: ArrayView2<f32>,
+    b: ArrayView2<f32>,
+    add: bool,
+    weight: f32,
+) {
+    let how = if add { Accum::Add } else { Accum::Replace };
+    faer::linalg::matmul::matmul(view_mut(out), how, view(&a), view(&b), weight, Par::Seq);
 }
 
 /// `a v` into `out`: (m x k)(k). Tiles of rows in parallel when the matrix is large. O(mk).

@@ -12,8 +12,10 @@ pub mod features;
 pub mod gram;
 pub mod kmeans;
 pub mod linalg;
+pub mod minimise;
 pub mod nearest;
 pub mod network;
+pub mod normalise;
 pub mod sparse;
 pub mod stats;
 
@@ -25,5 +27,7 @@ pub use explained::Explained;
 pub use features::{Features, Rows};
 pub use gram::{Affine, FeatureGram, Gram, GramSource, Product, Sum};
 pub use linalg::{Cholesky, eigh, matmul, matmul_t, sq_distances, symmetric_product};
+pub use minimise::lbfgs;
 pub use nearest::Nearest;
+pub use normalise::{Normalise, alignment, feature_alignment, fuse_dense};
 pub use sparse::{Sparse, truncated_svd};

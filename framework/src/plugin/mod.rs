@@ -5,6 +5,7 @@
 //! the catalogue share one name.
 
 mod acquisition;
+mod fusion;
 mod interaction;
 mod kernel;
 mod model;
@@ -12,6 +13,7 @@ mod oracle;
 mod prior;
 
 pub use acquisition::{Acquisition, Mode, Needs, Round, RunContext};
+pub use fusion::{Repair, Source, Sources, fit_weights, gp_problem, mean_readouts};
 pub use interaction::{InteractionTest, TestOutcome};
 pub use kernel::{FeatureMap, Kernel, KernelContext, KernelNeeds, Outputs, fourier_features, median_distance};
 pub use model::{FitContext, LayerFactors, Model, Provides, Requires, Surrogate};

@@ -8,6 +8,7 @@ mod axis;
 mod canvas;
 mod curves;
 mod glyph;
+mod heat;
 mod summary;
 mod text;
 mod theme;
@@ -38,6 +39,8 @@ pub struct StudyArm {
     pub label: String,
     /// The arm it is compared with, as an index into [`Study::arms`].
     pub reference: Option<usize>,
+    /// Its values on [`Study::axes`].
+    pub cell: Vec<String>,
     /// Its finished runs.
     pub runs: Vec<RunCurve>,
 }
@@ -51,13 +54,16 @@ pub struct Study {
     pub question: String,
     /// The metrics reported; the first ranks the arms.
     pub metrics: Vec<String>,
+    /// The axes of the grid on which arms differ.
+    pub axes: Vec<String>,
     /// The arms, in the order of the grid.
     pub arms: Vec<StudyArm>,
 }
 
 impl Study {
-    /// Writes `arms.csv`, `curves.csv`, a figure for each metric as `curves_METRIC.svg` and `.png`, and
-    /// `report.md`, and gives their paths. Each file appears whole or not at all.
+    /// Writes `arms.csv`, `curves.csv`, a figure for each metric as `curves_METRIC.svg` and `.png`, for a grid of two
+    /// axes also `heat_METRIC` of the first metric, and `report.md`, and gives their paths. Each file appears whole
+    /// or not at all.
     pub fn write(&self, dir: &Path) -> Result<Vec<PathBuf>> {
         self.check()?;
         theme::register_fonts()?;
@@ -66,8 +72,13 @@ impl Study {
         let order = self.ranking(&rows);
 
         let looks = curves::Looks::new(self, &order);
-        let figures: Vec<Option<String>> =
-            self.metrics.par_iter().map(|m| self.write_figure(&looks, m, dir)).collect::<Result<_>>()?;
+        let mut figures: Vec<Option<String>> = self
+            .metrics
+            .par_iter()
+            .map(|m| write_figure(curves::draw(self, &looks, m), &format!("curves_{m}"), dir))
+            .collect::<Result<_>>()?;
+        let first = &self.metrics[0];
+        figures.insert(0, write_figure(heat::draw(self, &rows, first), &format!("heat_{first}"), dir)?);
         let names: Vec<&str> = figures.iter().flatten().map(String::as_str).collect();
         let mut paths = vec![dir.join("arms.csv"), dir.join("curves.csv")];
         table::write_csv(&self.arms_table(&rows, &order), &paths[0])?;
@@ -78,14 +89,21 @@ impl Study {
         Ok(paths)
     }
 
-    /// Draws one metric, if any run has a value of it; gives the file name without its ending.
-    fn write_figure(&self, looks: &curves::Looks, metric: &str, dir: &Path) -> Result<Option<String>> {
-        let Some(canvas) = curves::draw(self, looks, metric) else { return Ok(None) };
-        let plain = |c: char| if c.is_ascii_alphanumeric() || c == '_' || c == '-' { c } else { '_' };
-        let name = format!("curves_{}", metric.chars().map(plain).collect::<String>());
-        put(&dir.join(format!("{name}.svg")), |part| std::fs::write(part, canvas.svg()?))?;
-        put(&dir.join(format!("{name}.png")), |part| canvas.write_png(part))?;
-        Ok(Some(name))
+    /// Writes the curves of each metric as figures `STEM_METRIC.svg` and `.png`, and as a table `STEM.csv`; gives the
+    /// paths.
+    pub fn write_curves(&self, dir: &Path, stem: &str) -> Result<Vec<PathBuf>> {
+        self.check()?;
+        theme::register_fonts()?;
+        std::fs::create_dir_all(dir).map_err(Error::io(dir, "making the report's folder"))?;
+        let looks = curves::Looks::new(self, &self.ranking(&self.summarise()));
+        let mut paths = vec![dir.join(format!("{}.csv", plain(stem)))];
+        table::write_csv(&self.curves_table(), &paths[0])?;
+        for m in &self.metrics {
+            if let Some(name) = write_figure(curves::draw(self, &looks, m), &format!("{stem}_{m}"), dir)? {
+                paths.extend([dir.join(format!("{name}.svg")), dir.join(format!("{name}.png"))]);
+            }
+        }
+        Ok(paths)
     }
 
     /// Refuses what has nothing to report.
@@ -162,6 +180,21 @@ impl Study {
             .with("hi", number(|p| p.mean + p.half_width))
             .with("n", Column::Integer(points.iter().map(|p| p.n as i64).collect()))
     }
+}
+
+/// A name that every file system takes.
+fn plain(name: &str) -> String {
+    let safe = |c: char| if c.is_ascii_alphanumeric() || c == '_' || c == '-' { c } else { '_' };
+    name.chars().map(safe).collect()
+}
+
+/// Writes a figure, if there is one, as SVG and PNG; gives the file name without its ending.
+fn write_figure(canvas: Option<canvas::Canvas>, name: &str, dir: &Path) -> Result<Option<String>> {
+    let Some(canvas) = canvas else { return Ok(None) };
+    let name = plain(name);
+    put(&dir.join(format!("{name}.svg")), |part| std::fs::write(part, canvas.svg()?))?;
+    put(&dir.join(format!("{name}.png")), |part| canvas.write_png(part))?;
+    Ok(Some(name))
 }
 
 /// Fills a file beside the target and renames it.

@@ -24,13 +24,19 @@ fn study(labels: &[String], reference: Option<usize>, seeds: u64, rounds: usize)
             ]);
             RunCurve { seed, n_measured, values }
         });
-        StudyArm { label: label.clone(), reference, runs: runs.collect() }
+        StudyArm {
+            label: label.clone(),
+            reference,
+            cell: label.split(" / ").map(String::from).collect(),
+            runs: runs.collect(),
+        }
     });
     Study {
         name: "acquisition on the simulated screen".into(),
         question: "Does looking at uncertainty find more hits than chance?".into(),
         metrics: metrics.map(String::from).to_vec(),
         arms: arms.collect(),
+        axes: labels.first().map_or(vec![], |l| l.split(" / ").enumerate().map(|(i, _)| format!("axis {i}")).collect()),
     }
 }
 
@@ -137,6 +143,24 @@ fn every_study_is_drawn_and_written() {
 }
 
 #[test]
+fn grids_of_two_axes_have_a_heat_map() {
+    let (_, twelve) = gallery().into_iter().find(|(name, _)| *name == "twelve").unwrap();
+    let (dir, keep) = folder("heat");
+    let paths = twelve.write(&dir).unwrap();
+    let svg = std::fs::read_to_string(dir.join("heat_hit_ratio.svg")).unwrap();
+    assert!(paths.contains(&dir.join("heat_hit_ratio.png")) && svg.contains("after the last round (larger is better)"));
+    let first = &twelve.summarise()[0];
+    assert!(svg.contains(&format!("{:.3}", first.final_mean)), "the number stands in its cell");
+    assert!(svg.contains(&format!("± {:.3}", first.final_half_width)));
+    assert!(std::fs::read_to_string(dir.join("report.md")).unwrap().contains("heat_hit_ratio"));
+    let (_, one_axis) = &gallery()[1];
+    assert!(!one_axis.write(&dir.join("one")).unwrap().iter().any(|p| p.to_string_lossy().contains("heat")));
+    if !keep {
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+}
+
+#[test]
 fn equal_studies_give_equal_files() {
     let study = &gallery()[4].1;
     let dirs = ["first", "second"].map(|d| folder(&format!("equal-{d}")).0);
@@ -162,12 +186,14 @@ fn tiny(values: [&[(u64, f64)]; 3]) -> Study {
                 values: BTreeMap::from([("mse".to_string(), vec![0.0, v])]),
             })
             .collect(),
+        ..StudyArm::default()
     };
     Study {
         name: "tiny".into(),
         question: String::new(),
         metrics: vec!["mse".into()],
         arms: values.into_iter().enumerate().map(arm).collect(),
+        ..Study::default()
     }
 }
 

@@ -148,6 +148,7 @@ pub fn execute(
     let Start { scenario, seeds, base, done, stop } = start;
     let split = Split::new(base, scenario, seeds)?;
     let inputs = base.inputs(scenario)?;
+    let aligned = metrics::prior_alignments(&scenario.metrics, &inputs, &split.test, split.test_truth.as_ref());
     let pool = base.pool();
     let noise = Streams::new(seeds.world).child("noise");
     let training = Streams::new(seeds.training).child("training");
@@ -235,6 +236,7 @@ pub fn execute(
         if let Some(s) = &surrogate {
             recorded.extend(s.record());
         }
+        recorded.extend(aligned.iter().cloned());
         let scored = Scored {
             test_truth: split.test_truth.as_ref(),
             test_posterior: posterior.as_ref(),

@@ -1,0 +1,161 @@
+//! Alignment-weighted sum of kernels: weights aₘ = KA(Kₘ, K_truth) on the measured perturbations (Huang et al. 2023,
+//! App. A), negative ones set to 0, divided by their sum.
+//!
+//! K_truth = Δ Δᵀ of the mean readout of each measured perturbation; KA(A, B) = ⟨A, B⟩ / (‖A‖ ‖B‖). The released
+//! code does not centre although the paper cites centred alignment; both are here. O(t² Σdₘ) for t measured
+//! perturbations. While fewer than two are measured, or where no source aligns, the weights are equal.
+
+use framework::numerics::alignment;
+use framework::prelude::*;
+
+/// A weighted sum of the kernels of the active priors and of the model, each normalised, with weights by how well
+/// each agrees with what was measured. Records `weight NAME` and `weights_from_data` each round.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FuseAlignment {
+    /// How kernels are made comparable before they are fused, by their matrix over measured perturbations and
+    /// candidates: `"max"` (default), `"min_max"`, `"diag"`, `"cosine"`, `"trace"`, `"frobenius"`, `"center"`,
+    /// `"center_diag"` or `"none"`.
+    #[serde(default)]
+    pub normalise: Normalise,
+    /// The kernel of each active prior's own features, as a table with `use`; default: inner products.
+    #[serde(default)]
+    pub each: Option<Box<dyn Kernel>>,
+    /// Kernels fused beside the priors, a list of tables; default: the model's predictions,
+    /// [{ use = "prediction" }]. An empty list fuses the priors alone.
+    #[serde(default)]
+    pub with: Option<Vec<Box<dyn Kernel>>>,
+    /// What is done when the result is not positive semidefinite: `"none"` (default; distance rules take negative
+    /// squared distances for 0), `"clip"` (negative eigenvalues become 0; at most 3,000 measured perturbations and
+    /// candidates) or `"refuse"`.
+    #[serde(default)]
+    pub repair: Repair,
+    /// Whether kernels are centred before they are compared with the truth; default false.
+    #[serde(default)]
+    pub centred: bool,
+}
+
+impl FuseAlignment {
+    fn sources(&self) -> Sources<'_> {
+        Sources { normalise: self.normalise, each: self.each.as_deref(), with: self.with.as_deref(), repair: self.repair }
+    }
+}
+
+#[typetag::serde(name = "fuse_alignment")]
+impl Kernel for FuseAlignment {
+    fn gram(&self, cx: &KernelContext) -> Result<Gram> {
+        let sources = self.sources();
+        let found = sources.grams(cx)?;
+        let weights = self.weights(cx, &found)?;
+        sources.weighted(cx, found, weights)
+    }
+
+    fn keeps_psd(&self) -> bool {
+        self.sources().keep_psd()
+    }
+
+    fn needs(&self) -> KernelNeeds {
+        self.sources().needs()
+    }
+}
+
+impl FuseAlignment {
+    fn weights(&self, cx: &KernelContext, found: &[Source]) -> Result<Option<Vec<f64>>> {
+        let train = cx.train();
+        if train.len() < 2 {
+            return Ok(None);
+        }
+        let truth = Gram::of_features(mean_readouts(cx.observed));
+        let aligned = found
+            .iter()
+            .map(|s| Ok(alignment(&s.gram.restrict(&train), &truth, self.centred)?.unwrap_or(0.0).max(0.0)))
+            .collect::<Result<Vec<f64>>>()?;
+        let sum: f64 = aligned.iter().sum();
+        Ok((sum > 0.0).then(|| aligned.iter().map(|a| a / sum).collect()))
+    }
+}
+
+framework::register!(Kernel, FuseAlignment, "fuse_alignment", "kernels of priors and model weighted by their alignment with the measurements");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use framework::testing::TinyWorld;
+    use std::cell::RefCell;
+    use std::sync::Arc;
+
+    /// One prior that the readouts are linear in, and one of other numbers.
+    fn run(kernel: &dyn Kernel, measured: &[usize]) -> (Gram, Vec<(String, f64)>, Vec<Array2<f64>>, Array2<f64>) {
+        let world = TinyWorld::new(60, 4, 6, false, 3).unwrap();
+        let first = world.inputs.blocks()[0].clone();
+        let mut rng = Streams::new(5).rng("noise");
+        let x = Array2::from_shape_simple_fn((60, 4), || rng.random_range(-1.0..1.0));
+        let noise = Block::new("other", x, vec![true; 60]).unwrap();
+        let blocks = vec![Arc::new(noise), first];
+        let inputs = Arc::new(Inputs::new(world.inputs.pool().clone(), blocks, Compose::Sum).unwrap());
+        let streams = Streams::new(1);
+        let mut observed = world.observe(measured, 1).unwrap();
+        if !measured.is_empty() {
+            // A replicate of some.
+            let again = world.observe(&measured[..measured.len() / 2], 2).unwrap();
+            let readouts = framework::domain::Readouts::plain(&again.ids, again.y);
+            observed.push(&readouts, 1).unwrap();
+        }
+        let recorded = RefCell::default();
+        let cx = KernelContext { recorded: Some(&recorded), ..KernelContext::new(&inputs, &observed, &streams) };
+        let gram = kernel.gram(&cx).unwrap();
+        let ids: Vec<usize> = (0..60).collect();
+        let kernels = (0..2).map(|b| {
+            let x = inputs.only(&[b]).features(&ids);
+            let k = x.dot(&x.t());
+            let largest = k.diag().iter().fold(0.0f64, |m, v| m.max(*v));
+            k / largest
+        });
+        let kernels = kernels.collect();
+        (gram, recorded.take(), kernels, mean_readouts(&observed))
+    }
+
+    fn named(recorded: &[(String, f64)], name: &str) -> f64 {
+        recorded.iter().find(|r| r.0 == name).unwrap().1
+    }
+
+    #[test]
+    fn before_anything_is_measured_it_is_the_mean_and_says_so() {
+        let (gram, recorded, k, _) = run(&FuseAlignment { with: Some(vec![]), ..FuseAlignment::default() }, &[]);
+        assert_eq!(named(&recorded, "weights_from_data"), 0.0);
+        assert_eq!((named(&recorded, "weight other"), named(&recorded, "weight signal")), (0.5, 0.5));
+        let ids: Vec<usize> = (0..60).collect();
+        let want = (&k[0] + &k[1]) * 0.5;
+        assert!((&gram.to_dense(&ids) - &want).iter().all(|d| d.abs() < 1e-12));
+    }
+
+    #[test]
+    fn weights_are_alignments_with_the_mean_profiles() {
+        let measured: Vec<usize> = (0..40).step_by(2).collect();
+        for centred in [false, true] {
+            let kernel = FuseAlignment { with: Some(vec![]), centred, ..FuseAlignment::default() };
+            let (gram, recorded, k, profiles) = run(&kernel, &measured);
+            let centre = |k: Array2<f64>| {
+                let n = k.nrows();
+                let h = Array2::<f64>::eye(n) - 1.0 / n as f64;
+                if centred { h.dot(&k).dot(&h) } else { k }
+            };
+            let truth = centre(profiles.dot(&profiles.t()));
+            let norm = |k: &Array2<f64>| k.iter().map(|v| v * v).sum::<f64>().sqrt();
+            let a: Vec<f64> = (0..2)
+                .map(|m| {
+                    let part = Array2::from_shape_fn((20, 20), |(i, j)| k[m][(measured[i], measured[j])]);
+                    let part = centre(part);
+                    (&part * &truth).sum() / (norm(&part) * norm(&truth))
+                })
+                .collect();
+            let want = a[1] / (a[0] + a[1]);
+            assert!((named(&recorded, "weight signal") - want).abs() < 1e-12);
+            assert!(want > 0.6 && named(&recorded, "weights_from_data") == 1.0, "{want}");
+            let ids: Vec<usize> = (0..60).collect();
+            let fused = &k[0] * (1.0 - want) + &k[1] * want;
+            assert!((&gram.to_dense(&ids) - &fused).iter().all(|d| d.abs() < 1e-12));
+            assert!(gram.rows().is_some());
+        }
+    }
+}

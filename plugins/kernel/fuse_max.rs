@@ -1,0 +1,150 @@
+//! Elementwise maximum of kernels: k(x, x') = maxₘ kₘ(x, x') over the priors and the model (Huang et al. 2023, App. A).
+//!
+//! Similar where any source says so. Not positive semidefinite in general: the smallest eigenvalue is recorded and
+//! `repair` says what is done. Evaluated where it is read: an entry costs those of the sources.
+
+use framework::prelude::*;
+
+/// The elementwise maximum of the kernels of the active priors and of the model, each normalised.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FuseMax {
+    /// How kernels are made comparable before they are fused, by their matrix over measured perturbations and
+    /// candidates: `"max"` (default), `"min_max"`, `"diag"`, `"cosine"`, `"trace"`, `"frobenius"`, `"center"`,
+    /// `"center_diag"` or `"none"`.
+    #[serde(default)]
+    pub normalise: Normalise,
+    /// The kernel of each active prior's own features, as a table with `use`; default: inner products.
+    #[serde(default)]
+    pub each: Option<Box<dyn Kernel>>,
+    /// Kernels fused beside the priors, a list of tables; default: the model's predictions,
+    /// [{ use = "prediction" }]. An empty list fuses the priors alone.
+    #[serde(default)]
+    pub with: Option<Vec<Box<dyn Kernel>>>,
+    /// What is done when the result is not positive semidefinite: `"none"` (default; distance rules take negative
+    /// squared distances for 0), `"clip"` (negative eigenvalues become 0; at most 3,000 measured perturbations and
+    /// candidates) or `"refuse"`.
+    #[serde(default)]
+    pub repair: Repair,
+}
+
+impl FuseMax {
+    fn sources(&self) -> Sources<'_> {
+        Sources { normalise: self.normalise, each: self.each.as_deref(), with: self.with.as_deref(), repair: self.repair }
+    }
+}
+
+#[typetag::serde(name = "fuse_max")]
+impl Kernel for FuseMax {
+    fn gram(&self, cx: &KernelContext) -> Result<Gram> {
+        let sources = self.sources();
+        let found = sources.grams(cx)?;
+        if let [only] = &found[..] {
+            return sources.finish(cx, only.gram.clone(), only.psd);
+        }
+        let grams = found.into_iter().map(|s| s.gram).collect();
+        sources.finish(cx, Gram::new(Maximum { grams }), false)
+    }
+
+    fn keeps_psd(&self) -> bool {
+        self.repair == Repair::Clip
+    }
+
+    fn needs(&self) -> KernelNeeds {
+        self.sources().needs()
+    }
+}
+
+/// The elementwise maximum of at least one kernel.
+struct Maximum {
+    grams: Vec<Gram>,
+}
+
+impl Maximum {
+    /// Folds what each kernel gives into the first.
+    fn fold<T>(&self, read: impl Fn(&Gram) -> T, mut join: impl FnMut(&mut T, T)) -> Option<T> {
+        let mut all = self.grams.iter().map(read);
+        let mut most = all.next()?;
+        all.for_each(|next| join(&mut most, next));
+        Some(most)
+    }
+}
+
+impl GramSource for Maximum {
+    fn n(&self) -> usize {
+        self.grams.first().map_or(0, |g| g.n())
+    }
+    fn diagonal(&self, ids: &[usize]) -> Vec<f64> {
+        let join = |most: &mut Vec<f64>, next: Vec<f64>| most.iter_mut().zip(next).for_each(|(a, b)| *a = a.max(b));
+        self.fold(|g| g.diagonal(ids), join).unwrap_or_default()
+    }
+    fn block(&self, a: &[usize], b: &[usize]) -> Array2<f64> {
+        let join = |most: &mut Array2<f64>, next: Array2<f64>| most.zip_mut_with(&next, |a, b| *a = a.max(*b));
+        self.fold(|g| g.block(a, b), join).unwrap_or_default()
+    }
+    fn row(&self, i: usize, out: &mut [f64]) {
+        let mut part = vec![0.0; out.len()];
+        out.fill(f64::NEG_INFINITY);
+        for g in &self.grams {
+            g.row(i, &mut part);
+            out.iter_mut().zip(&part).for_each(|(o, v)| *o = o.max(*v));
+        }
+    }
+    fn restrict(&self, ids: &[usize]) -> Gram {
+        Gram::new(Maximum { grams: self.grams.iter().map(|g| g.restrict(ids)).collect() })
+    }
+}
+
+framework::register!(Kernel, FuseMax, "fuse_max", "elementwise maximum of the kernels of priors and model");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use framework::numerics::eigh;
+    use framework::testing::{MockSurrogate, TinyWorld};
+    use std::cell::RefCell;
+
+    fn with(repair: Repair, check: impl Fn(Result<Gram>, Vec<(String, f64)>, Array2<f64>)) {
+        let world = TinyWorld::new(15, 3, 1, false, 2).unwrap();
+        let (observed, streams) = (world.observe(&[0, 5], 1).unwrap(), Streams::new(1));
+        let model = MockSurrogate { mean: (0..15).map(|i| i as f64 - 4.0).collect(), sd: vec![1.0; 15] };
+        let recorded = RefCell::default();
+        let cx = KernelContext {
+            surrogate: Some(&model),
+            recorded: Some(&recorded),
+            ..KernelContext::new(&world.inputs, &observed, &streams)
+        };
+        let ids: Vec<usize> = (0..15).collect();
+        let x = world.inputs.features(&ids);
+        let k = x.dot(&x.t());
+        let largest = k.diag().iter().fold(0.0f64, |m, v| m.max(*v));
+        let want = Array2::from_shape_fn((15, 15), |(i, j)| {
+            (k[(i, j)] / largest).max((i as f64 - 4.0) * (j as f64 - 4.0) / 100.0)
+        });
+        let gram = FuseMax { repair, ..FuseMax::default() }.gram(&cx);
+        check(gram, recorded.take(), want);
+    }
+
+    #[test]
+    fn entries_are_the_largest_and_a_negative_eigenvalue_is_recorded() {
+        let ids: Vec<usize> = (0..15).collect();
+        with(Repair::None, |gram, recorded, want| {
+            assert!((&gram.unwrap().to_dense(&ids) - &want).iter().all(|d| d.abs() < 1e-12));
+            let smallest = eigh(want.view()).unwrap().0[0];
+            assert!(smallest < -1e-3);
+            assert_eq!(recorded.len(), 1);
+            assert!(recorded[0].0 == "smallest_eigenvalue" && (recorded[0].1 - smallest).abs() < 1e-12);
+        });
+        with(Repair::Refuse, |gram, _, _| {
+            let e = gram.unwrap_err().to_string();
+            assert!(e.contains("not positive semidefinite") && e.contains("clip"), "{e}");
+        });
+        with(Repair::Clip, |gram, _, want| {
+            let (values, vectors) = eigh(want.view()).unwrap();
+            let clipped = (&vectors * &values.mapv(|v| v.max(0.0))).dot(&vectors.t());
+            let gram = gram.unwrap();
+            assert!((&gram.to_dense(&ids) - &clipped).iter().all(|d| d.abs() < 1e-12));
+            assert!(gram.rows().is_some(), "determinant rules get features");
+        });
+    }
+}
