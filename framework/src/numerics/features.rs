@@ -219,7 +219,7 @@ impl Features {
                 tiles.for_each(|(t, o)| {
                     let x = x.slice(ndarray::s![t * TILE..t * TILE + o.len(), ..]);
                     let mut xc = Array2::<f32>::zeros(x.dim());
-                    super::linalg::product_single(&mut xc.view_mut(), x, c.view());
+                    super::linalg::product_single(&mut xc.view_mut(), x, c.view(), false, 1.0);
                     o.iter_mut().zip(x.outer_iter().zip(xc.outer_iter())).for_each(|(o, (x, y))| *o = x.dot(&y).into());
                 });
             }
