@@ -144,7 +144,9 @@ impl<'a> KernelContext<'a> {
             for (t, tile) in ids.chunks(AT_ONCE).enumerate() {
                 let parts = factors(tile)?;
                 if parts.iter().map(|x| x.dim()).ne(widths.iter().map(|d| (tile.len(), *d))) {
-                    return Err(Error::Plugin("the model's layers change their widths from one call to another".into()));
+                    return Err(Error::Plugin(
+                        "the model's layers change their widths from one call to another".into(),
+                    ));
                 }
                 for (whole, part) in all.iter_mut().zip(&parts) {
                     whole.slice_mut(s![t * AT_ONCE..t * AT_ONCE + tile.len(), ..]).assign(part);
