@@ -193,21 +193,28 @@ mod tests {
                 let gram = k.gram(&KernelContext::new(&inputs, &observed, &streams)).unwrap();
                 let ids: Vec<usize> = (0..n).collect();
                 let diagonal: Vec<f64> = serde_json::from_value(case["pool_diag"].clone()).unwrap();
-                let mut check = |got: f64, want: f64, slack: f64, at: String| {
-                    assert!((got - want).abs() <= slack * want.abs(), "{file} {steps:?} {at}: {got} for {want}");
+                // The reference takes the tangent kernel of a row with itself through arccos, which loses half the
+                // digits, also in the matrix of the training rows that a posterior solves with.
+                let through_arccos = name == "ntk" && steps.len() > 1;
+                let largest = diagonal.iter().copied().fold(0.0, f64::max);
+                let mut check = |got: f64, want: f64, own: bool, at: String| {
+                    let slack = match (through_arccos, own && name == "ntk") {
+                        (true, _) => 1e-7 * largest,
+                        (false, true) => 1e-7 * want.abs(),
+                        (false, false) => 1e-9 * want.abs(),
+                    };
+                    assert!((got - want).abs() <= slack, "{file} {steps:?} {at}: {got} for {want}");
                     compared += 1;
                 };
                 for (i, (got, want)) in gram.diagonal(&ids).iter().zip(&diagonal).enumerate() {
-                    check(*got, *want, 1e-9, format!("diagonal {i}"));
+                    check(*got, *want, false, format!("diagonal {i}"));
                 }
                 for (what, b) in [("pool0_5_by_pool0_5", 0), ("pool0_5_by_train0_5", n)] {
                     let to: Vec<usize> = (b..b + 5).collect();
                     let got = gram.block(&ids[..5], &to);
                     for (i, row) in rows(&case[what]).iter().enumerate() {
                         for (j, want) in row.iter().enumerate() {
-                            // The reference takes entries of a row with itself through arccos.
-                            let slack = if to[j] == i && name != "linear" { 1e-7 } else { 1e-9 };
-                            check(got[(i, j)], *want, slack, format!("{what} {i} {j}"));
+                            check(got[(i, j)], *want, to[j] == i, format!("{what} {i} {j}"));
                         }
                     }
                 }
