@@ -62,8 +62,9 @@ impl Rmds {
             drawn.sort_unstable();
             drawn.dedup();
             let sums = state.sums_with(&drawn);
-            let best = drawn.iter().zip(&sums).reduce(|best, v| if v.1 < best.1 { v } else { best });
-            let Some((&i, _)) = best else { break };
+            // Two candidates nearest to each other leave the same sum, up to rounding: a tie.
+            let least = sums.iter().copied().fold(f64::INFINITY, f64::min) * (1.0 + 1e-12);
+            let Some((&i, _)) = drawn.iter().zip(&sums).find(|(_, s)| **s <= least) else { break };
             batch.ids.push(ids[i]);
             batch.scores.push(Some(state.d2()[i]).filter(|d| d.is_finite()).unwrap_or(0.0));
             state.add(i)?;

@@ -66,14 +66,14 @@ fn least_sums(gram: &Gram, ids: &[usize], centres: &[usize], n: usize) -> Result
         let sum: f64 = state.d2().iter().sum();
         // Sums are known up to their rounding; whatever could reach the best within it is worked out too.
         let slack = 1e-12 * sum;
-        let mut best: Option<Gain> = None;
-        let mut seen = vec![];
+        let mut most = f64::NEG_INFINITY;
+        let mut seen: Vec<Gain> = vec![];
         let mut size = 8;
         loop {
             let mut group = vec![];
             while group.len() < size
                 && let Some(top) = heap.peek()
-                && best.as_ref().is_none_or(|b| top.0 >= b.0 - slack)
+                && top.0 >= most - slack
             {
                 // Candidates at distance 0 are or equal a centre, and stay so.
                 group.extend(heap.pop().map(|g| g.1).filter(|&i| state.d2()[i] > 0.0));
@@ -82,15 +82,12 @@ fn least_sums(gram: &Gram, ids: &[usize], centres: &[usize], n: usize) -> Result
                 break;
             }
             for (&i, left) in group.iter().zip(state.sums_with(&group)) {
-                let gain = Gain(sum - left, i);
-                seen.push(Gain(gain.0, i));
-                if best.as_ref().is_none_or(|b| gain > *b) {
-                    best = Some(gain);
-                }
+                most = most.max(sum - left);
+                seen.push(Gain(sum - left, i));
             }
             size = MOST.min(2 * size);
         }
-        let Some(Gain(_, i)) = best else { break };
+        let Some(i) = seen.iter().filter(|g| g.0 >= most - slack).map(|g| g.1).min() else { break };
         heap.extend(seen);
         batch.ids.push(ids[i]);
         batch.scores.push(state.d2()[i]);
@@ -137,7 +134,11 @@ mod tests {
             let own: Vec<f64> = ids.iter().map(|&z| d2(z)).collect();
             let left = |c: usize| -> f64 { ids.iter().zip(&own).map(|(&z, o)| o.min(d(z, c))).sum() };
             let open = ids.iter().zip(&own).filter(|(_, o)| **o > 0.0).map(|(&i, _)| (left(i), i));
-            let Some((_, pick)) = open.min_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1))) else { break };
+            let open: Vec<(f64, usize)> = open.collect();
+            let least = open.iter().map(|o| o.0).fold(f64::INFINITY, f64::min);
+            // Two candidates nearest to each other leave the same sum, up to rounding: a tie.
+            let rounding = Some(1e-12 * own.iter().sum::<f64>()).filter(|r| r.is_finite()).unwrap_or(0.0);
+            let Some(&(_, pick)) = open.iter().find(|o| o.0 <= least + rounding) else { break };
             picks.push(pick);
             centres.push(pick);
         }

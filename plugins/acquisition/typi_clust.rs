@@ -171,7 +171,7 @@ mod tests {
     #[test]
     fn typicality_is_that_of_the_definition_in_each_form() {
         // One cluster: 0 and 10 measured, five candidates. K = 3 of 7 members, or 2 of 5 candidates.
-        let x = [0.0, 0.4, 1.0, 3.0, 3.5, 9.0, 10.0];
+        let x: [f64; 7] = [0.0, 0.4, 1.0, 3.0, 3.5, 9.0, 10.0];
         let open = vec![false, true, true, true, true, true, false];
         let by_hand = |i: usize, among: &[usize], k: usize, square: bool| {
             let d = |j: &usize| (x[i] - x[*j]).abs().powi(if square { 2 } else { 1 });

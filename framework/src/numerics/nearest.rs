@@ -75,7 +75,9 @@ impl Nearest {
         // Any origin inside the cloud will do: distances do not change, and products lose less near it.
         let step = ids.len().div_ceil(1024).max(1);
         let some: Vec<usize> = ids.iter().copied().step_by(step).collect();
-        let origin = rows.get(&some).mean_axis(Axis(0)).unwrap_or_else(|| Array1::zeros(rows.d()));
+        let mut origin = rows.get(&some).mean_axis(Axis(0)).unwrap_or_else(|| Array1::zeros(rows.d()));
+        // A value that is not finite is reported with its row, not spread over all.
+        origin.mapv_inplace(|v| if v.is_finite() { v } else { 0.0 });
         let all = joined(ids, centres);
         let form = match single {
             true => Form::Single(Table::new(rows, &all, ids.len(), &origin)?),
@@ -233,7 +235,9 @@ impl Nearest {
             }
             let Some(i) = self.propose(rng)? else { return Ok(None) };
             let old = self.d2[i];
-            let new = if self.waiting.is_empty() { old } else { old.min(self.least(i, &self.waiting)) };
+            let new = if self.waiting.is_empty() { old } else { self.least(i, &self.waiting) };
+            finite(new)?;
+            let new = new.min(old);
             if rng.random::<f64>() * old < new {
                 self.waiting.push(i);
                 return Ok(Some((i, new)));
