@@ -126,6 +126,28 @@ mod tests {
     }
 
     #[test]
+    fn golden_maximum() {
+        use framework::serde_json::{self, Value};
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/numerics.json");
+        let golden: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        let matrix = |v: &Value| {
+            let rows: Vec<Vec<f64>> = serde_json::from_value(v.clone()).unwrap();
+            Array2::from_shape_fn((rows.len(), rows.len()), |(i, j)| rows[i][j])
+        };
+        let ids: Vec<usize> = (0..9).collect();
+        let scaled = |m: usize| {
+            let k = Gram::stored(matrix(&golden["kernels"]["matrices"][m]));
+            Normalise::MinMax.apply(&k, &ids, true).unwrap().0
+        };
+        let got = Maximum { grams: (0..3).map(scaled).collect() };
+        let want = matrix(&golden["kernels"]["fusion_max"]);
+        assert!((&got.block(&ids, &ids) - &want).iter().all(|d| d.abs() < 1e-12));
+        let mut row = vec![0.0; 9];
+        got.row(4, &mut row);
+        assert!(row.iter().zip(want.row(4)).all(|(a, b)| (a - b).abs() < 1e-12));
+    }
+
+    #[test]
     fn entries_are_the_largest_and_a_negative_eigenvalue_is_recorded() {
         let ids: Vec<usize> = (0..15).collect();
         with(Repair::None, |gram, recorded, want| {
