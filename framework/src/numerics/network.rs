@@ -83,9 +83,9 @@ pub struct Layer<T> {
     /// One an output.
     pub bias: Array1<T>,
     /// c_w.
-    pub weight_factor: T,
+    pub weight_factor: f64,
     /// c_b; 0 makes a layer without bias.
-    pub bias_factor: T,
+    pub bias_factor: f64,
 }
 
 impl<T: Real> Layer<T> {
@@ -98,8 +98,8 @@ impl<T: Real> Layer<T> {
                 Self {
                     weight: Array2::from_shape_simple_fn((inputs, outputs), &mut draw),
                     bias: Array1::from_shape_simple_fn(outputs, draw),
-                    weight_factor: T::one(),
-                    bias_factor: T::one(),
+                    weight_factor: 1.0,
+                    bias_factor: 1.0,
                 }
             }
             Start::Ntk { sigma_w, sigma_b, bias_sd } => {
@@ -107,8 +107,8 @@ impl<T: Real> Layer<T> {
                 Self {
                     weight: Array2::from_shape_simple_fn((inputs, outputs), || T::of(draw())),
                     bias: Array1::from_shape_simple_fn(outputs, || T::of(bias_sd * draw())),
-                    weight_factor: T::of(sigma_w / root),
-                    bias_factor: T::of(sigma_b),
+                    weight_factor: sigma_w / root,
+                    bias_factor: sigma_b,
                 }
             }
         }
@@ -146,8 +146,8 @@ impl<T: Real> Network<T> {
         let layers = self.layers.iter().map(|l| Layer {
             weight: l.weight.map(cast),
             bias: l.bias.map(cast),
-            weight_factor: cast(&l.weight_factor),
-            bias_factor: cast(&l.bias_factor),
+            weight_factor: l.weight_factor,
+            bias_factor: l.bias_factor,
         });
         Network { layers: layers.collect(), activation: self.activation }
     }
@@ -197,9 +197,10 @@ impl<T: Real> Network<T> {
             values[0].assign(&x);
             self.forward_tile(&mut slices(&mut values), &mut slices(&mut slopes), &[], 0);
             for (l, layer) in self.layers.iter().enumerate() {
+                let (weight_factor, bias_factor) = (T::of(layer.weight_factor), T::of(layer.bias_factor));
                 for (to, a) in inputs[l].chunks_exact_mut(layer.inputs() + 1).zip(values[l].outer_iter()) {
-                    to.iter_mut().zip(a).for_each(|(t, a)| *t = layer.weight_factor * *a);
-                    to[layer.inputs()] = layer.bias_factor;
+                    to.iter_mut().zip(a).for_each(|(t, a)| *t = weight_factor * *a);
+                    to[layer.inputs()] = bias_factor;
                 }
             }
             if let Some(last) = signals.last_mut() {
@@ -235,13 +236,13 @@ impl<T: Real> Network<T> {
             let (before, after) = values.split_at_mut(l);
             let z = &mut *after[0];
             product(z, before[l - 1], layer.weight.view(), layer.weight_factor);
-            let rows = z.chunks_exact_mut(layer.outputs());
+            let (rows, factor) = (z.chunks_exact_mut(layer.outputs()), T::of(layer.bias_factor));
             if l == self.layers.len() {
-                rows.for_each(|z| z.iter_mut().zip(&layer.bias).for_each(|(z, b)| *z += layer.bias_factor * *b));
+                rows.for_each(|z| z.iter_mut().zip(&layer.bias).for_each(|(z, b)| *z += factor * *b));
             } else if let Some(slopes) = slopes.get_mut(l - 1) {
                 for (r, (z, slope)) in rows.zip(slopes.chunks_exact_mut(layer.outputs())).enumerate() {
                     for ((z, slope), b) in z.iter_mut().zip(slope.iter_mut()).zip(&layer.bias) {
-                        (*z, *slope) = self.activation.at(*z + layer.bias_factor * *b);
+                        (*z, *slope) = self.activation.at(*z + factor * *b);
                     }
                     if let Some(mask) = masks.get(l - 1) {
                         let row = if mask.nrows() == 1 { 0 } else { first + r };
@@ -254,7 +255,7 @@ impl<T: Real> Network<T> {
                 let activation = self.activation;
                 for z in rows {
                     for (z, b) in z.iter_mut().zip(&layer.bias) {
-                        *z = activation.at(*z + layer.bias_factor * *b).0;
+                        *z = activation.at(*z + factor * *b).0;
                     }
                 }
             }
@@ -263,19 +264,19 @@ impl<T: Real> Network<T> {
 }
 
 /// `out = factor a w` for the rows of `a`.
-fn product<T: Real>(out: &mut [T], a: &[T], w: ArrayView2<T>, factor: T) {
+fn product<T: Real>(out: &mut [T], a: &[T], w: ArrayView2<T>, factor: f64) {
     let (i, o) = w.dim();
     let rows = a.len() / i;
     let (out, a) = (MatMut::from_row_major_slice_mut(out, rows, o), MatRef::from_row_major_slice(a, rows, i));
-    faer::linalg::matmul::matmul(out, Accum::Replace, a, view(&w), factor, Par::Seq);
+    faer::linalg::matmul::matmul(out, Accum::Replace, a, view(&w), T::of(factor), Par::Seq);
 }
 
 /// `out = factor a wᵀ` for the rows of `a`.
-fn product_t<T: Real>(out: &mut [T], a: &[T], w: ArrayView2<T>, factor: T) {
+fn product_t<T: Real>(out: &mut [T], a: &[T], w: ArrayView2<T>, factor: f64) {
     let (i, o) = w.dim();
     let rows = a.len() / o;
     let (out, a) = (MatMut::from_row_major_slice_mut(out, rows, i), MatRef::from_row_major_slice(a, rows, o));
-    faer::linalg::matmul::matmul(out, Accum::Replace, a, view(&w).transpose(), factor, Par::Seq);
+    faer::linalg::matmul::matmul(out, Accum::Replace, a, view(&w).transpose(), T::of(factor), Par::Seq);
 }
 
 fn multiply<T: Real>(x: &mut [T], by: &[T]) {
@@ -422,21 +423,21 @@ impl<T: Real> Pass<T> {
     }
 
     /// c_w aᵀδ for as many inputs as fit in `out`, the first of them `from`.
-    fn weight_gradient(&self, layer: usize, from: usize, factor: T, out: &mut [T]) {
+    fn weight_gradient(&self, layer: usize, from: usize, factor: f64, out: &mut [T]) {
         let signal = self.signals[layer].view();
         let n = out.len() / signal.ncols();
         let a = self.values[layer].slice(s![.., from..from + n]);
         let out = MatMut::from_row_major_slice_mut(out, n, signal.ncols());
-        faer::linalg::matmul::matmul(out, Accum::Replace, view(&a).transpose(), view(&signal), factor, Par::Seq);
+        faer::linalg::matmul::matmul(out, Accum::Replace, view(&a).transpose(), view(&signal), T::of(factor), Par::Seq);
     }
 
     /// c_b times the sum of δ over rows.
-    fn bias_gradient(&self, layer: usize, factor: T, out: &mut [T]) {
+    fn bias_gradient(&self, layer: usize, factor: f64, out: &mut [T]) {
         out.fill(T::zero());
         for s in self.signals[layer].outer_iter() {
             out.iter_mut().zip(s).for_each(|(o, s)| *o += *s);
         }
-        out.iter_mut().for_each(|o| *o *= factor);
+        out.iter_mut().for_each(|o| *o *= T::of(factor));
     }
 }
 
@@ -469,7 +470,7 @@ struct Block<'a, T> {
     layer: usize,
     /// Where it begins: the input of the layer, or none for the bias.
     from: Option<usize>,
-    factor: T,
+    factor: f64,
     parameters: &'a mut [T],
     mean: &'a mut [T],
     square: &'a mut [T],
