@@ -39,9 +39,9 @@ fn normal(n: usize, d: usize, seed: u64) -> Array2<f64> {
 fn main() -> Result<()> {
     let mut set: BTreeMap<String, String> = BTreeMap::new();
     for argument in std::env::args().skip(1).filter(|a| a != "--bench") {
-        let (name, value) = argument
-            .split_once('=')
-            .ok_or_else(|| Error::Config(format!("`{argument}` is not of the form name=value; see benches/select.rs")))?;
+        let (name, value) = argument.split_once('=').ok_or_else(|| {
+            Error::Config(format!("`{argument}` is not of the form name=value; see benches/select.rs"))
+        })?;
         set.insert(name.into(), value.into());
     }
     let text = |name: &str, default: &str| set.get(name).cloned().unwrap_or_else(|| default.into());
@@ -91,10 +91,8 @@ fn main() -> Result<()> {
             let start = Instant::now();
             ids = rule.select(&cx)?.ids;
             times.push(start.elapsed().as_secs_f64());
-            let kcx = KernelContext {
-                candidates: Some(&candidates),
-                ..KernelContext::new(&inputs, &observed, &streams)
-            };
+            let kcx =
+                KernelContext { candidates: Some(&candidates), ..KernelContext::new(&inputs, &observed, &streams) };
             let (gram, some) = (kernel.gram(&kcx)?, candidates.to_vec());
             let start = Instant::now();
             std::hint::black_box(gram.restrict(&some));

@@ -142,8 +142,7 @@ fn difference(p: &Problem, case: &Value, stored: bool) -> Option<String> {
     let batch = case["batch"].as_u64().expect("a number") as usize;
     let round = Round { index: 1, of: 1, batch };
     let (target, streams) = (Target::default(), Streams::new(1).child("golden"));
-    let cx =
-        RunContext::new(round, target, &p.inputs, &p.candidates, &p.observed, None, Some(&*kernel), streams);
+    let cx = RunContext::new(round, target, &p.inputs, &p.candidates, &p.observed, None, Some(&*kernel), streams);
     let mut want: Vec<usize> = serde_json::from_value(case["selected"].clone()).expect("row numbers");
     if case["method"] == "maxdiag" {
         // The reference gives the largest last.
@@ -196,8 +195,10 @@ fn every_kernel_is_that_of_the_reference() {
         for entry in p.golden["kernels"].as_array().expect("a list") {
             let kernel: Box<dyn Kernel> = serde_json::from_value(kernel(entry)).expect("a kernel's settings");
             let streams = Streams::new(1).child("golden");
-            let cx =
-                KernelContext { candidates: Some(&p.candidates), ..KernelContext::new(&p.inputs, &p.observed, &streams) };
+            let cx = KernelContext {
+                candidates: Some(&p.candidates),
+                ..KernelContext::new(&p.inputs, &p.observed, &streams)
+            };
             let gram = kernel.gram(&cx).expect("a kernel");
             let what = format!("{} {} {}", p.golden["problem"], entry["base_kernel"], entry["transforms"]);
             let diagonal: Vec<f64> = serde_json::from_value(entry["pool_diag"].clone()).expect("numbers");
