@@ -3,9 +3,9 @@
 //! With a = weight_gain², b = bias², start with S = a⟨x, x'⟩/d + b;
 //! then layers - 1 times, with ρ = S/√(S(x, x) S(x', x')),
 //! S ← a √(S(x, x) S(x', x')) (√(1-ρ²) + (π - arccos ρ) ρ)/2π + b.
-//! The kernel is S (Lee et al. 2018; Holzmüller et al. 2023, section 3.1). Diagonals, and so distances,
-//! come from the closed form. Cost of a block: one product of its feature rows and layers - 1 arccosines
-//! an entry.
+//! The kernel is S (Lee et al. 2018; Holzmüller et al. 2023, section 3.1).
+//! Diagonals, and so distances, come from the closed form. Cost of a block: one product of its feature rows and
+//! layers - 1 arccosines an entry.
 
 use framework::numerics::{DeepRelu, Wide};
 use framework::prelude::*;

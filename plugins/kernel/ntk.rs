@@ -4,9 +4,9 @@
 //! then layers - 1 times, with ρ = S/√(S(x, x) S(x', x')),
 //! S ← a √(S(x, x) S(x', x')) (√(1-ρ²) + (π - arccos ρ) ρ)/2π + b, then
 //! T ← S + a T (π - arccos ρ)/2π.
-//! The kernel is T (Jacot et al. 2018; Arora et al. 2019; Holzmüller et al. 2023, section 3.1). Diagonals, and so distances,
-//! come from the closed form. Cost of a block: one product of its feature rows and layers - 1 arccosines
-//! an entry.
+//! The kernel is T (Jacot et al. 2018; Arora et al. 2019; Holzmüller et al. 2023, section 3.1).
+//! Diagonals, and so distances, come from the closed form. Cost of a block: one product of its feature rows and
+//! layers - 1 arccosines an entry.
 
 use framework::numerics::{DeepRelu, Wide};
 use framework::prelude::*;
