@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 fn read(path: &str, d: usize) -> Result<Array2<f64>> {
-    let bytes = std::fs::read(path).map_err(Error::io(path, "reading rows"))?;
+    let bytes = std::fs::read(path).map_err(Error::io(path.as_ref(), "reading rows"))?;
     let values: Vec<f64> =
         bytes.chunks_exact(4).map(|b| f64::from(f32::from_le_bytes([b[0], b[1], b[2], b[3]]))).collect();
     Array2::from_shape_vec((values.len() / d, d), values).map_err(|e| Error::Data(format!("{path}: {e}")))
@@ -39,9 +39,9 @@ fn normal(n: usize, d: usize, seed: u64) -> Array2<f64> {
 fn main() -> Result<()> {
     let mut set: BTreeMap<String, String> = BTreeMap::new();
     for argument in std::env::args().skip(1).filter(|a| a != "--bench") {
-        let (name, value) = argument
-            .split_once('=')
-            .ok_or_else(|| Error::Config(format!("`{argument}` is not of the form name=value; see benches/select.rs")))?;
+        let (name, value) = argument.split_once('=').ok_or_else(|| {
+            Error::Config(format!("`{argument}` is not of the form name=value; see benches/select.rs"))
+        })?;
         set.insert(name.into(), value.into());
     }
     let text = |name: &str, default: &str| set.get(name).cloned().unwrap_or_else(|| default.into());
@@ -91,10 +91,8 @@ fn main() -> Result<()> {
             let start = Instant::now();
             ids = rule.select(&cx)?.ids;
             times.push(start.elapsed().as_secs_f64());
-            let kcx = KernelContext {
-                candidates: Some(&candidates),
-                ..KernelContext::new(&inputs, &observed, &streams)
-            };
+            let kcx =
+                KernelContext { candidates: Some(&candidates), ..KernelContext::new(&inputs, &observed, &streams) };
             let (gram, some) = (kernel.gram(&kcx)?, candidates.to_vec());
             let start = Instant::now();
             std::hint::black_box(gram.restrict(&some));
