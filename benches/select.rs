@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 fn read(path: &str, d: usize) -> Result<Array2<f64>> {
-    let bytes = std::fs::read(path).map_err(Error::io(path, "reading rows"))?;
+    let bytes = std::fs::read(path).map_err(Error::io(path.as_ref(), "reading rows"))?;
     let values: Vec<f64> =
         bytes.chunks_exact(4).map(|b| f64::from(f32::from_le_bytes([b[0], b[1], b[2], b[3]]))).collect();
     Array2::from_shape_vec((values.len() / d, d), values).map_err(|e| Error::Data(format!("{path}: {e}")))

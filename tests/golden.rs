@@ -203,15 +203,20 @@ fn every_kernel_is_that_of_the_reference() {
             let what = format!("{} {} {}", p.golden["problem"], entry["base_kernel"], entry["transforms"]);
             let diagonal: Vec<f64> = serde_json::from_value(entry["pool_diag"].clone()).expect("numbers");
             let scale = diagonal.iter().fold(0.0, |a: f64, b| a.max(*b));
-            let near = |got: f64, want: f64| (got - want).abs() <= 1e-9 * scale;
-            let same = gram.diagonal(&pool).iter().zip(&diagonal).all(|(a, b)| near(*a, *b));
+            let near = |got: f64, want: f64, relative: f64| (got - want).abs() <= relative * scale;
+            // Through an arccosine the reference loses half its digits where a row meets itself, and with them the
+            // posterior that inverts such a matrix.
+            let deep = entry["base_kernel"] != "linear";
+            let usual = if deep && entry["transforms"] != json!([]) { 1e-7 } else { 1e-9 };
+            let same = gram.diagonal(&pool).iter().zip(&diagonal).all(|(a, b)| near(*a, *b, usual));
             assert!(same && pool.len() == diagonal.len(), "{what}: the diagonal differs");
             for (name, to) in [("pool0_5_by_pool0_5", &pool), ("pool0_5_by_train0_5", &train)] {
                 let want = rows(&entry[name]);
                 let got = gram.block(&pool[..want.nrows()], &to[..want.ncols()]);
                 for ((i, j), want) in want.indexed_iter() {
                     let got = got[(i, j)];
-                    assert!(near(got, *want), "{what}: {name} ({i}, {j}) is {got}, the reference has {want}");
+                    let relative = if deep && pool[i] == to[j] { 1e-7 } else { usual };
+                    assert!(near(got, *want, relative), "{what}: {name} ({i}, {j}) is {got}, the reference has {want}");
                 }
             }
         }
