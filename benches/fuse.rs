@@ -54,7 +54,12 @@ fn main() -> Result<()> {
             black_box(Normalise::MinMax.apply(g, &ids, true).ok());
         }
     });
-    println!("smallest entries of all sources, nothing stored: {:.0} ms (least {:.0}); peak {:.0} MB", t.0, t.1, peak());
+    println!(
+        "smallest entries of all sources, nothing stored: {:.0} ms (least {:.0}); peak {:.0} MB",
+        t.0,
+        t.1,
+        peak()
+    );
 
     for by in [Normalise::Max, Normalise::MinMax] {
         let t = milliseconds(3, || {
