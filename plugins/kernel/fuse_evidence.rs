@@ -4,6 +4,8 @@
 //! Williams 2006, eq. 5.8-5.9; multiple-kernel learning), maximised over w and v in their logarithms by L-BFGS from
 //! three starts. O(t³ + m t²) a step for t measured rows, at most 1,000 of them. Weights are divided by their sum.
 //! Equal weights before three rows are measured or where all agree.
+//! The predictions of a model that was fitted to the same readouts explain them twice: beside them priors get
+//! little weight. with = [] weighs the priors against each other alone.
 
 use framework::prelude::*;
 

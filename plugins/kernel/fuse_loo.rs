@@ -5,6 +5,8 @@
 //! starts. O(t³ + m t²) a step for t measured rows, at most 1,000 of them. Weights are divided by their sum. A row
 //! and its replicate predict each other, so replicates favour kernels that tell perturbations apart. Equal weights
 //! before three rows are measured or where all agree.
+//! The predictions of a model that was fitted to the same readouts explain them twice: beside them priors get
+//! little weight. with = [] weighs the priors against each other alone.
 
 use framework::numerics::matmul;
 use framework::prelude::*;

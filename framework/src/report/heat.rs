@@ -100,7 +100,8 @@ pub(super) fn draw(study: &Study, rows: &[ArmSummary], metric: &str) -> Option<C
         return None;
     }
     let span = if high > low { high - low } else { low.abs().max(1e-12) };
-    let decimals = (2.0 - span.log10().floor()).clamp(0.0, 6.0) as usize;
+    // A hundredth of the range: intervals are wider than what more would tell.
+    let decimals = (1.0 - span.log10().floor()).clamp(0.0, 6.0) as usize;
 
     let side = longest(down).clamp(60.0, 330.0);
     let heads: Vec<Vec<String>> = across.iter().map(|c| wrapped(&called(c), CELL.0 - 8.0)).collect();

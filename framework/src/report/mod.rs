@@ -184,8 +184,15 @@ impl Study {
 
 /// A name that every file system takes.
 fn plain(name: &str) -> String {
-    let safe = |c: char| if c.is_ascii_alphanumeric() || c == '_' || c == '-' { c } else { '_' };
-    name.chars().map(safe).collect()
+    let mut out = String::new();
+    for c in name.chars() {
+        match c.is_ascii_alphanumeric() || c == '-' {
+            true => out.push(c),
+            false if out.ends_with('_') => {}
+            false => out.push('_'),
+        }
+    }
+    out.trim_end_matches('_').to_string()
 }
 
 /// Writes a figure, if there is one, as SVG and PNG; gives the file name without its ending.

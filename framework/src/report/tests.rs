@@ -150,8 +150,8 @@ fn grids_of_two_axes_have_a_heat_map() {
     let svg = std::fs::read_to_string(dir.join("heat_hit_ratio.svg")).unwrap();
     assert!(paths.contains(&dir.join("heat_hit_ratio.png")) && svg.contains("after the last round (larger is better)"));
     let first = &twelve.summarise()[0];
-    assert!(svg.contains(&format!("{:.3}", first.final_mean)), "the number stands in its cell");
-    assert!(svg.contains(&format!("± {:.3}", first.final_half_width)));
+    assert!(svg.contains(&format!("{:.2}", first.final_mean)), "the number stands in its cell");
+    assert!(svg.contains(&format!("± {:.2}", first.final_half_width)));
     assert!(std::fs::read_to_string(dir.join("report.md")).unwrap().contains("heat_hit_ratio"));
     let (_, one_axis) = &gallery()[1];
     assert!(!one_axis.write(&dir.join("one")).unwrap().iter().any(|p| p.to_string_lossy().contains("heat")));
