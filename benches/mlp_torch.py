@@ -1,7 +1,7 @@
 """PyTorch on the sizes of mlp.rs, on the number of threads given (default 2): microseconds of a step, and one
-training of [512, 512] for 256 epochs on 640 rows of 256 features. Fused Adam, single precision, the parametrisation
-of the neural tangent kernel with its factors folded into the bias-free part by addmm, so that a layer is one call;
-the best of eager mode is kept (no compilation). Prints one JSON line. Needs numpy and torch."""
+training of [512, 512] for 256 epochs on 640 rows of 256 features. Fused Adam, single precision, eager mode; a layer
+in the parametrisation of the neural tangent kernel is one call of addmm. Prints one JSON line. Needs numpy and
+torch."""
 
 import json
 import os

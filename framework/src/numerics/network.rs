@@ -717,11 +717,12 @@ mod tests {
             }
         }
         let limit = Array2::from_shape_fn((4, 4), |(i, j)| ntk(x.row(i), x.row(j), 1.3, 0.4));
+        // What is left falls with the root of width x networks.
+        let mut worst = 0.0f64;
         for ((i, j), k) in mean.indexed_iter() {
-            // One network of this width is off by about 6 %, the mean of twelve by about 2 %.
-            let size = (limit[(i, i)] * limit[(j, j)]).sqrt();
-            assert!((k - limit[(i, j)]).abs() < 0.05 * size, "{i} {j}: {k} {}", limit[(i, j)]);
+            worst = worst.max((k - limit[(i, j)]).abs() / (limit[(i, i)] * limit[(j, j)]).sqrt());
         }
+        assert!(worst < 0.05, "{worst}");
     }
 
     #[test]
