@@ -1,86 +1,82 @@
 //! Minimisation of a smooth function of few numbers whose value and gradient come from one computation.
-//!
-//! Limited-memory BFGS (Nocedal 1980) with backtracking: deterministic, and each point is looked at once. A solver
-//! that asks for value and gradient apart would factor every matrix behind them twice.
+
+use argmin::core::{CostFunction, Error, Executor, Gradient};
+use argmin::solver::linesearch::BacktrackingLineSearch;
+use argmin::solver::linesearch::condition::ArmijoCondition;
+use argmin::solver::quasinewton::LBFGS;
+use std::cell::RefCell;
 
 /// Pairs of steps kept.
 const MEMORY: usize = 8;
-/// Halvings of a step before the search ends.
-const HALVINGS: usize = 30;
 
-/// The lowest point found from `start`, and the value there. `f` gives the value and writes the gradient; a value
-/// that is not finite is avoided. Stops when the largest slope is below `tolerance`, the value no longer falls, or
-/// after `steps` steps. Nothing where the start itself has no value.
+/// A point with its value and gradient.
+type Seen = (Vec<f64>, f64, Vec<f64>);
+
+/// The solver asks for value and gradient apart; the latest point is remembered so that each is computed once.
+struct Problem<F> {
+    f: F,
+    latest: RefCell<Option<Seen>>,
+    best: RefCell<Option<(Vec<f64>, f64)>>,
+}
+
+impl<F: Fn(&[f64], &mut [f64]) -> f64> Problem<F> {
+    fn at<T>(&self, x: &[f64], what: impl Fn(&Seen) -> T) -> T {
+        let mut latest = self.latest.borrow_mut();
+        match &*latest {
+            Some(seen) if seen.0 == x => what(seen),
+            _ => {
+                let mut gradient = vec![0.0; x.len()];
+                // Infinity is refused by the line search, which then steps back; not-a-number would confuse it.
+                let value = Some((self.f)(x, &mut gradient)).filter(|v| v.is_finite()).unwrap_or(f64::INFINITY);
+                let mut best = self.best.borrow_mut();
+                if value.is_finite() && best.as_ref().is_none_or(|b| value < b.1) {
+                    *best = Some((x.to_vec(), value));
+                }
+                what(latest.insert((x.to_vec(), value, gradient)))
+            }
+        }
+    }
+}
+
+impl<F: Fn(&[f64], &mut [f64]) -> f64> CostFunction for &Problem<F> {
+    type Param = Vec<f64>;
+    type Output = f64;
+    fn cost(&self, x: &Vec<f64>) -> Result<f64, Error> {
+        Ok(self.at(x, |seen| seen.1))
+    }
+}
+
+impl<F: Fn(&[f64], &mut [f64]) -> f64> Gradient for &Problem<F> {
+    type Param = Vec<f64>;
+    type Gradient = Vec<f64>;
+    fn gradient(&self, x: &Vec<f64>) -> Result<Vec<f64>, Error> {
+        Ok(self.at(x, |seen| seen.2.clone()))
+    }
+}
+
+/// The lowest point found from `start` by limited-memory BFGS with backtracking, and the value there. `f` gives
+/// the value and writes the gradient; a value that is not finite is avoided. Stops when the gradient is shorter
+/// than `tolerance`, the value no longer falls, or after `steps` steps. Nothing where the start has no value.
 pub fn lbfgs(
     f: impl Fn(&[f64], &mut [f64]) -> f64,
     start: &[f64],
     tolerance: f64,
     steps: usize,
 ) -> Option<(Vec<f64>, f64)> {
-    let dot = |a: &[f64], b: &[f64]| -> f64 { a.iter().zip(b).map(|(a, b)| a * b).sum() };
-    let mut x = start.to_vec();
-    let mut gradient = vec![0.0; x.len()];
-    let mut value = f(&x, &mut gradient);
-    if !value.is_finite() {
+    let problem = Problem { f, latest: RefCell::default(), best: RefCell::default() };
+    if !problem.at(start, |seen| seen.1).is_finite() {
         return None;
     }
-    let mut pairs: Vec<(Vec<f64>, Vec<f64>)> = Vec::new();
-    for _ in 0..steps {
-        if gradient.iter().all(|g| g.abs() <= tolerance) {
-            break;
-        }
-        let mut direction: Vec<f64> = gradient.iter().map(|g| -g).collect();
-        let mut along = Vec::with_capacity(pairs.len());
-        for (s, y) in pairs.iter().rev() {
-            let a = dot(s, &direction) / dot(s, y);
-            direction.iter_mut().zip(y).for_each(|(d, y)| *d -= a * y);
-            along.push(a);
-        }
-        // Without curvature seen yet, a first step of length at most 1.
-        let scale = match pairs.last() {
-            Some((s, y)) => dot(s, y) / dot(y, y),
-            None => 1.0 / dot(&gradient, &gradient).sqrt().max(1.0),
-        };
-        direction.iter_mut().for_each(|d| *d *= scale);
-        for ((s, y), a) in pairs.iter().zip(along.iter().rev()) {
-            let b = a - dot(y, &direction) / dot(s, y);
-            direction.iter_mut().zip(s).for_each(|(d, s)| *d += b * s);
-        }
-        let mut slope = dot(&gradient, &direction);
-        if slope >= 0.0 {
-            direction = gradient.iter().map(|g| -g).collect();
-            slope = -dot(&gradient, &gradient);
-            pairs.clear();
-        }
-        let mut step = 1.0;
-        let mut next = vec![0.0; x.len()];
-        let mut found = None;
-        let mut its_gradient = vec![0.0; x.len()];
-        for _ in 0..HALVINGS {
-            next.iter_mut().zip(&x).zip(&direction).for_each(|((n, x), d)| *n = x + step * d);
-            let v = f(&next, &mut its_gradient);
-            if v.is_finite() && v <= value + 1e-4 * step * slope {
-                found = Some(v);
-                break;
-            }
-            step *= 0.5;
-        }
-        let Some(v) = found else { break };
-        let s: Vec<f64> = next.iter().zip(&x).map(|(a, b)| a - b).collect();
-        let y: Vec<f64> = its_gradient.iter().zip(&gradient).map(|(a, b)| a - b).collect();
-        if dot(&s, &y) > 1e-12 * dot(&s, &s).sqrt() * dot(&y, &y).sqrt() {
-            pairs.push((s, y));
-            if pairs.len() > MEMORY {
-                pairs.remove(0);
-            }
-        }
-        let gain = value - v;
-        (x, value, gradient) = (next, v, its_gradient);
-        if gain <= 1e-12 * value.abs().max(1.0) {
-            break;
-        }
-    }
-    Some((x, value))
+    let run = || -> Result<(), Error> {
+        let search = BacktrackingLineSearch::new(ArmijoCondition::new(1e-4)?).rho(0.5)?;
+        let solver = LBFGS::new(search, MEMORY).with_tolerance_grad(tolerance)?.with_tolerance_cost(1e-15)?;
+        let executor = Executor::new(&problem, solver);
+        executor.configure(|state| state.param(start.to_vec()).max_iters(steps as u64)).run()?;
+        Ok(())
+    };
+    // A search that ends early (no step falls any further) has still seen its best point.
+    let _ = run();
+    problem.best.into_inner()
 }
 
 #[cfg(test)]
