@@ -378,7 +378,6 @@ framework::register!(Model, Mlp, "mlp", "fully connected network, or an ensemble
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::ridge::Ridge;
     use framework::domain::Readouts;
     use framework::testing::TinyWorld;
 
@@ -414,7 +413,8 @@ mod tests {
             let squares: f64 = (0..100).map(|i| (&p.mean.row(i) - &truth.row(300 + i)).mapv(|d| d * d).sum()).sum();
             (squares / 200.0).sqrt()
         };
-        let ridge = error(&Ridge::default());
+        let ridge: Box<dyn Model> = serde_json::from_value(serde_json::json!({ "use": "ridge" })).unwrap();
+        let ridge = error(&*ridge);
         let standard = Parametrisation::Standard;
         for model in [
             Mlp { widths: vec![64, 64], batch: 64, ..Mlp::default() },

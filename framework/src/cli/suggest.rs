@@ -207,7 +207,8 @@ impl Suggest {
         if let Some((_, text)) =
             check_needs(None, kernel.as_deref(), &*acquisition, true, !observed.is_empty()).into_iter().next()
         {
-            return Err(Error::Config(format!("{text} (with --features there is no model: a campaign file has one)")));
+            let rule = self.rule.as_deref().unwrap_or_default();
+            return Err(Error::Config(format!("--rule {rule}: {text} (a campaign file has one; --features has none)")));
         }
         let notes = vec![format!(
             "{} {} x {width} features, {} measured",

@@ -1,8 +1,7 @@
 //! Minimisation of a smooth function of few numbers whose value and gradient come from one computation.
 
 use argmin::core::{CostFunction, Error, Executor, Gradient};
-use argmin::solver::linesearch::BacktrackingLineSearch;
-use argmin::solver::linesearch::condition::ArmijoCondition;
+use argmin::solver::linesearch::MoreThuenteLineSearch;
 use argmin::solver::quasinewton::LBFGS;
 use std::cell::RefCell;
 
@@ -26,9 +25,12 @@ impl<F: Fn(&[f64], &mut [f64]) -> f64> Problem<F> {
             Some(seen) if seen.0 == x => what(seen),
             _ => {
                 let mut gradient = vec![0.0; x.len()];
-                // Infinity is refused by the line search, which then steps back; not-a-number would confuse it.
-                let value = Some((self.f)(x, &mut gradient)).filter(|v| v.is_finite()).unwrap_or(f64::INFINITY);
+                let mut value = (self.f)(x, &mut gradient);
                 let mut best = self.best.borrow_mut();
+                if let (false, Some(b)) = (value.is_finite(), best.as_ref()) {
+                    // A steep wall, from which the line search turns back.
+                    (value, gradient) = (1e3 * (1.0 + b.1.abs()), vec![0.0; x.len()]);
+                }
                 if value.is_finite() && best.as_ref().is_none_or(|b| value < b.1) {
                     *best = Some((x.to_vec(), value));
                 }
@@ -54,7 +56,7 @@ impl<F: Fn(&[f64], &mut [f64]) -> f64> Gradient for &Problem<F> {
     }
 }
 
-/// The lowest point found from `start` by limited-memory BFGS with backtracking, and the value there. `f` gives
+/// The lowest point found from `start` by limited-memory BFGS with a Wolfe line search (Moré & Thuente 1994), and the value there. `f` gives
 /// the value and writes the gradient; a value that is not finite is avoided. Stops when the gradient is shorter
 /// than `tolerance`, the value no longer falls, or after `steps` steps. Nothing where the start has no value.
 pub fn lbfgs(
@@ -68,8 +70,9 @@ pub fn lbfgs(
         return None;
     }
     let run = || -> Result<(), Error> {
-        let search = BacktrackingLineSearch::new(ArmijoCondition::new(1e-4)?).rho(0.5)?;
-        let solver = LBFGS::new(search, MEMORY).with_tolerance_grad(tolerance)?.with_tolerance_cost(1e-15)?;
+        let solver = LBFGS::new(MoreThuenteLineSearch::new(), MEMORY)
+            .with_tolerance_grad(tolerance)?
+            .with_tolerance_cost(1e-15)?;
         let executor = Executor::new(&problem, solver);
         executor.configure(|state| state.param(start.to_vec()).max_iters(steps as u64)).run()?;
         Ok(())
