@@ -108,7 +108,7 @@ fn main() -> Result<()> {
         let line = json!({
             "rule": rule_text, "n": n, "d": d, "n_train": all - n, "batch": batch, "single": single,
             "threads": threads, "wall_s": median_s, "wall_min_s": times[0], "restrict_s": restrict_s,
-            "first": ids[..ids.len().min(10)], "sum": ids.iter().sum::<usize>(),
+            "picks": ids,
         });
         println!("{line}");
         Ok(())

@@ -1,0 +1,96 @@
+"""The table behind compare.sh: peers and ours on the same rows, with the floor that reading the rows once a pick sets."""
+import glob, hashlib, json, os, subprocess, sys, tempfile, time
+
+for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ[name] = "2"
+import numpy as np
+
+PEERS = sys.argv[1]
+SIZES = [(10_000, 512, 100), (50_000, 128, 300)]
+TRAIN = 200
+RULES = [
+    ("max_dist", "maxdist", {}),
+    ("lcmd", "lcmd", {}),
+    ("kmeans_pp", "kmeanspp", {}),
+    ("frank_wolfe", "fw", {}),
+    ("max_diag", "maxdiag", {}),
+    ("max_det", "maxdet", {"sigma": 0.1}),
+    ("bait", "bait", {"sigma": 0.1}),
+]
+
+
+def newest(name):
+    found = [p for p in glob.glob(f"target/debug/deps/{name}-*") if os.access(p, os.X_OK) and not p.endswith(".d")]
+    return max(found, key=os.path.getmtime)
+
+
+def least(work, repeats=7):
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def ceilings():
+    a = np.random.default_rng(0).standard_normal((2048, 2048)).astype(np.float32)
+    gemm = 2 * 2048**3 / least(lambda: a @ a)
+    big = np.ones((1 << 18, 512), np.float32)
+    v = np.ones(512, np.float32)
+    return gemm, big.nbytes / least(lambda: big @ v)
+
+
+def rows(n, d, folder):
+    """The rows that bench_select.py makes, as raw files."""
+    rng = np.random.default_rng(0)
+    scale = (1.0 / np.sqrt(1.0 + np.arange(d))).astype(np.float32)
+    for name, count in (("pool", n), ("train", TRAIN)):
+        (rng.standard_normal((count, d)).astype(np.float32) * scale).tofile(f"{folder}/{name}")
+
+
+def last_line(command):
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
+
+
+def main():
+    gemm, read = ceilings()
+    print(f"ceilings of this machine, 2 threads: sgemm {gemm / 1e9:.0f} GFLOP/s, sgemv {read / 1e9:.1f} GB/s\n")
+    print("floor: rows read once a pick from memory, the train rows as one product, bait's two n d² products.")
+    print("goal: the larger of a third of bmdal_reg's time and 1.5 x the floor. Picks: how many of the batch are the same,")
+    print("from the first on; kmeans_pp draws its own random numbers.\n")
+    print("| rule | n x d x picks | bmdal_reg s | ours f32 s | times faster | goal s | floor s | ours f64 s | same picks |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    bench = newest("select")
+    for n, d, batch in SIZES:
+        with tempfile.TemporaryDirectory() as folder:
+            rows(n, d, folder)
+            for ours, theirs, options in RULES:
+                peer = last_line([sys.executable, f"{PEERS}/bench_select.py", f"method={theirs}", f"n_pool={n}", f"d={d}",
+                                  f"batch={batch}", "threads=2", "repeats=5"])
+                times = {}
+                for single in (1, 0):
+                    times[single] = last_line([bench, f"d={d}", f"batch={batch}", "threads=2", "repeats=5", f"single={single}",
+                                               f"pool={folder}/pool", f"train={folder}/train",
+                                               "rule=" + json.dumps({"use": ours, **options})])
+                floor = batch * n * d * 4 / read + 2 * n * d * TRAIN / gemm
+                if ours == "bait":
+                    floor += 4 * n * d * d / gemm
+                if ours == "max_diag":
+                    floor = n * d * 4 / read
+                picks = np.array(times[1]["picks"], dtype=np.int64)
+                # The peer lists max_diag in increasing order.
+                picks = picks[::-1] if ours == "max_diag" else picks
+                same = hashlib.sha256(np.ascontiguousarray(picks).tobytes()).hexdigest()[:16] == peer["checksum"]
+                peer_s, single_s, double_s = peer["wall_s"], times[1]["wall_s"], times[0]["wall_s"]
+                goal = max(peer_s / 3, 1.5 * floor)
+                print(f"| {ours} | {n} x {d} x {batch} | {peer_s:.3f} | {single_s:.3f} | {peer_s / single_s:.1f} | {goal:.3f} "
+                      f"| {floor:.3f} | {double_s:.3f} | {'all' if same else 'random' if ours == 'kmeans_pp' else 'differ'} |", flush=True)
+    print("\nMean of 8 normalised kernels, n = 9,748, d = 128, single precision, two threads:")
+    peer = last_line([sys.executable, f"{PEERS}/bench_kernel.py", "impl=torch-stream", "threads=2", "repeats=3"])
+    print(f"PyTorch, streaming: {peer['wall_s']:.2f} s, peak {peer['peak_rss_mib']:.0f} MiB")
+    sys.stdout.flush()
+    subprocess.run([newest("fuse")], check=True)
+
+
+main()
