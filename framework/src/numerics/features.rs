@@ -1,8 +1,9 @@
 //! Feature rows: where they come from, and what is done with them once they are in memory.
 
-use super::linalg::{matmul_t, sq_norms, symmetric_product, times_vector};
+use super::dots::dots;
+use super::linalg::{matmul_t, sq_norms, symmetric_product};
 use crate::domain::Inputs;
-use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis};
+use ndarray::{Array1, Array2, ArrayView2, Axis};
 use rayon::prelude::*;
 use std::sync::Arc;
 
@@ -265,39 +266,33 @@ impl Features {
 
     /// `Φ v` into `out` (n), reading every row once. O(nd).
     pub fn times(&self, v: &[f64], out: &mut [f64]) {
-        match self {
-            Features::F64(x) => times_vector(x.view(), ArrayView1::from(v), out),
-            Features::F32(x) => {
-                let v: Array1<f32> = v.iter().map(|v| *v as f32).collect();
-                let dot = |(o, row): (&mut f64, ArrayView1<f32>)| *o = f64::from(row.dot(&v));
-                if x.len() < 1 << 18 {
-                    out.iter_mut().zip(x.outer_iter()).for_each(dot);
-                } else {
-                    out.par_chunks_mut(TILE)
-                        .zip(x.axis_chunks_iter(Axis(0), TILE).into_par_iter())
-                        .for_each(|(o, x)| o.iter_mut().zip(x.outer_iter()).for_each(dot));
-                }
-            }
-        }
+        // One product a row is one number: the same layout.
+        self.products([v], out.as_chunks_mut::<1>().0);
     }
 
     /// `Φ v` and `Φ w` side by side into `out` (n), reading every row once. O(nd).
     pub fn times_two(&self, v: &[f64], w: &[f64], out: &mut [[f64; 2]]) {
-        fn tiles<T: ndarray::LinalgScalar + Into<f64> + Send + Sync>(
-            x: ArrayView2<T>,
-            v: Array1<T>,
-            w: Array1<T>,
-            out: &mut [[f64; 2]],
+        self.products([v, w], out);
+    }
+
+    fn products<const K: usize>(&self, v: [&[f64]; K], out: &mut [[f64; K]]) {
+        fn tiles<T: super::dots::Number + Send + Sync, const K: usize>(
+            x: &Array2<T>,
+            v: [&[T]; K],
+            out: &mut [[f64; K]],
         ) {
-            out.par_chunks_mut(TILE).zip(x.axis_chunks_iter(Axis(0), TILE).into_par_iter()).for_each(|(o, x)| {
-                o.iter_mut().zip(x.outer_iter()).for_each(|(o, x)| *o = [x.dot(&v).into(), x.dot(&w).into()])
-            });
+            let (x, d) = (x.as_standard_layout(), x.ncols());
+            let Some(rows) = x.as_slice() else { return };
+            if rows.len() < 1 << 16 || d == 0 {
+                return dots(rows, d, v, out);
+            }
+            out.par_chunks_mut(TILE).zip(rows.par_chunks(TILE * d)).for_each(|(out, rows)| dots(rows, d, v, out));
         }
         match self {
-            Features::F64(x) => tiles(x.view(), Array1::from(v.to_vec()), Array1::from(w.to_vec()), out),
+            Features::F64(x) => tiles(x, v, out),
             Features::F32(x) => {
-                let single = |v: &[f64]| v.iter().map(|v| *v as f32).collect::<Array1<f32>>();
-                tiles(x.view(), single(v), single(w), out);
+                let single = v.map(|v| v.iter().map(|v| *v as f32).collect::<Vec<f32>>());
+                tiles(x, std::array::from_fn(|k| single[k].as_slice()), out);
             }
         }
     }
@@ -310,9 +305,26 @@ impl Features {
         }
     }
 
-    /// `ΦᵀΦ` (d x d), in double precision whatever the rows are held in.
+    /// `ΦᵀΦ` (d x d). Rows in single precision are multiplied in it, some rows at a time, and added up in double.
     pub fn covariance(&self) -> Array2<f64> {
-        symmetric_product(self.to_f64().view())
+        let Features::F32(x) = self else { return symmetric_product(self.to_f64().view()) };
+        const ROWS: usize = 1024;
+        const TOGETHER: usize = 8;
+        let d = x.ncols();
+        let mut sum = Array2::zeros((d, d));
+        for some in x.axis_chunks_iter(Axis(0), ROWS * TOGETHER) {
+            let parts: Vec<Array2<f32>> = some
+                .axis_chunks_iter(Axis(0), ROWS)
+                .into_par_iter()
+                .map(|x| {
+                    let mut part = Array2::<f32>::zeros((d, d));
+                    super::linalg::product_single(&mut part.view_mut(), x.t(), x, false, 1.0);
+                    part
+                })
+                .collect();
+            parts.iter().for_each(|p| sum.zip_mut_with(p, |s, p| *s += f64::from(*p)));
+        }
+        sum
     }
 }
 

@@ -286,10 +286,10 @@ impl GramSource for FeatureGram {
             }
             (None, Some(held)) => ids.iter().map(|&i| held.norms[i]).collect(),
             (None, None) => {
-                let mut d = Vec::with_capacity(ids.len());
-                for tile in ids.chunks(4096) {
-                    d.extend(super::linalg::sq_norms(self.rows.get(tile).view()));
-                }
+                let mut d = vec![0.0; ids.len()];
+                d.par_chunks_mut(1024)
+                    .zip(ids.par_chunks(1024))
+                    .for_each(|(d, ids)| d.copy_from_slice(&super::linalg::sq_norms(self.rows.get(ids).view())));
                 d
             }
         }

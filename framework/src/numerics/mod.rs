@@ -6,6 +6,7 @@
 pub mod band;
 pub mod condition;
 pub mod deep_relu;
+mod dots;
 pub mod exp;
 pub mod explained;
 pub mod features;
