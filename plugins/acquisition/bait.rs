@@ -77,6 +77,15 @@ impl Acquisition for Bait {
         if !(self.oversample >= 1.0 && self.oversample.is_finite()) {
             return Err(Error::Config(format!("`oversample` of bait must be at least 1, not {}", self.oversample)));
         }
+        // Forward only, and with noise: without it single precision loses the small variances that decide.
+        if self.form == Form::F && self.sigma > 0.0 {
+            let noise = (self.sigma * self.sigma) as f32;
+            let given = self.mode == Mode::Tp;
+            let on_gpu = cx.on_device(Mode::Tp, |gpu, rows, train| gpu.bait(rows, train, noise, cx.batch(), given))?;
+            if let Some(batch) = on_gpu {
+                return Ok(cx.fill(batch));
+            }
+        }
         // The measured perturbations count in the sum in either mode.
         let train = cx.centres(Mode::Tp);
         let (ids, gram) = cx.prepared("bait", &train)?;

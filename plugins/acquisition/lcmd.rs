@@ -55,6 +55,11 @@ const AHEAD: usize = 8;
 #[typetag::serde(name = "lcmd")]
 impl Acquisition for Lcmd {
     fn select(&self, cx: &RunContext) -> Result<Batch> {
+        if self.weight == Weight::SqDistance
+            && let Some(batch) = cx.on_device(self.mode, |gpu, rows, centres| gpu.lcmd(rows, centres, cx.batch()))?
+        {
+            return Ok(cx.fill(batch));
+        }
         let ids = cx.candidates.to_vec();
         let batch = self.pick(cx.gram()?, &ids, &cx.centres(self.mode), cx.batch(), AHEAD)?;
         // Candidates left over coincide with centres: distance says nothing more of them.

@@ -44,9 +44,13 @@ impl Acquisition for MaxDet {
         if !(self.sigma >= 0.0 && self.sigma.is_finite()) {
             return Err(Error::Config(format!("`sigma` of max_det must be 0 or a positive number, not {}", self.sigma)));
         }
+        let noise = self.sigma * self.sigma;
+        let on_gpu = cx.on_device(self.mode, |gpu, rows, centres| gpu.max_det(rows, centres, noise as f32, cx.batch()))?;
+        if let Some(batch) = on_gpu {
+            return Ok(cx.fill(batch));
+        }
         let (ids, gram) = cx.prepared("max_det", &cx.centres(self.mode))?;
         let n = cx.candidates.len();
-        let noise = self.sigma * self.sigma;
         let picks = match gram.features() {
             Some(phi) => by_features(phi, n, noise, cx.batch(), None),
             None => by_columns(&gram, n, noise, cx.batch()),

@@ -39,6 +39,9 @@ const TILES: usize = 128;
 #[typetag::serde(name = "max_dist")]
 impl Acquisition for MaxDist {
     fn select(&self, cx: &RunContext) -> Result<Batch> {
+        if let Some(batch) = cx.on_device(self.mode, |gpu, rows, centres| gpu.max_dist(rows, centres, cx.batch()))? {
+            return Ok(cx.fill(batch));
+        }
         let centres = cx.centres(self.mode);
         let tick = |done| cx.tick(done, cx.batch());
         let batch = farthest_first(cx.gram()?, cx.candidates, centres, cx.batch(), KEEP, &tick)?;
