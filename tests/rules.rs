@@ -157,6 +157,20 @@ fn pairs_of_rows_are_composed_not_listed() {
 }
 
 #[test]
+fn a_gpu_that_is_not_there_is_told_and_replaced() {
+    let d = dir();
+    table(d.path());
+    for rule in ["max_dist", "lcmd", "max_det:sigma=0.3"] {
+        let base = ["--measured", "m.csv", "--rule", rule, "--batch", "5"];
+        let (cpu, gpu) = (suggest(d.path(), &base), suggest(d.path(), &[&base[..], &["--gpu"]].concat()));
+        assert_eq!(picks(&cpu), picks(&gpu), "{rule}");
+        if cfg!(not(feature = "gpu")) {
+            says(&gpu, 0, &["no GPU is used", "built without the feature `gpu`", "The CPU computes instead"]);
+        }
+    }
+}
+
+#[test]
 fn bad_kernels_and_transforms_are_explained() {
     let d = dir();
     table(d.path());
