@@ -459,20 +459,4 @@ mod tests {
         }
         assert_eq!(cases, 4);
     }
-
-    #[test]
-    fn speed_of_128_picks_from_6048() {
-        let x = normal(6688, 256, 2);
-        let gram = Gram::of_features(x);
-        let train: Vec<usize> = (6048..6688).collect();
-        let candidates = Candidates::new(6688, train.clone());
-        let _ = farthest_first(&gram, &candidates, train.clone(), 8, KEEP, &|_| {}).unwrap();
-        let start = std::time::Instant::now();
-        let b = farthest_first(&gram, &candidates, train, 128, KEEP, &|_| {}).unwrap();
-        println!("128 of 6048 x 256 with 640 measured: {:?}", start.elapsed());
-        let start = std::time::Instant::now();
-        farthest_first(&gram, &candidates, vec![], 128, KEEP, &|_| {}).unwrap();
-        println!("from nothing: {:?}", start.elapsed());
-        assert_eq!(b.ids.len(), 128);
-    }
 }

@@ -80,40 +80,7 @@ framework::register!(Kernel, FuseAlignment, "fuse_alignment", "kernels of priors
 #[cfg(test)]
 mod tests {
     use super::*;
-    use framework::testing::TinyWorld;
-    use std::cell::RefCell;
-    use std::sync::Arc;
-
-    /// One prior that the readouts are linear in, and one of other numbers.
-    fn run(kernel: &dyn Kernel, measured: &[usize]) -> (Gram, Vec<(String, f64)>, Vec<Array2<f64>>, Array2<f64>) {
-        let world = TinyWorld::new(60, 4, 6, false, 3).unwrap();
-        let first = world.inputs.blocks()[0].clone();
-        let mut rng = Streams::new(5).rng("noise");
-        let x = Array2::from_shape_simple_fn((60, 4), || rng.random_range(-1.0..1.0));
-        let noise = Block::new("other", x, vec![true; 60]).unwrap();
-        let blocks = vec![Arc::new(noise), first];
-        let inputs = Arc::new(Inputs::new(world.inputs.pool().clone(), blocks, Compose::Sum).unwrap());
-        let streams = Streams::new(1);
-        let mut observed = world.observe(measured, 1).unwrap();
-        if !measured.is_empty() {
-            // A replicate of some.
-            let again = world.observe(&measured[..measured.len() / 2], 2).unwrap();
-            let readouts = framework::domain::Readouts::plain(&again.ids, again.y);
-            observed.push(&readouts, 1).unwrap();
-        }
-        let recorded = RefCell::default();
-        let cx = KernelContext { recorded: Some(&recorded), ..KernelContext::new(&inputs, &observed, &streams) };
-        let gram = kernel.gram(&cx).unwrap();
-        let ids: Vec<usize> = (0..60).collect();
-        let kernels = (0..2).map(|b| {
-            let x = inputs.only(&[b]).features(&ids);
-            let k = x.dot(&x.t());
-            let largest = k.diag().iter().fold(0.0f64, |m, v| m.max(*v));
-            k / largest
-        });
-        let kernels = kernels.collect();
-        (gram, recorded.take(), kernels, mean_readouts(&observed))
-    }
+    use framework::testing::{Fused, fuse};
 
     fn named(recorded: &[(String, f64)], name: &str) -> f64 {
         recorded.iter().find(|r| r.0 == name).unwrap().1
@@ -121,7 +88,7 @@ mod tests {
 
     #[test]
     fn before_anything_is_measured_it_is_the_mean_and_says_so() {
-        let (gram, recorded, k, _) = run(&FuseAlignment { with: Some(vec![]), ..FuseAlignment::default() }, &[]);
+        let Fused { gram, recorded, sources: k, .. } = fuse(&FuseAlignment { with: Some(vec![]), ..FuseAlignment::default() }, &[]).unwrap();
         assert_eq!(named(&recorded, "weights_from_data"), 0.0);
         assert_eq!((named(&recorded, "weight other"), named(&recorded, "weight signal")), (0.5, 0.5));
         let ids: Vec<usize> = (0..60).collect();
@@ -134,7 +101,7 @@ mod tests {
         let measured: Vec<usize> = (0..40).step_by(2).collect();
         for centred in [false, true] {
             let kernel = FuseAlignment { with: Some(vec![]), centred, ..FuseAlignment::default() };
-            let (gram, recorded, k, profiles) = run(&kernel, &measured);
+            let Fused { gram, recorded, sources: k, readouts: profiles } = fuse(&kernel, &measured).unwrap();
             let centre = |k: Array2<f64>| {
                 let n = k.nrows();
                 let h = Array2::<f64>::eye(n) - 1.0 / n as f64;

@@ -74,23 +74,4 @@ mod tests {
             assert!((k[(i, j)] - want).abs() < 1e-12 * want.abs(), "{} for {want}", k[(i, j)]);
         }
     }
-
-    #[test]
-    fn speed_of_rows_of_10000_by_512() {
-        let x = Array2::from_shape_fn((10_000, 512), |(i, j)| ((i * 37 + j * 101 + i * j) % 257) as f64 / 128.0 - 1.0);
-        let products = Gram::of_features(x);
-        let k = Gram::new(DeepRelu::new(products.clone(), 512, Wide::Tangent, 3, 1.4, 0.3));
-        let k = k.restrict(&(0..10_000).collect::<Vec<_>>());
-        let mut row = vec![0.0; 10_000];
-        let start = std::time::Instant::now();
-        (0..50).for_each(|i| products.row(i, &mut row));
-        println!("a row of products, 10,000 x 512: {:?}", start.elapsed() / 50);
-        let start = std::time::Instant::now();
-        (0..50).for_each(|i| k.row(i, &mut row));
-        println!("a row of the ntk, 10,000 x 512: {:?}", start.elapsed() / 50);
-        let some: Vec<usize> = (0..2000).collect();
-        let start = std::time::Instant::now();
-        assert!(k.block(&some, &some).iter().all(|v| v.is_finite()));
-        println!("a block of 2,000 x 2,000: {:?}", start.elapsed());
-    }
 }

@@ -84,7 +84,7 @@ enum Verb {
     /// Draw learning curves and write the arm table of a scenario
     Report(report::Report),
     /// Choose the next batch of a real screen
-    Suggest(suggest::Suggest),
+    Suggest(Box<suggest::Suggest>),
     /// Write a commented plugin file to start from
     New(new::New),
     /// Check data files

@@ -29,6 +29,9 @@ fn joined(ids: &[usize], centres: &[usize]) -> Vec<usize> {
     ids.iter().chain(centres).copied().collect()
 }
 
+/// Distances to a few centres at once, tile by tile.
+type Columns = Arc<Vec<Array2<f64>>>;
+
 /// Squared distances of candidates to their nearest centre. Candidates are numbered `0..n` in the order
 /// given (their *positions*), centres in the order in which they came.
 #[derive(Clone)]
@@ -39,7 +42,7 @@ pub struct Nearest {
     d2: Vec<f64>,
     nearest: Vec<u32>,
     /// Distances worked out ahead of need, by position: tiles of several columns and which column it is.
-    ahead: HashMap<usize, (Arc<Vec<Array2<f64>>>, usize)>,
+    ahead: HashMap<usize, (Columns, usize)>,
     /// For draws in proportion: cumulative `d2`, the centres drawn since, and how many draws were rejected.
     sums: Vec<f64>,
     waiting: Vec<usize>,

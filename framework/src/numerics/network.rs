@@ -578,6 +578,9 @@ fn update_any<T: Real>(block: Block<T>, Rates { beta1, beta2, epsilon, l2, rate 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Moves one number of a network or its input by a step.
+    type Move<'a> = dyn Fn(&mut Network<f64>, &mut Array2<f64>, f64) + 'a;
     use crate::streams::{StreamRng, Streams};
 
     const NTK: Start = Start::Ntk { sigma_w: 1.3, sigma_b: 0.4, bias_sd: 1.0 };
@@ -628,7 +631,7 @@ mod tests {
             let gradients: Vec<_> = (0..3).map(|l| pass.gradient(&network, l)).collect();
             let input = pass.input_signal(&network).to_owned();
             let h = 1e-6;
-            let mut central = |set: &dyn Fn(&mut Network<f64>, &mut Array2<f64>, f64)| {
+            let mut central = |set: &Move<'_>| {
                 let mut at = |step: f64| {
                     let mut x = x.clone();
                     set(&mut network, &mut x, step);

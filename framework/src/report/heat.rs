@@ -51,13 +51,14 @@ fn called(label: &str) -> String {
 fn wrapped(label: &str, width: f64) -> Vec<String> {
     let mut lines = vec![String::new()];
     for part in label.split_inclusive(['_', ',', ' ', '(', '+']) {
-        if let Some(line) = lines.last_mut() {
-            if line.is_empty() || text_width(&format!("{line}{}", part.trim_end()), TEXT, false) <= width {
+        match lines.last_mut() {
+            Some(line)
+                if line.is_empty() || text_width(&format!("{line}{}", part.trim_end()), TEXT, false) <= width =>
+            {
                 line.push_str(part);
-                continue;
             }
+            _ => lines.push(part.to_string()),
         }
-        lines.push(part.to_string());
     }
     lines.iter().map(|l| fit(l.trim_end(), TEXT, false, width)).collect()
 }

@@ -164,6 +164,43 @@ pub fn check_stationary(make: impl Fn(Option<f64>) -> Box<dyn Kernel>, formula: 
     }
 }
 
+/// What a fusion makes of two priors, `other` (noise) and `signal` (the readouts are linear in it), of 60 genes.
+pub struct Fused {
+    /// Its matrix over the pool.
+    pub gram: Gram,
+    /// What it recorded.
+    pub recorded: Vec<(String, f64)>,
+    /// The priors' own matrices, each over its largest diagonal entry.
+    pub sources: Vec<Array2<f64>>,
+    /// Mean readouts of the distinct measured genes.
+    pub readouts: Array2<f64>,
+}
+
+/// Runs a fusion on that world with some genes measured, half of them twice.
+pub fn fuse(kernel: &dyn Kernel, measured: &[usize]) -> Result<Fused> {
+    use rand::RngExt;
+    let world = TinyWorld::new(60, 4, 6, false, 3)?;
+    let mut rng = Streams::new(5).rng("noise");
+    let x = Array2::from_shape_simple_fn((60, 4), || rng.random_range(-1.0..1.0));
+    let blocks = vec![Arc::new(Block::new("other", x, vec![true; 60])?), world.inputs.blocks()[0].clone()];
+    let inputs = Arc::new(Inputs::new(world.inputs.pool().clone(), blocks, Compose::Sum)?);
+    let mut observed = world.observe(measured, 1)?;
+    let again = world.observe(&measured[..measured.len() / 2], 2)?;
+    observed.push(&Readouts::plain(&again.ids, again.y), 1)?;
+    let (recorded, streams) = (std::cell::RefCell::default(), Streams::new(1));
+    let cx = KernelContext { recorded: Some(&recorded), ..KernelContext::new(&inputs, &observed, &streams) };
+    let gram = kernel.gram(&cx)?;
+    let ids: Vec<usize> = (0..60).collect();
+    let source = |b: usize| {
+        let x = inputs.only(&[b]).features(&ids);
+        let k = x.dot(&x.t());
+        let largest = k.diag().iter().fold(0.0f64, |m, v| m.max(*v));
+        k / largest
+    };
+    let readouts = crate::plugin::mean_readouts(&observed);
+    Ok(Fused { gram, sources: vec![source(0), source(1)], recorded: recorded.take(), readouts })
+}
+
 /// A folder of its own for a test, deleted with everything in it when the value is dropped.
 #[derive(Debug)]
 pub struct TempDir(std::path::PathBuf);
