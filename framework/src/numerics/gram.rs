@@ -631,6 +631,7 @@ mod tests {
         assert!(text(array![[1.0, 0.2], [0.3, 1.0]]).contains("not symmetric"));
         assert!(text(array![[1.0, f64::NAN], [0.3, 1.0]]).contains("must be finite"));
         assert!(text(array![[1.0, 0.0]]).contains("square"));
+        assert!(text(array![[1.0, 0.0], [0.0, -1.0]]).contains("negative diagonal entry -1 at 1"));
         let zero = Rows::Held(Arc::new(array![[1.0, 1.0], [0.0, 0.0]]));
         let e = FeatureGram::cosine(zero).err().unwrap().to_string();
         assert!(e.contains("row 1 has zero norm"), "{e}");
