@@ -459,4 +459,14 @@ mod tests {
         }
         assert_eq!(cases, 4);
     }
+
+    #[test]
+    fn many_picks_from_many_candidates_are_all_found() {
+        let gram = Gram::of_features(normal(6688, 256, 2));
+        let train: Vec<usize> = (6048..6688).collect();
+        let candidates = Candidates::new(6688, train.clone());
+        let b = farthest_first(&gram, &candidates, train, 128, KEEP, &|_| {}).unwrap();
+        assert_eq!(b.ids.len(), 128);
+        assert_eq!(farthest_first(&gram, &candidates, vec![], 128, KEEP, &|_| {}).unwrap().ids.len(), 128);
+    }
 }

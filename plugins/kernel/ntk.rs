@@ -74,4 +74,12 @@ mod tests {
             assert!((k[(i, j)] - want).abs() < 1e-12 * want.abs(), "{} for {want}", k[(i, j)]);
         }
     }
+
+    #[test]
+    fn large_blocks_are_finite() {
+        let x = Array2::from_shape_fn((2000, 512), |(i, j)| ((i * 37 + j * 101 + i * j) % 257) as f64 / 128.0 - 1.0);
+        let k = Gram::new(DeepRelu::new(Gram::of_features(x), 512, Wide::Tangent, 3, 1.4, 0.3));
+        let all: Vec<usize> = (0..2000).collect();
+        assert!(k.block(&all, &all).iter().all(|v| v.is_finite()));
+    }
 }

@@ -478,6 +478,16 @@ mod tests {
     }
 
     #[test]
+    fn twenty_thousand_rows_open() {
+        let text: String = (0..20_000).map(|i| format!("GENE{i},{}\n", i as f64 * 0.5)).collect();
+        let path = file(&format!("gene,value\n{text}"));
+        let table = framework::table::read(&path).unwrap();
+        std::fs::remove_file(path).unwrap();
+        let oracle: ScreenTable = serde_json::from_value(serde_json::json!({ "path": "t.csv" })).unwrap();
+        assert_eq!(oracle.read(&table, Path::new("t.csv")).unwrap().pool.len(), 20_000);
+    }
+
+    #[test]
     fn public_pair_screen_has_the_published_counts() {
         let Some(root) = std::env::var_os("SCREENWRIGHT_DATA") else {
             println!("skipped: SCREENWRIGHT_DATA is not set");

@@ -8,7 +8,7 @@ use super::features::{Features, Rows};
 use super::linalg::{matmul, matmul_t};
 use crate::error::{Error, Result};
 use crate::streams::Streams;
-use ndarray::{Array1, Array2, Axis};
+use ndarray::{Array2, Axis};
 use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 use std::sync::Arc;
@@ -567,16 +567,6 @@ impl GramSource for Affine {
             return None;
         }
         Some(Gram::new(Affine { of: inner.unwrap_or_else(|| self.of.clone()), scale: self.scale, offset: 0.0 }))
-    }
-}
-
-/// The vector of squared distances from position `i` to all, from one row read.
-pub fn sq_distance_row(gram: &Gram, diagonal: &[f64], i: usize, out: &mut Array1<f64>) {
-    if let Some(s) = out.as_slice_mut() {
-        gram.row(i, s);
-        let d = diagonal[i];
-        s.iter_mut().zip(diagonal).for_each(|(o, x)| *o = (d + x - 2.0 * *o).max(0.0));
-        s[i] = 0.0;
     }
 }
 
