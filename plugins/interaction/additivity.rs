@@ -51,10 +51,10 @@ const SIGN: [f64; 4] = [1.0, -1.0, -1.0, 1.0];
 #[typetag::serde(name = "additivity")]
 impl InteractionTest for Additivity {
     fn test(&self, classes: &FourClasses, streams: &Streams) -> Result<TestOutcome> {
-        let cells = classes.all();
-        let n: [usize; 4] = std::array::from_fn(|c| cells[c].x.nrows());
-        let d = cells[0].x.ncols();
-        let means: [Array1<f64>; 4] = std::array::from_fn(|c| cells[c].x.sum_axis(Axis(0)) / n[c] as f64);
+        let cells = classes.all().map(Cells::in_f64);
+        let n: [usize; 4] = std::array::from_fn(|c| cells[c].nrows());
+        let d = cells[0].ncols();
+        let means: [Array1<f64>; 4] = std::array::from_fn(|c| cells[c].sum_axis(Axis(0)) / n[c] as f64);
         let effect = |c: usize| &means[c] - &means[0];
         let (hi, hj, hij) = (effect(1), effect(2), effect(3));
         let residual = &hij - &hi - &hj;
@@ -64,7 +64,7 @@ impl InteractionTest for Additivity {
         let repeated = n.iter().all(|n| *n >= 2);
         let mut spread = Array2::zeros((if repeated { n.iter().sum() } else { 0 }, d));
         if repeated {
-            let rows = (0..4).flat_map(|c| cells[c].x.outer_iter().map(move |x| (c, x)));
+            let rows = (0..4).flat_map(|c| cells[c].outer_iter().map(move |x| (c, x)));
             for (mut out, (c, x)) in spread.outer_iter_mut().zip(rows) {
                 let w = SIGN[c] / (n[c] as f64 * (n[c] as f64 - 1.0)).sqrt();
                 out.assign(&((&x - &means[c]) * w));
@@ -144,7 +144,7 @@ mod tests {
         let mut class = |c: usize| {
             let x = Array2::from_shape_fn((n[c], 3), |(_, l)| {
                 let z: f64 = StandardNormal.sample(rng);
-                means[c][l] + sd * (1.0 + l as f64) * z
+                (means[c][l] + sd * (1.0 + l as f64) * z) as f32
             });
             Arc::new(Cells { lane: vec![0; n[c]], x })
         };
@@ -176,15 +176,15 @@ mod tests {
     fn debiased_is_the_weighted_contrast_of_pairwise_products() {
         let c = classes([4, 3, 5, 2], ADDITIVE, 1.0, &mut Streams::new(2).rng("x"));
         let weight = [0.5, -0.5, -0.5, 0.5];
-        let x = c.all();
+        let x = c.all().map(Cells::in_f64);
         let mut t = 0.0;
         for a in 0..4 {
             for b in 0..4 {
-                let (na, nb) = (x[a].x.nrows(), x[b].x.nrows());
+                let (na, nb) = (x[a].nrows(), x[b].nrows());
                 let mut sum = 0.0;
                 for i in 0..na {
                     for j in 0..nb {
-                        sum += if a == b && i == j { 0.0 } else { x[a].x.row(i).dot(&x[b].x.row(j)) };
+                        sum += if a == b && i == j { 0.0 } else { x[a].row(i).dot(&x[b].row(j)) };
                     }
                 }
                 t += weight[a] * weight[b] * sum / if a == b { na * (na - 1) } else { na * nb } as f64;

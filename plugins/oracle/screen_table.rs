@@ -322,7 +322,7 @@ impl Screen for Replay {
         self.truth.ncols()
     }
 
-    fn measure(&self, ids: &[usize], _round: usize, streams: &Streams) -> Result<Readouts> {
+    fn measure(&self, ids: &[usize], _: &Experiment, streams: &Streams) -> Result<Readouts> {
         let mut out = Readouts::plain(ids, self.truth.select(Axis(0), ids));
         let key = |id: usize| streams.child("screen_table").index(id);
         match &self.errors {
@@ -406,7 +406,7 @@ mod tests {
         let s = open("gene,value\nB,1\nA,-2\nC,0.5\n", serde_json::json!({})).unwrap();
         assert!(s.pool().is_singles());
         assert_eq!((0..3).map(|i| s.pool().label(i)).collect::<Vec<_>>(), ["B", "A", "C"]);
-        let y = s.measure(&[2, 0], 1, &Streams::new(3)).unwrap();
+        let y = s.measure(&[2, 0], &Experiment::of_round(1), &Streams::new(3)).unwrap();
         assert_eq!(y.y.as_slice().unwrap(), [0.5, 1.0]);
         assert_eq!(s.truth(&[1]).unwrap()[(0, 0)], -2.0);
     }
@@ -444,12 +444,12 @@ mod tests {
         ] {
             let s = open(text, serde_json::json!({ "noise": noise })).unwrap();
             let st = Streams::new(5);
-            let all = s.measure(&[0, 1, 2], 1, &st).unwrap().y;
-            let turned = s.measure(&[2, 0], 4, &st).unwrap().y;
+            let all = s.measure(&[0, 1, 2], &Experiment::of_round(1), &st).unwrap().y;
+            let turned = s.measure(&[2, 0], &Experiment::of_round(4), &st).unwrap().y;
             assert_eq!(turned[(0, 0)], all[(2, 0)]);
             assert_eq!(turned[(1, 0)], all[(0, 0)]);
             let many: Vec<usize> = vec![1; 40];
-            let again = s.measure(&many, 1, &st).unwrap();
+            let again = s.measure(&many, &Experiment::of_round(1), &st).unwrap();
             assert_eq!(again.replicate[39], 39);
             assert!(again.y.iter().any(|v| *v != again.y[(0, 0)]), "replicates differ");
             assert_eq!(s.truth(&[0]).unwrap()[(0, 0)], 1.0);
@@ -459,7 +459,7 @@ mod tests {
     #[test]
     fn the_spread_of_gaussian_noise_is_the_one_asked_for() {
         let s = open("gene,value\nA,1\n", serde_json::json!({ "noise": { "from": "fixed", "sd": 0.3 } })).unwrap();
-        let y = s.measure(&[0; 20_000], 1, &Streams::new(5)).unwrap().y;
+        let y = s.measure(&[0; 20_000], &Experiment::of_round(1), &Streams::new(5)).unwrap().y;
         let y = y.as_slice().unwrap();
         assert!((framework::numerics::stats::mean(y) - 1.0).abs() < 4.0 * 0.3 / 20_000f64.sqrt());
         assert!((framework::numerics::stats::sd(y) - 0.3).abs() < 0.01);

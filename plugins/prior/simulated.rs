@@ -140,7 +140,7 @@ mod tests {
         fn n_outputs(&self) -> usize {
             1
         }
-        fn measure(&self, ids: &[usize], _: usize, _: &Streams) -> Result<Readouts> {
+        fn measure(&self, ids: &[usize], _: &Experiment, _: &Streams) -> Result<Readouts> {
             Ok(Readouts::plain(ids, Array2::zeros((ids.len(), 1))))
         }
         fn gene_factors(&self) -> Option<Array2<f64>> {

@@ -1,7 +1,9 @@
 //! Feature rows: what priors know about genes, composed into what models and kernels see.
 
 use super::pool::Pool;
+use super::readout::Control;
 use crate::error::{Error, Result};
+use crate::numerics::Sparse;
 use ndarray::{Array2, ArrayView1, s};
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, OnceLock};
@@ -41,6 +43,8 @@ pub struct Block {
     pub present: Vec<bool>,
     /// What was found and not found, in words, for the log.
     pub note: String,
+    /// Weighted neighbours of each gene (genes x genes, symmetric), where the source is a network or makes one.
+    pub graph: Option<Arc<Sparse>>,
 }
 
 impl Block {
@@ -60,7 +64,20 @@ impl Block {
                 )));
             }
         }
-        Ok(Self { name, x, present, note: String::new() })
+        Ok(Self { name, x, present, note: String::new(), graph: None })
+    }
+
+    /// Attaches a network of the same genes.
+    pub fn with_graph(mut self, graph: Sparse) -> Self {
+        self.graph = Some(Arc::new(graph));
+        self
+    }
+
+    /// The rows and neighbours of the `kept` genes, in that order.
+    pub fn restrict(&mut self, kept: &[usize]) {
+        self.x = self.x.select(ndarray::Axis(0), kept);
+        self.present = kept.iter().map(|&g| self.present[g]).collect();
+        self.graph = self.graph.take().map(|g| Arc::new(g.restrict(kept)));
     }
 
     /// Number of covered genes.
@@ -91,6 +108,7 @@ pub struct Inputs {
     blocks: Vec<Arc<Block>>,
     compose: Compose,
     single_effects: Option<Array2<f64>>,
+    control: Option<Arc<Control>>,
     matrix: OnceLock<Arc<Array2<f64>>>,
 }
 
@@ -107,13 +125,32 @@ impl Inputs {
                 )));
             }
         }
-        Ok(Self { pool, blocks, compose, single_effects: None, matrix: OnceLock::new() })
+        Ok(Self { pool, blocks, compose, single_effects: None, control: None, matrix: OnceLock::new() })
     }
 
     /// Adds the known effects of single genes (genes x outputs).
     pub fn with_single_effects(mut self, effects: Option<Array2<f64>>) -> Self {
         self.single_effects = effects;
         self
+    }
+
+    /// Adds the unperturbed state that readouts are differences from.
+    pub fn with_control(mut self, control: Option<Arc<Control>>) -> Self {
+        self.control = control;
+        self
+    }
+
+    /// The unperturbed state, where the screen is one of profiles.
+    pub fn control(&self) -> Option<&Arc<Control>> {
+        self.control.as_ref()
+    }
+
+    /// For each gene of the pool the output that measures it, where outputs are genes.
+    pub fn output_of_genes(&self) -> Vec<Option<usize>> {
+        let names = self.control.as_ref().and_then(|c| c.outputs.as_deref()).unwrap_or_default();
+        let index: std::collections::HashMap<&str, usize> =
+            names.iter().enumerate().map(|(i, n)| (n.as_str(), i)).collect();
+        self.pool.genes().names().map(|n| index.get(n).copied()).collect()
     }
 
     /// The pool that the rows belong to.
@@ -138,6 +175,7 @@ impl Inputs {
             blocks: blocks.iter().map(|&b| self.blocks[b].clone()).collect(),
             compose: self.compose,
             single_effects: self.single_effects.clone(),
+            control: self.control.clone(),
             matrix: OnceLock::new(),
         }
     }

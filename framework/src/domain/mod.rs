@@ -13,5 +13,5 @@ pub use candidates::Candidates;
 pub use gene::{Gene, Genes, Match, NameReport, SymbolUpdates};
 pub use inputs::{Block, Compose, Inputs, Missing};
 pub use pool::{Perturbation, Pool};
-pub use readout::{Cells, FourClasses, Observed, Posterior, Readouts};
+pub use readout::{Cells, Control, FourClasses, Observed, Posterior, Readouts};
 pub use target::{Direction, Target};

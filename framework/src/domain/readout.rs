@@ -2,16 +2,35 @@
 
 use super::target::Target;
 use crate::error::{Error, Result};
-use ndarray::{Array2, ArrayView1};
+use ndarray::{Array1, Array2, ArrayView1};
 use std::sync::Arc;
 
 /// Single cells (or wells) of one perturbation.
 #[derive(Clone, Debug)]
 pub struct Cells {
-    /// samples x features.
-    pub x: Array2<f64>,
+    /// samples x features, in single precision: cells are many and noisy. Cells of an oracle are log-normalised
+    /// profiles minus the control mean of their lane.
+    pub x: Array2<f32>,
     /// Batch label (lane) of each sample.
     pub lane: Vec<u32>,
+}
+
+impl Cells {
+    /// The samples in double precision.
+    pub fn in_f64(&self) -> Array2<f64> {
+        self.x.mapv(f64::from)
+    }
+}
+
+/// The unperturbed state of a screen of profiles. Readouts are differences from it.
+#[derive(Clone, Debug)]
+pub struct Control {
+    /// Mean log-normalised profile of the control cells of all lanes: one value an output.
+    pub mean: Array1<f64>,
+    /// Control cells (cells x outputs), each minus the control mean of its lane, where the oracle has them.
+    pub cells: Option<Arc<Cells>>,
+    /// Names of the outputs, where they are genes.
+    pub outputs: Option<Vec<String>>,
 }
 
 /// Answers of an oracle to a batch: one row for each perturbation and replicate, in the order asked.
@@ -51,6 +70,9 @@ impl Readouts {
         if self.ids.len() != self.y.nrows() {
             return Err(Error::Plugin(format!("{} ids but {} rows of readouts", self.ids.len(), self.y.nrows())));
         }
+        if let Some(cells) = self.cells.as_ref().filter(|c| c.len() != self.ids.len()) {
+            return Err(Error::Plugin(format!("cells for {} of {} rows of readouts", cells.len(), self.ids.len())));
+        }
         match self.y.indexed_iter().find(|(_, v)| !v.is_finite()) {
             None => Ok(()),
             Some(((r, c), v)) => Err(Error::Data(format!(
@@ -75,12 +97,14 @@ pub struct Observed {
     pub round: Vec<usize>,
     /// Lane of each row.
     pub lane: Vec<u32>,
+    /// The cells behind each row, if every row has them.
+    pub cells: Option<Vec<Arc<Cells>>>,
 }
 
 impl Observed {
     /// Nothing measured yet.
     pub fn empty(n_outputs: usize) -> Self {
-        Self { ids: vec![], y: Array2::zeros((0, n_outputs)), sd: None, round: vec![], lane: vec![] }
+        Self { ids: vec![], y: Array2::zeros((0, n_outputs)), sd: None, round: vec![], lane: vec![], cells: None }
     }
 
     /// Adds the readouts of a round.
@@ -91,6 +115,14 @@ impl Observed {
             (None, Some(new)) if self.ids.is_empty() => Some(new.clone()),
             (Some(mut old), Some(new)) => {
                 old.append(ndarray::Axis(0), new.view()).map_err(shape)?;
+                Some(old)
+            }
+            _ => None,
+        };
+        self.cells = match (self.cells.take(), &readouts.cells) {
+            (None, Some(new)) if self.ids.is_empty() => Some(new.clone()),
+            (Some(mut old), Some(new)) => {
+                old.extend_from_slice(new);
                 Some(old)
             }
             _ => None,

@@ -63,6 +63,17 @@ impl Sparse {
         Self::new(self.n_cols, self.dim().0, entries)
     }
 
+    /// The rows and columns `kept` of a square matrix, renumbered in that order.
+    pub fn restrict(&self, kept: &[usize]) -> Self {
+        let mut to = vec![None; self.n_cols];
+        kept.iter().enumerate().for_each(|(new, &old)| to[old] = Some(new as u32));
+        let rows = kept.iter().enumerate();
+        let entries =
+            rows.flat_map(|(r, &old)| self.row(old).filter_map(move |(c, v)| Some((r, c, v)))).collect::<Vec<_>>();
+        let entries = entries.into_iter().filter_map(|(r, c, v)| Some((r as u32, to[c]?, v))).collect();
+        Self::new(kept.len(), kept.len(), entries)
+    }
+
     /// `A x`: (m x n)(n x k). Tiles of rows in parallel. O(entries x k).
     pub fn times(&self, x: ArrayView2<f64>) -> Array2<f64> {
         const TILE: usize = 256;

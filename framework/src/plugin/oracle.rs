@@ -2,7 +2,7 @@
 
 use super::Plugin;
 use crate::data::DataRoot;
-use crate::domain::{Pool, Readouts};
+use crate::domain::{Control, Pool, Readouts};
 use crate::error::Result;
 use crate::streams::Streams;
 use ndarray::Array2;
@@ -32,6 +32,22 @@ pub trait Oracle: Plugin {
     }
 }
 
+/// When and where a batch is measured.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Experiment {
+    /// The round; 0 for the initial set.
+    pub round: usize,
+    /// The lanes whose cells count; absent: all.
+    pub lanes: Option<Arc<[u32]>>,
+}
+
+impl Experiment {
+    /// A round in which all lanes count.
+    pub fn of_round(round: usize) -> Self {
+        Self { round, lanes: None }
+    }
+}
+
 /// An opened screen.
 pub trait Screen: Send + Sync {
     /// All perturbations.
@@ -41,9 +57,26 @@ pub trait Screen: Send + Sync {
     fn n_outputs(&self) -> usize;
 
     /// Measures a batch in a round. The answer for a perturbation depends on the streams, its id, the
-    /// replicate and the round only, never on what else is in the batch, so that all arms under one
+    /// replicate and the experiment only, never on what else is in the batch, so that all arms under one
     /// seed meet the same world.
-    fn measure(&self, ids: &[usize], round: usize, streams: &Streams) -> Result<Readouts>;
+    fn measure(&self, ids: &[usize], experiment: &Experiment, streams: &Streams) -> Result<Readouts>;
+
+    /// Lanes over which cells are spread; 0 where the screen knows of none.
+    fn n_lanes(&self) -> usize {
+        0
+    }
+
+    /// The unperturbed state, for screens of profiles.
+    fn control(&self) -> Option<Arc<Control>> {
+        None
+    }
+
+    /// How clearly each output differs from control, ids x outputs: the absolute t score, or minus infinity where
+    /// the output does not count (not seen under the perturbation). Test metrics rank outputs by it.
+    fn clarity(&self, ids: &[usize]) -> Option<Array2<f64>> {
+        let _ = ids;
+        None
+    }
 
     /// The noise-free readouts (ids x outputs), where they are known: hits and test scores use them.
     fn truth(&self, ids: &[usize]) -> Option<Array2<f64>> {

@@ -4,7 +4,7 @@ use crate::data::DataRoot;
 use crate::domain::{Block, Inputs, Observed, Pool, Readouts, SymbolUpdates};
 use crate::error::{Error, Result};
 use crate::metrics::hit_flags;
-use crate::plugin::{PriorContext, Screen, Setup};
+use crate::plugin::{Experiment, PriorContext, Screen, Setup};
 use crate::scenario::{CoveredBy, Scenario, Varies};
 use crate::streams::Streams;
 use ndarray::{Array2, Axis};
@@ -104,10 +104,7 @@ impl Base {
                 pool.len(),
                 full.len()
             ));
-            for (_, b) in &mut blocks {
-                b.x = b.x.select(Axis(0), &kept);
-                b.present = kept.iter().map(|&g| b.present[g]).collect();
-            }
+            blocks.iter_mut().for_each(|(_, b)| b.restrict(&kept));
             single_effects = single_effects.map(|e| e.select(Axis(0), &kept));
             (Arc::new(pool), Some(ids))
         };
@@ -151,7 +148,7 @@ impl Base {
     /// Measures pool ids.
     pub fn measure(&self, ids: &[usize], round: usize, streams: &Streams) -> Result<Readouts> {
         let screen_ids = self.screen_ids(ids);
-        let mut r = self.screen.measure(&screen_ids, round, streams)?;
+        let mut r = self.screen.measure(&screen_ids, &Experiment::of_round(round), streams)?;
         if self.screen_id.is_some() {
             let back: HashMap<usize, usize> = screen_ids.into_iter().zip(ids.iter().copied()).collect();
             for id in &mut r.ids {
@@ -191,7 +188,8 @@ impl Base {
         }
         let blocks = self.blocks.iter().filter(|b| names.contains(&b.0)).map(|b| b.1.clone()).collect();
         let made = Inputs::new(self.pool.clone(), blocks, scenario.pool.compose)?
-            .with_single_effects(self.single_effects.clone());
+            .with_single_effects(self.single_effects.clone())
+            .with_control(self.screen.control());
         let made = Arc::new(made);
         cache.insert(names, made.clone());
         Ok(made)

@@ -272,7 +272,8 @@ fn oracle(o: &dyn Oracle, dir: &Path) -> Result<()> {
     let noise = Streams::new(32).child("noise");
     let ids: Vec<usize> = (0..pool.len().min(12)).collect();
     let turned: Vec<usize> = ids.iter().rev().copied().collect();
-    let (a, b) = (screen.measure(&ids, 1, &noise)?, screen.measure(&turned, 1, &noise)?);
+    let first = Experiment::of_round(1);
+    let (a, b) = (screen.measure(&ids, &first, &noise)?, screen.measure(&turned, &first, &noise)?);
     a.check()?;
     if a.y.ncols() != screen.n_outputs() {
         return fail(format!("it announces {} outputs and answers {}", screen.n_outputs(), a.y.ncols()));
@@ -284,7 +285,7 @@ fn oracle(o: &dyn Oracle, dir: &Path) -> Result<()> {
             _ => return fail(format!("the answer for `{}` depends on the order of the batch", pool.label(*id))),
         }
     }
-    let again = o.open(&Setup { data: &data, streams: &streams })?.measure(&ids, 1, &noise)?;
+    let again = o.open(&Setup { data: &data, streams: &streams })?.measure(&ids, &first, &noise)?;
     if again.y != a.y {
         return fail("opened twice with the same streams it gives different answers");
     }
@@ -306,7 +307,7 @@ impl Screen for Factors {
     fn n_outputs(&self) -> usize {
         1
     }
-    fn measure(&self, ids: &[usize], _: usize, _: &Streams) -> Result<crate::domain::Readouts> {
+    fn measure(&self, ids: &[usize], _: &Experiment, _: &Streams) -> Result<crate::domain::Readouts> {
         Ok(crate::domain::Readouts::plain(ids, Array2::zeros((ids.len(), 1))))
     }
     fn single_effects(&self) -> Option<Array2<f64>> {
@@ -348,7 +349,7 @@ fn interaction(t: &dyn InteractionTest) -> Result<()> {
             let mut rng = Streams::new(51).index(seed).index(c).rng("cells");
             let x = Array2::from_shape_fn((n, 3), |(_, j)| {
                 let z: f64 = StandardNormal.sample(&mut rng);
-                z + if j < 2 { shift[j] } else { 0.0 }
+                (z + if j < 2 { shift[j] } else { 0.0 }) as f32
             });
             Arc::new(Cells { x, lane: vec![0; n] })
         };
