@@ -1,9 +1,9 @@
 //! Kernel ridge regression of profiles on the fused priors: the strong simple baseline of Perturb-seq prediction.
 //!
-//! Δ̂(x) = Δ̄ + k_xᵀ(K + λI)⁻¹(Δ - Δ̄), K over the measured rows. λ minimises the leave-one-out error, whose residuals
-//! are [(K + λI)⁻¹Δ̃]ᵢ / [(K + λI)⁻¹]ᵢᵢ with Δ̄ held (Rasmussen & Williams 2006, section 5.4.2). One eigendecomposition,
-//! then O(n³) for each λ tried; prediction O(n (d + L)) an id with d features behind the kernel. For a standard
-//! deviation or draws use `gp`, which has the same mean.
+//! Δ̂(x) = Δ̄ + k_xᵀ(K + λI)⁻¹(Δ - Δ̄), K over the measured rows and, like k, centred by them, so that the intercept is
+//! not penalised and a common mean of a source has no say. λ minimises the leave-one-out error; with A = (K + λI)⁻¹ the
+//! residuals are [A(Δ - Δ̄)]ᵢ / (Aᵢᵢ - 1/(nλ)), intercept refitted. One eigendecomposition, then O(n³) for each λ tried;
+//! prediction O(n (d + L)) an id with d features behind the kernel. For a standard deviation or draws use `gp`.
 
 use argmin::core::{CostFunction, Executor};
 use argmin::solver::goldensectionsearch::GoldenSectionSearch;
@@ -47,13 +47,18 @@ impl Model for KernelRidge {
         let observed = cx.observed;
         let gram = kernel.gram(&KernelContext::new(cx.inputs, observed, &cx.streams.child("kernel")))?;
         let all: Vec<usize> = (0..observed.len()).collect();
-        let matrix = gram.restrict(&observed.ids).to_dense(&all);
+        let mut matrix = gram.restrict(&observed.ids).to_dense(&all);
         if matrix.iter().any(|v| !v.is_finite()) {
             return Err(Error::Numerical(
                 "kernel_ridge: the kernel of the measured perturbations holds values that are not finite; check the \
                  prior features for huge values"
                     .into(),
             ));
+        }
+        let centre = matrix.mean_axis(Axis(0)).unwrap_or_default();
+        let level = centre.mean().unwrap_or(0.0);
+        for (mut row, m) in matrix.outer_iter_mut().zip(&centre) {
+            row.zip_mut_with(&centre, |v, c| *v += level - c - m);
         }
         let mean = observed.mean();
         let y = &observed.y - &mean;
@@ -69,6 +74,8 @@ impl Model for KernelRidge {
         Ok(Box::new(Fitted {
             train: observed.ids.clone(),
             gram,
+            centre,
+            level,
             mean,
             weights,
             residuals: (observed.len() > 1).then_some(residuals),
@@ -102,11 +109,13 @@ impl LeaveOneOut {
         Ok(Self { values, vectors, inner: matmul_t(along.view(), along.view()) })
     }
 
-    /// V diag(1 / (s + λ)), and the diagonal of (K + λI)⁻¹.
+    /// V diag(1 / (s + λ)), and what the rows of A(Δ - Δ̄) are divided by.
     fn inverse(&self, penalty: f64) -> (Array2<f64>, Vec<f64>) {
         let least = f64::EPSILON * self.values.iter().fold(penalty, |m, v| m.max(*v));
         let scaled = &self.vectors / &self.values.mapv(|v| (v.max(0.0) + penalty).max(least));
-        let diagonal = scaled.outer_iter().zip(self.vectors.outer_iter()).map(|(a, v)| a.dot(&v)).collect();
+        let intercept = 1.0 / (penalty * self.values.len() as f64);
+        let rest = |a: f64| (a - intercept).max(f64::EPSILON * a);
+        let diagonal = scaled.outer_iter().zip(self.vectors.outer_iter()).map(|(a, v)| rest(a.dot(&v))).collect();
         (scaled, diagonal)
     }
 
@@ -158,6 +167,9 @@ impl CostFunction for Cost<'_> {
 struct Fitted {
     train: Vec<usize>,
     gram: Gram,
+    /// Means of the kernel's columns over the measured rows, and of all of it.
+    centre: Array1<f64>,
+    level: f64,
     mean: Array1<f64>,
     weights: Array2<f64>,
     residuals: Option<Array2<f64>>,
@@ -168,17 +180,29 @@ struct Fitted {
 /// Perturbations predicted in one piece.
 const TILE: usize = 4096;
 
+impl Fitted {
+    /// The centred kernel with the measured rows: ids x rows.
+    fn similar(&self, ids: &[usize]) -> Array2<f64> {
+        let mut k = self.gram.block(ids, &self.train);
+        for mut row in k.outer_iter_mut() {
+            let shift = self.level - row.mean().unwrap_or(0.0);
+            row.zip_mut_with(&self.centre, |v, c| *v += shift - c);
+        }
+        k
+    }
+}
+
 impl Surrogate for Fitted {
     fn predict(&self, ids: &[usize]) -> Result<Posterior> {
         let mut mean = Array2::zeros((ids.len(), self.mean.len()));
         for (ids, mut out) in ids.chunks(TILE).zip(mean.axis_chunks_iter_mut(Axis(0), TILE)) {
-            out.assign(&(matmul(self.gram.block(ids, &self.train).view(), self.weights.view()) + &self.mean));
+            out.assign(&(matmul(self.similar(ids).view(), self.weights.view()) + &self.mean));
         }
         Ok(Posterior { mean, sd: None })
     }
 
     fn embed(&self, ids: &[usize]) -> Result<Array2<f64>> {
-        Ok(self.factor.half_solve(self.gram.block(ids, &self.train).t()).reversed_axes().as_standard_layout().into_owned())
+        Ok(self.factor.half_solve(self.similar(ids).t()).reversed_axes().as_standard_layout().into_owned())
     }
 
     fn loo_residuals(&self) -> Option<Array2<f64>> {
@@ -213,16 +237,19 @@ mod tests {
         let observed = world.observe(&measured, 1).unwrap();
         let s = fit(&linear(Some(0.3)), &world, &observed);
         let x = world.inputs.features(&measured);
+        let x_mean = x.mean_axis(Axis(0)).unwrap();
+        let x = x - &x_mean;
         let lambda = 0.3 * x.iter().map(|v| v * v).sum::<f64>() / 14.0;
         let mean = observed.mean();
         let a = x.t().dot(&x) + Array2::<f64>::eye(4) * lambda;
         let w = Cholesky::new(a.view()).unwrap().solve(x.t().dot(&(&observed.y - &mean)).view());
         let ids: Vec<usize> = (0..30).collect();
-        let want = world.inputs.features(&ids).dot(&w) + &mean;
+        let all = world.inputs.features(&ids) - &x_mean;
+        let want = all.dot(&w) + &mean;
         let got = s.predict(&ids).unwrap().mean;
         assert!((&got - &want).iter().all(|d| d.abs() < 1e-9));
         // The embedding's inner products are the explained part of the kernel.
-        let (e, k) = (s.embed(&ids).unwrap(), world.inputs.features(&ids).dot(&x.t()));
+        let (e, k) = (s.embed(&ids).unwrap(), all.dot(&x.t()));
         let full = x.dot(&x.t()) + Array2::<f64>::eye(14) * lambda;
         let want = k.dot(&Cholesky::new(full.view()).unwrap().solve(k.t()));
         assert!((e.dot(&e.t()) - want).iter().all(|d| d.abs() < 1e-9));
@@ -235,16 +262,20 @@ mod tests {
         let mut observed = world.observe(&ids, 1).unwrap();
         let mut rng = Streams::new(5).rng("noise");
         observed.y.mapv_inplace(|v| v + rng.random_range(-1.5..1.5));
-        let k = world.inputs.features(&ids).dot(&world.inputs.features(&ids).t());
-        let y = &observed.y - &observed.mean();
+        let x = world.inputs.features(&ids);
+        let centred = |a: &Array2<f64>| a - &a.mean_axis(Axis(0)).unwrap();
+        let (k, y) = (centred(&x).dot(&centred(&x).t()), centred(&observed.y));
         let loo = LeaveOneOut::new(&k, &y).unwrap();
         let brute = |lambda: f64| {
-            (0..9).map(|i| {
+            let left_out = |i: usize| {
                 let rest: Vec<usize> = (0..9).filter(|j| *j != i).collect();
-                let a = k.select(Axis(0), &rest).select(Axis(1), &rest) + Array2::<f64>::eye(8) * lambda;
-                let w = Cholesky::new(a.view()).unwrap().solve(y.select(Axis(0), &rest).view());
-                &y.row(i) - &k.row(i).select(Axis(0), &rest).dot(&w)
-            }).collect::<Vec<_>>()
+                let (xr, yr) = (x.select(Axis(0), &rest), observed.y.select(Axis(0), &rest));
+                let a = centred(&xr).t().dot(&centred(&xr)) + Array2::<f64>::eye(5) * lambda;
+                let w = Cholesky::new(a.view()).unwrap().solve(centred(&xr).t().dot(&yr).view());
+                let at = &x.row(i) - &xr.mean_axis(Axis(0)).unwrap();
+                &observed.y.row(i) - &yr.mean_axis(Axis(0)).unwrap() - at.dot(&w)
+            };
+            (0..9).map(left_out).collect::<Vec<_>>()
         };
         let want = brute(0.7);
         let got = loo.solve(0.7, &y).1;
@@ -265,7 +296,7 @@ mod tests {
         let p = fit(&KernelRidge::default(), &world, &observed).predict(&rest).unwrap().mean;
         let truth = world.truth.select(Axis(0), &rest);
         let error = (&p - &truth).mapv(|v| v * v).mean().unwrap();
-        assert!(error < 0.1, "{error}");
+        assert!(error < 0.02, "{error}");
         let one = world.observe(&[3], 1).unwrap();
         let s = fit(&KernelRidge::default(), &world, &one);
         assert_eq!(s.predict(&[9]).unwrap().mean.row(0), one.y.row(0));
