@@ -3,6 +3,7 @@
 use super::{Plugin, Screen, Setup};
 use crate::domain::{Block, Genes, NameReport, SymbolUpdates};
 use crate::error::{Error, Result};
+use crate::numerics::Sparse;
 use ndarray::Array2;
 use std::path::PathBuf;
 
@@ -46,6 +47,17 @@ impl PriorContext<'_> {
             }
         }
         self.finish(Block::new(self.name, rows, present)?, &joined.report)
+    }
+
+    /// A network among the genes of the pool from undirected links between table rows (each given once), which `names`
+    /// label: genes x genes, symmetric. Links of genes outside the pool are left out.
+    pub fn network(&self, names: &[&str], links: impl IntoIterator<Item = (u32, u32, f64)>) -> Sparse {
+        let gene = self.genes.join(names, self.updates).gene;
+        let both = links.into_iter().filter_map(|(a, b, w)| {
+            let (a, b) = (gene[a as usize]?.0, gene[b as usize]?.0);
+            Some([(a, b, w), (b, a, w)])
+        });
+        Sparse::new(self.genes.len(), self.genes.len(), both.flatten().collect())
     }
 
     /// Attaches the coverage note and refuses a block that covers nothing.
