@@ -1,8 +1,10 @@
 //! Prediction kernel ⟨μ(x), μ(x')⟩: inner products of predicted mean profiles.
 //!
 //! The model kernel behind the figures of IterPert (Huang et al. 2023, released code), where μ is the predicted
-//! change of expression. Cost: one prediction of measured perturbations and candidates, whose outputs are held.
+//! change of expression. Cost: one prediction of measured perturbations and candidates, whose outputs are held; many
+//! outputs of low rank are replaced by as few features as give the same inner products.
 
+use framework::numerics::low_rank;
 use framework::prelude::*;
 
 /// Inner products of the model's predicted means, one feature an output.
@@ -14,7 +16,14 @@ pub struct Prediction {}
 impl Kernel for Prediction {
     fn gram(&self, cx: &KernelContext) -> Result<Gram> {
         let surrogate = cx.surrogate("prediction")?;
-        let rows = cx.hold("prediction", cx.observed.n_outputs(), |ids| Ok(surrogate.predict(ids)?.mean))?;
+        let mut rows = cx.hold("prediction", cx.observed.n_outputs(), |ids| Ok(surrogate.predict(ids)?.mean))?;
+        let scope = cx.scope();
+        if let Some(z) = low_rank(rows.get(&scope).view()) {
+            rows = cx.hold("prediction", z.ncols(), |ids| {
+                let at: Vec<usize> = ids.iter().filter_map(|id| scope.binary_search(id).ok()).collect();
+                Ok(z.select(Axis(0), &at))
+            })?;
+        }
         Ok(FeatureGram::linear(rows).into())
     }
 
