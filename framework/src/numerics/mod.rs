@@ -5,6 +5,7 @@
 
 pub mod band;
 pub mod condition;
+pub mod counts;
 pub mod deep_relu;
 mod dots;
 pub mod exp;
@@ -23,6 +24,7 @@ pub mod stats;
 
 pub use band::Band;
 pub use condition::{posterior, posterior_rows};
+pub use counts::{CountLaw, CountSampler, Moments};
 pub use deep_relu::{DeepRelu, Wide};
 pub use exp::exp_slice;
 pub use explained::Explained;

@@ -17,7 +17,7 @@ pub use fusion::{Repair, Source, Sources, fit_weights, gp_problem, mean_readouts
 pub use interaction::{InteractionTest, TestOutcome};
 pub use kernel::{FeatureMap, Kernel, KernelContext, KernelNeeds, Outputs, fourier_features, median_distance};
 pub use model::{FitContext, LayerFactors, Model, Provides, Requires, Surrogate};
-pub use oracle::{Experiment, Oracle, Screen, Setup};
+pub use oracle::{Experiment, Oracle, Relation, Screen, Setup};
 pub use prior::{Prior, PriorContext};
 
 use serde::de::DeserializeOwned;

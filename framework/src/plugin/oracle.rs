@@ -48,6 +48,34 @@ impl Experiment {
     }
 }
 
+/// How the genes of a perturbation act together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Relation {
+    /// One gene.
+    Single,
+    /// Each gene acts on cells of its own subpopulation: densities add up.
+    Disjoint,
+    /// Each gene moves latent variables of its own: density ratios multiply.
+    Separable,
+    /// Genes share latent variables, or have an interaction of their own.
+    Interacting,
+    /// Of three or more genes: not all pairs are of one kind.
+    Mixed,
+}
+
+impl Relation {
+    /// The word in notes and tables.
+    pub fn word(self) -> &'static str {
+        match self {
+            Relation::Single => "single",
+            Relation::Disjoint => "disjoint",
+            Relation::Separable => "separable",
+            Relation::Interacting => "interacting",
+            Relation::Mixed => "mixed",
+        }
+    }
+}
+
 /// An opened screen.
 pub trait Screen: Send + Sync {
     /// All perturbations.
@@ -92,6 +120,12 @@ pub trait Screen: Send + Sync {
     /// The hidden factors behind each gene (genes x factors) of a simulator, from which priors of known
     /// quality can be made.
     fn gene_factors(&self) -> Option<Array2<f64>> {
+        None
+    }
+
+    /// How the genes of each perturbation are known to act together, in a simulator that plants it.
+    fn relations(&self, ids: &[usize]) -> Option<Vec<Relation>> {
+        let _ = ids;
         None
     }
 
