@@ -537,3 +537,183 @@ fn shipped_scenarios_expand_and_run_in_quick_form() {
         assert!(r.out.contains(" 0 failed"), "{}", r.out);
     }
 }
+
+/// The tiny scenario with prices, claims, a variant and published curves.
+fn judged(d: &Path) -> String {
+    let rows: String = (0..2)
+        .flat_map(|run| {
+            (0..4).map(move |t| {
+                format!("Random,{run},{t},{}\nMaxDist,{run},{t},{}\n", 2.0 - 0.2 * t as f64, 2.0 - 0.3 * t as f64)
+            })
+        })
+        .collect();
+    write(d, "paper.csv", &format!("paper_method,run,round,loss\n{rows}"));
+    format!(
+        "{TINY}\n[cost]\nper_perturbation = 10.0\nper_round = 5.0\nmonths_per_round = 2.0\n\
+         [variant.short]\nrounds = 1\n\"grid.acquisition\" = [{{ use = \"random\" }}, {{ use = \"max_dist\" }}]\n\
+         [variant.gp]\n\"model.use\" = \"gp\"\n\
+         [published]\nfile = \"paper.csv\"\nmetrics = {{ rmse = \"loss\" }}\n\
+         [[claim]]\ntext = \"greedy finds more than random\"\nbetter = {{ \"acquisition\" = \"greedy\" }}\n\
+         than = {{ \"acquisition\" = \"random\" }}\n\
+         [[claim]]\ntext = \"greedy is the fastest\"\nkind = \"speedup\"\nat_least = 1.5\n\
+         better = {{ \"acquisition\" = \"greedy\" }}\nthan = {{}}\nall_of = true\n"
+    )
+}
+
+#[test]
+fn results_are_judged_without_running_anything_again() {
+    let d = dir();
+    let text = judged(d.path());
+    let file = write(d.path(), "tiny.toml", &text);
+    let file = file.to_str().expect("utf-8");
+    let with = |args: &[&str]| run(d.path(), &[args, &["--data-dir", "."]].concat());
+    says(
+        &with(&["plan", file]),
+        0,
+        &["26 perturbations, 275 USD, 6 months", "variants (--variant NAME): ", "short", "gp", "judge: 2"],
+    );
+    let r = with(&["run", file]);
+    says(&r, 0, &["9 runs: 9 ok", "Claims", "greedy finds more than random", "speed-up over reference (hit_ratio)"]);
+    says(&r, 0, &["Published curves of paper.csv: 2 arms matched"]);
+    let report = d.path().join("results/tiny/report");
+    for f in ["speedup.csv", "claims.csv", "published.csv", "published_rmse.svg", "published_rmse.png", "report.md"] {
+        assert!(report.join(f).is_file(), "{f}");
+    }
+    let long = framework::table::read(&d.path().join("results/tiny.parquet")).expect("the long table");
+    assert_eq!(long.numbers("cost").expect("cost")[..4], [80.0, 145.0, 210.0, 275.0]);
+    assert_eq!(long.numbers("months").expect("months")[..4], [0.0, 2.0, 4.0, 6.0]);
+    // Prices, claims and what is published are no part of a run.
+    let other = text
+        .replace("10.0", "20.0")
+        .replace("at_least = 1.5", "at_least = 2.5")
+        .replace("\"paper.csv\"", "\"gone.csv\"");
+    write(d.path(), "tiny.toml", &other);
+    says(&with(&["plan", file]), 0, &["(9 finished, 0 to do)", "535 USD"]);
+    let r = with(&["report", file, "--axis", "cost", "--metric", "rmse", "--target", "1.0"]);
+    says(
+        &r,
+        0,
+        &["gone.csv: no such file, so nothing published is compared", "speed-up over reference (rmse)", "rmse at 1"],
+    );
+    assert!(!report.join("published.csv").exists());
+    assert!(std::fs::read_to_string(report.join("curves_rmse.svg")).expect("a figure").contains("cost (USD)"));
+    says(&with(&["report", file, "--against", "paper.csv"]), 0, &["Published curves of paper.csv: 2 arms matched"]);
+    says(&with(&["report", file, "--metric", "rmsee"]), 2, &["--metric rmsee: not among", "did you mean `rmse`?"]);
+    says(&with(&["report", file, "--axis", "weeks"]), 2, &["measured", "months"]);
+}
+
+#[test]
+fn variants_have_folders_of_their_own() {
+    let d = dir();
+    let text = judged(d.path());
+    let file = write(d.path(), "tiny.toml", &text);
+    let file = file.to_str().expect("utf-8");
+    let with = |args: &[&str]| run(d.path(), &[args, &["--data-dir", "."]].concat());
+    says(
+        &with(&["plan", file, "--variant", "short"]),
+        0,
+        &["tiny-short (variant short)   2 arms x 3 seeds = 6 runs", "1 rounds x 6"],
+    );
+    says(
+        &with(&["plan", file, "--variant", "short", "--variant", "gp", "--quick"]),
+        0,
+        &["tiny-short-gp-quick (variants short, gp)"],
+    );
+    says(&with(&["report", file, "--variant", "short"]), 2, &["screenwright run", "--variant short"]);
+    // An arm that a claim needs is left out.
+    says(&with(&["run", file, "--variant", "short"]), 0, &["6 runs: 6 ok", "not run"]);
+    assert!(d.path().join("results/tiny-short.parquet").is_file() && !d.path().join("results/tiny").exists());
+    says(&with(&["report", file, "--variant", "short"]), 0, &["(6 finished, 0 to do)"]);
+    says(&with(&["plan", file, "--variant", "shrot"]), 2, &["has no variant `shrot`; did you mean `short`?"]);
+    let plain = write(d.path(), "plain.toml", TINY);
+    says(
+        &run(d.path(), &["plan", plain.to_str().expect("utf-8"), "--variant", "x"]),
+        2,
+        &["it has none, write one as a [variant.x] section"],
+    );
+    // A setting of a strategy, and mistakes at their place.
+    let strategies = TINY.split("[grid]").next().expect("the part before the grid").to_string()
+        + "[strategy.near]\nacquisition = { use = \"lcmd\" }\nkernel = { use = \"rbf\" }\n\
+           [strategy.far]\nacquisition = { use = \"max_dist\" }\n\
+           [variant.p]\n\"strategy.far.acquisition.mode\" = \"p\"\n\
+           [variant.bad]\n\"strategy.far.acquisition.moode\" = \"p\"\n\"model.use\" = \"rigde\"\n";
+    let file = write(d.path(), "s.toml", &strategies);
+    let file = file.to_str().expect("utf-8");
+    says(&run(d.path(), &["plan", file, "--variant", "p"]), 0, &["2 arms"]);
+    let r = run(d.path(), &["plan", file, "--variant", "bad"]);
+    says(
+        &r,
+        2,
+        &[
+            "unknown key `moode`; did you mean `mode`?",
+            "\"strategy.far.acquisition.moode\" = \"p\"",
+            "unknown model `rigde`; did you mean `ridge`?",
+            "\"model.use\" = \"rigde\"",
+        ],
+    );
+    // Unused variants are checked as far as their keys.
+    let typo = strategies.replace("\"model.use\"", "\"modl.use\"");
+    let typo = write(d.path(), "t.toml", &typo);
+    says(&run(d.path(), &["plan", typo.to_str().expect("utf-8")]), 2, &["unknown key `modl`; did you mean `model`?"]);
+    let none = strategies.replace("strategy.far.acquisition.mode\"", "strategy.fra.acquisition.mode\"");
+    let none = write(d.path(), "n.toml", &none);
+    says(
+        &run(d.path(), &["plan", none.to_str().expect("utf-8"), "--variant", "p"]),
+        2,
+        &["there is no [strategy.fra] section"],
+    );
+}
+
+#[test]
+fn mistakes_in_prices_claims_and_published_curves_are_shown_at_plan_time() {
+    let d = dir();
+    let text = judged(d.path());
+    let bad = |from: &str, to: &str| {
+        assert!(text.contains(from), "{from}");
+        let file = write(d.path(), "bad.toml", &text.replacen(from, to, 1));
+        run(d.path(), &["plan", file.to_str().expect("utf-8"), "--data-dir", "."])
+    };
+    says(&bad("per_round = 5.0", "per_round = -5.0"), 2, &["per_round = -5.0", "a price or time must be 0 or more"]);
+    says(&bad("per_round = 5.0", "per_rond = 5.0"), 2, &["unknown key `per_rond`; did you mean `per_round`?"]);
+    says(&bad("kind = \"speedup\"", "kind = \"speed\""), 2, &["unknown word `speed`", "speedup"]);
+    says(&bad("at_least = 1.5", "at_least = 0"), 2, &["the factor must be above 0"]);
+    says(&bad("at_least = 1.5", "at = \"last\""), 2, &["a speed-up is taken at the last round"]);
+    says(
+        &bad("text = \"greedy finds", "at = \"first\"\ntext = \"greedy finds"),
+        2,
+        &["expected \"last\", \"aulc\" or a round"],
+    );
+    says(&bad("text = \"greedy finds", "at = 7\ntext = \"greedy finds"), 2, &["there is no round 7; the last is 3"]);
+    says(
+        &bad("text = \"greedy finds", "at_least = 2.0\ntext = \"greedy finds"),
+        2,
+        &["only a speed-up has a least factor"],
+    );
+    says(
+        &bad("text = \"greedy finds", "metric = \"mae\"\ntext = \"greedy finds"),
+        2,
+        &["`mae` is not among this scenario's metrics"],
+    );
+    says(&bad("text = \"greedy is the fastest\"\n", ""), 2, &["the key `text` is missing here"]);
+    says(
+        &bad("better = { \"acquisition\" = \"greedy\" }", "better = { \"acquisition\" = \"bait\" }"),
+        2,
+        &["no arm matches `better`"],
+    );
+    says(
+        &bad("better = { \"acquisition\" = \"greedy\" }", "better = { \"acquisitoin\" = \"greedy\" }"),
+        2,
+        &["unknown key `acquisitoin`"],
+    );
+    says(
+        &bad("metrics = { rmse = \"loss\" }", "metrics = { rmsee = \"loss\" }"),
+        2,
+        &["`rmsee` is not among", "`rmse`"],
+    );
+    says(
+        &bad("[published]", "[published.arms]\ngredy = \"Random\"\n[published]"),
+        2,
+        &["no arm is called `gredy`; did you mean `greedy`?"],
+    );
+    says(&bad("[[claim]]", "[claim]"), 2, &["claim"]);
+}

@@ -14,6 +14,7 @@ mod suggest;
 
 use crate::data::DataRoot;
 use crate::error::{Error, Result};
+use crate::scenario::Form;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -69,6 +70,29 @@ impl Folders {
     }
 }
 
+/// Which form of a scenario file is meant.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Which {
+    /// The small form: 2 seeds, 2 rounds and the [quick] overrides
+    #[arg(long)]
+    quick: bool,
+    /// Apply a [variant.NAME] section of the scenario (may be given several times, applied in this order)
+    #[arg(long = "variant", value_name = "NAME")]
+    variants: Vec<String>,
+}
+
+impl Which {
+    fn form(&self) -> Form {
+        Form { variants: self.variants.clone(), quick: self.quick }
+    }
+
+    /// The options again, for messages that repeat a command.
+    fn words(&self) -> String {
+        let variants: String = self.variants.iter().map(|v| format!(" --variant {v}")).collect();
+        variants + if self.quick { " --quick" } else { "" }
+    }
+}
+
 #[derive(Subcommand)]
 enum Verb {
     /// Run every arm and seed of a scenario that has not finished yet, then report
@@ -82,7 +106,7 @@ enum Verb {
     #[command(subcommand)]
     Results(results::Results),
     /// Draw learning curves and write the arm table of a scenario
-    Report(report::Report),
+    Report(Box<report::Report>),
     /// Choose the next batch of a real screen
     Suggest(Box<suggest::Suggest>),
     /// Write a commented plugin file to start from

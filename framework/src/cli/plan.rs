@@ -1,5 +1,5 @@
-use super::Folders;
 use super::run::{Plan as Planned, Why};
+use super::{Folders, Which};
 use crate::error::Result;
 use clap::Args;
 use std::fmt::Write as _;
@@ -10,19 +10,18 @@ use std::path::PathBuf;
 pub(crate) struct Plan {
     /// Scenario file
     scenario: PathBuf,
-    /// The small form: 2 seeds, 2 rounds and the [quick] overrides
-    #[arg(long)]
-    quick: bool,
     /// List every run, not only the arms
     #[arg(long)]
     runs: bool,
+    #[command(flatten)]
+    which: Which,
     #[command(flatten)]
     folders: Folders,
 }
 
 impl Plan {
     pub(crate) fn execute(self) -> Result<u8> {
-        let planned = Planned::read(&self.scenario, self.quick, &self.folders)?;
+        let planned = Planned::read(&self.scenario, &self.which, &self.folders)?;
         let mut out = planned.headline();
         let _ = writeln!(out);
         if !planned.sweep.question.is_empty() {
@@ -38,6 +37,20 @@ impl Plan {
             planned.sweep.seeds.from,
             planned.sweep.seeds.from + planned.sweep.seeds.count - 1
         );
+        let cost = planned.sweep.cost;
+        let measured = s.pool.init + s.rounds * s.batch;
+        let _ = writeln!(
+            out,
+            "such a screen: {measured} perturbations, {:.0} USD, {} months (see [cost])",
+            cost.money(s.rounds as f64, measured as f64),
+            cost.months(s.rounds as f64)
+        );
+        if !planned.sweep.variants.is_empty() {
+            let _ = writeln!(out, "variants (--variant NAME): {}", planned.sweep.variants.join(", "));
+        }
+        if !planned.sweep.claims.is_empty() {
+            let _ = writeln!(out, "claims that `report` will judge: {}", planned.sweep.claims.len());
+        }
         let seeds = planned.sweep.seeds.count as usize;
         let width = planned.sweep.arms.iter().map(|a| a.label.chars().count()).max().unwrap_or(3);
         for (a, arm) in planned.sweep.arms.iter().enumerate() {

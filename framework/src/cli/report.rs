@@ -1,23 +1,48 @@
-use super::Folders;
 use super::run::Plan;
-use crate::error::{Error, Result};
-use crate::report::{RunCurve, Study, StudyArm};
+use super::{Folders, Which};
+use crate::error::{Error, Result, hint};
+use crate::report::{Along, PublishedCurves, RunCurve, Study, StudyArm};
 use crate::store::Finished;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
-use table::Table;
+use std::path::{Path, PathBuf};
+use table::{Column, Table};
+
+#[derive(Clone, Copy, Default, ValueEnum)]
+pub(crate) enum Axis {
+    /// Perturbations measured
+    #[default]
+    Measured,
+    /// Rounds
+    Round,
+    /// USD, by the scenario's [cost]
+    Cost,
+    /// Months, by the scenario's [cost]
+    Months,
+}
 
 #[derive(Args)]
 #[command(
-    after_help = "Example: screenwright report scenarios/ifng.toml\nWrites results/NAME/report/ (figures as SVG and PNG, arms.csv, curves.csv, report.md) and results/NAME.parquet;\nwith --alignment [ARM] only the figure and table of kernel alignment by round."
+    after_help = "Example: screenwright report scenarios/ifng.toml\n         screenwright report my_screen.toml --axis cost --target 0.3 --against curves.csv\nWrites results/NAME/report/ (figures as SVG and PNG, arms.csv, curves.csv, speedup.csv, report.md) and\nresults/NAME.parquet; with --alignment [ARM] only the figure and table of kernel alignment by round."
 )]
 pub(crate) struct Report {
     /// Scenario file
     scenario: PathBuf,
-    /// Report on the small form of the scenario
-    #[arg(long)]
-    quick: bool,
+    #[command(flatten)]
+    which: Which,
+    /// What figures are drawn over; areas under curves stay over perturbations measured
+    #[arg(long, value_enum, default_value = "measured")]
+    axis: Axis,
+    /// Metric whose speed-up is reported (may be given several times) [default: the first]
+    #[arg(long = "metric", value_name = "NAME")]
+    metrics: Vec<String>,
+    /// Report also the rounds until this value of these metrics is reached
+    #[arg(long, value_name = "VALUE", allow_negative_numbers = true)]
+    target: Option<f64>,
+    /// Lay published learning curves over ours: a table below the data root or any path; how its columns and methods
+    /// are matched is set in the scenario's [published]
+    #[arg(long, value_name = "FILE")]
+    against: Option<PathBuf>,
     /// Draw kernel alignment with the truth by round, for the model and each prior, in one arm (default: the
     /// reference arm, else the first); the scenario must list `alignment` or `centred_alignment` in metrics
     #[arg(long, value_name = "ARM", num_args = 0..=1, default_missing_value = "")]
@@ -28,14 +53,32 @@ pub(crate) struct Report {
 
 impl Report {
     pub(crate) fn execute(self) -> Result<u8> {
-        let plan = Plan::read(&self.scenario, self.quick, &self.folders)?;
-        let study = study(&plan)?;
+        let plan = Plan::read(&self.scenario, &self.which, &self.folders)?;
+        let mut study = study(&plan)?;
+        study.along = match self.axis {
+            Axis::Measured => Along::Measured,
+            Axis::Round => Along::Round,
+            Axis::Cost => Along::Cost,
+            Axis::Months => Along::Months,
+        };
+        for m in &self.metrics {
+            if !study.metrics.contains(m) {
+                let near = hint(m, study.metrics.iter().map(String::as_str));
+                let list = if near.is_empty() { format!("; it lists: {}", study.metrics.join(", ")) } else { near };
+                return Err(Error::Config(format!("--metric {m}: not among the scenario's metrics{list}")));
+            }
+        }
+        study.speed_metrics = self.metrics.clone();
+        if self.target.is_some_and(|t| !t.is_finite()) {
+            return Err(Error::Config("--target must be a finite number".into()));
+        }
+        study.target = self.target;
         if study.arms.iter().all(|a| a.runs.is_empty()) {
             return Err(Error::Data(format!(
                 "{}: no finished run of this scenario; first do: screenwright run {}{}",
                 plan.store.folder().display(),
                 self.scenario.display(),
-                if self.quick { " --quick" } else { "" }
+                self.which.words()
             )));
         }
         super::print(&plan.headline());
@@ -46,6 +89,7 @@ impl Report {
             }
             return Ok(super::OK);
         }
+        add_published(&mut study, &plan, self.against.as_deref())?;
         super::print(&study.table());
         for path in write(&plan, &study)? {
             super::print(&format!("wrote {}", path.display()));
@@ -79,7 +123,35 @@ pub(crate) fn study(plan: &Plan) -> Result<Study> {
         let cell = arm.axes.iter().zip(&differs).filter(|(_, d)| **d).map(|((_, v), _)| v.clone()).collect();
         arms.push(StudyArm { label: arm.label.clone(), reference: arm.reference, cell, runs });
     }
-    Ok(Study { name: plan.sweep.name.clone(), question: plan.sweep.question.clone(), metrics, axes, arms })
+    Ok(Study {
+        name: plan.sweep.name.clone(),
+        question: plan.sweep.question.clone(),
+        metrics,
+        axes,
+        arms,
+        cost: plan.sweep.cost,
+        claims: plan.sweep.claims.clone(),
+        ..Study::default()
+    })
+}
+
+/// Adds the published curves that the command or the scenario names; without their file it says so and goes on.
+pub(crate) fn add_published(study: &mut Study, plan: &Plan, against: Option<&Path>) -> Result<()> {
+    let rules = plan.sweep.published.clone().unwrap_or_default();
+    let Some(file) = against.map(Path::to_path_buf).or(rules.file.clone()) else { return Ok(()) };
+    let below = plan.data.path(&file);
+    let path = if against.is_some() && file.is_file() { file.clone() } else { below };
+    if !path.is_file() {
+        eprintln!(
+            "{}: no such file, so nothing published is compared; give a path that exists or point --data-dir (or \
+             SCREENWRIGHT_DATA) at the folder that has it",
+            path.display()
+        );
+        return Ok(());
+    }
+    let source = file.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
+    study.published = Some(PublishedCurves::read(&table::read(&path)?, &rules, source, study)?);
+    Ok(())
 }
 
 /// Alignment by round of the model and of each prior in one arm (Huang et al. 2023, Fig. 1c), as a study whose arms
@@ -90,7 +162,7 @@ fn alignment(plan: &Plan, study: &Study, arm: &str) -> Result<(Study, String)> {
         study.arms.iter().find_map(|a| a.reference).unwrap_or(0)
     } else {
         labels.iter().position(|l| *l == arm).ok_or_else(|| {
-            let near = crate::error::hint(arm, labels.iter().copied());
+            let near = hint(arm, labels.iter().copied());
             let list = if near.is_empty() { format!("; there are: {}", labels.join(", ")) } else { near };
             Error::Config(format!("no arm `{arm}` in this scenario{list}"))
         })?
@@ -131,7 +203,10 @@ fn alignment(plan: &Plan, study: &Study, arm: &str) -> Result<(Study, String)> {
     curves.sort_by(|a, b| (a.0 != "model", &a.0).cmp(&(b.0 != "model", &b.0)));
     let arms = curves.into_iter().map(|(label, runs)| StudyArm { label, runs, ..StudyArm::default() }).collect();
     let name = format!("{}: kernel alignment, {}", study.name, labels[at]);
-    Ok((Study { name, metrics, arms, ..Study::default() }, format!("alignment_{}", labels[at])))
+    Ok((
+        Study { name, metrics, arms, along: study.along, cost: study.cost, ..Study::default() },
+        format!("alignment_{}", labels[at]),
+    ))
 }
 
 /// Figures and tables in the store, and the long table beside it.
@@ -155,5 +230,16 @@ pub(crate) fn long_table(plan: &Plan) -> Result<Table> {
             parts.push((id.clone(), arm, f.header.seed, f.rounds()?));
         }
     }
-    super::results::stack(&parts)
+    let mut all = super::results::stack(&parts)?;
+    let (rounds, measured) = (all.integers("round")?, all.integers("n_measured")?);
+    let cost = plan.sweep.cost;
+    let money = rounds.iter().zip(&measured).map(|(&t, &n)| cost.money(t as f64, n as f64)).collect();
+    let months = rounds.iter().map(|&t| cost.months(t as f64)).collect();
+    for (name, column) in [("cost", money), ("months", months)] {
+        // A plugin may have recorded something of that name; it keeps it.
+        if all.column(name).is_none() {
+            all.push(name, Column::Number(column))?;
+        }
+    }
+    Ok(all)
 }

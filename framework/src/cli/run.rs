@@ -1,5 +1,5 @@
 use super::progress::Progress;
-use super::{Folders, duration};
+use super::{Folders, Which, duration};
 use crate::data::DataRoot;
 use crate::error::{Error, Result};
 use crate::plugin::Requires;
@@ -15,7 +15,7 @@ use std::time::Instant;
 
 #[derive(Args)]
 #[command(
-    after_help = "Examples:\n  screenwright run scenarios/quickstart.toml\n  screenwright run scenarios/ifng.toml -j 2 --data-dir ~/screens\n  screenwright run scenarios/ifng.toml --quick\n\nAn interrupted sweep goes on when the same command is given again; finished runs are not repeated.\nExit codes: 0 ok; 2 usage, configuration or data error; 3 some runs failed; 130 stopped with Ctrl-C."
+    after_help = "Examples:\n  screenwright run scenarios/quickstart.toml\n  screenwright run scenarios/ifng.toml -j 2 --data-dir ~/screens\n  screenwright run scenarios/ifng.toml --quick\n  screenwright run my_screen.toml --variant cheap      with the overrides of its [variant.cheap]\n\nAn interrupted sweep goes on when the same command is given again; finished runs are not repeated.\nExit codes: 0 ok; 2 usage, configuration or data error; 3 some runs failed; 130 stopped with Ctrl-C."
 )]
 pub(crate) struct Run {
     /// Scenario file
@@ -26,9 +26,8 @@ pub(crate) struct Run {
     /// Threads inside each run [default: cores / jobs]; results do not depend on it
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
-    /// The small form: 2 seeds, 2 rounds and the [quick] overrides
-    #[arg(long)]
-    quick: bool,
+    #[command(flatten)]
+    which: Which,
     #[command(flatten)]
     folders: Folders,
 }
@@ -67,8 +66,8 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    pub(crate) fn read(file: &Path, quick: bool, folders: &Folders) -> Result<Self> {
-        let sweep = Sweep::read(file, quick)?;
+    pub(crate) fn read(file: &Path, which: &Which, folders: &Folders) -> Result<Self> {
+        let sweep = Sweep::read(file, &which.form())?;
         let data = Arc::new(folders.data());
         let store = Store::at(&folders.results_dir, &sweep.name);
         let mut hashes: HashMap<PathBuf, String> = HashMap::new();
@@ -125,8 +124,13 @@ impl Plan {
         let (a, s) = (self.sweep.arms.len(), self.sweep.seeds.count);
         let done = self.why.iter().filter(|w| **w == Why::Finished).count();
         let plural = |n: usize, word: &str| format!("{n} {word}{}", if n == 1 { "" } else { "s" });
+        let variants = match &self.sweep.form.variants[..] {
+            [] => String::new(),
+            [one] => format!(" (variant {one})"),
+            many => format!(" (variants {})", many.join(", ")),
+        };
         format!(
-            "{}   {} x {} = {}   ({done} finished, {} to do)",
+            "{}{variants}   {} x {} = {}   ({done} finished, {} to do)",
             self.sweep.name,
             plural(a, "arm"),
             plural(s as usize, "seed"),
@@ -186,7 +190,7 @@ impl Plan {
 impl Run {
     pub(crate) fn execute(self) -> Result<u8> {
         let clock = Instant::now();
-        let plan = Plan::read(&self.scenario, self.quick, &self.folders)?;
+        let plan = Plan::read(&self.scenario, &self.which, &self.folders)?;
         let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
         if self.jobs == Some(0) || self.threads == Some(0) {
             return Err(Error::Config("--jobs and --threads must be at least 1".into()));
@@ -226,7 +230,8 @@ impl Run {
             store.folder().display()
         ));
         if n > left {
-            let study = super::report::study(&plan)?;
+            let mut study = super::report::study(&plan)?;
+            super::report::add_published(&mut study, &plan, None)?;
             super::print(&study.table());
             let written = super::report::write(&plan, &study)?;
             if let Some(figure) = written.iter().find(|p| p.extension().is_some_and(|e| e == "svg")) {

@@ -1,6 +1,8 @@
 //! Metrics: one table of names, definitions and formulas. What a metric needs and lacks gives no value,
 //! never a made-up one.
 
+mod expression;
+
 use crate::domain::{Inputs, Observed, Posterior, Target};
 use crate::numerics::{feature_alignment, stats};
 use ndarray::{Array2, Axis};
@@ -13,6 +15,8 @@ pub struct Scored<'a> {
     pub test_posterior: Option<&'a Posterior>,
     /// For each pool id whether it is a hit, if the truth is known.
     pub is_hit: Option<&'a [bool]>,
+    /// For each test perturbation its clearest outputs; see [`top_outputs`].
+    pub top: Option<&'a [Vec<usize>]>,
     /// Measurements so far, the initial set included.
     pub observed: &'a Observed,
     /// What counts as a hit.
@@ -38,6 +42,60 @@ pub const METRICS: &[Metric] = &[
         definition: "mean over test perturbations and outputs of (prediction - truth)^2",
         larger_is_better: false,
         compute: |s| errors(s, |e| e * e),
+    },
+    Metric {
+        name: "focal",
+        definition: "mean over test perturbations of the mean over all outputs of (prediction - truth)^4 (the GEARS training loss of IterPert's figures, on profiles averaged over cells); needs profiles",
+        larger_is_better: false,
+        compute: expression::focal,
+    },
+    Metric {
+        name: "focal_top20",
+        definition: "focal over the 20 outputs of each perturbation that differ most clearly from control: by the screen's |t| score where it gives one (outputs that it leaves out never count), else by |truth|",
+        larger_is_better: false,
+        compute: expression::focal_top20,
+    },
+    Metric {
+        name: "mse_top20",
+        definition: "mean over test perturbations of the mean of (prediction - truth)^2 over the 20 clearest outputs of each, chosen as for focal_top20",
+        larger_is_better: false,
+        compute: expression::mse_top20,
+    },
+    Metric {
+        name: "pearson_delta",
+        definition: "Pearson correlation over outputs of predicted and true difference from control, mean over test perturbations; 0 where one side is constant",
+        larger_is_better: true,
+        compute: expression::pearson_delta,
+    },
+    Metric {
+        name: "pearson_delta_top20",
+        definition: "pearson_delta over the 20 clearest outputs of each perturbation, chosen as for focal_top20",
+        larger_is_better: true,
+        compute: expression::pearson_delta_top20,
+    },
+    Metric {
+        name: "pearson_centred",
+        definition: "pearson_delta after subtracting from both sides the mean of the profiles measured so far, which removes the response that all perturbations share; 0 for a model that predicts that mean",
+        larger_is_better: true,
+        compute: expression::pearson_centred,
+    },
+    Metric {
+        name: "opposite_direction",
+        definition: "share of the 20 clearest outputs (chosen as for focal_top20) whose predicted and true difference from control have opposite signs, both not zero; mean over test perturbations",
+        larger_is_better: false,
+        compute: expression::opposite_direction,
+    },
+    Metric {
+        name: "discrimination",
+        definition: "share of the other test perturbations whose true profile is farther (Euclidean) from the prediction than its own true profile, ties count half, mean over test perturbations; 1 is best and 0.5 chance, as in the Virtual Cell Challenge's perturbation discrimination score, which counts itself too, takes L1 and leaves out the target gene",
+        larger_is_better: true,
+        compute: expression::discrimination,
+    },
+    Metric {
+        name: "e_distance",
+        definition: "energy distance, squared Euclidean base and all pairs of cells counted, between the cells of a test perturbation and control cells shifted by the predicted difference, mean over test perturbations; exactly 2 |prediction - truth|^2, so 2 x outputs x mse",
+        larger_is_better: false,
+        compute: expression::e_distance,
     },
     Metric {
         name: "rmse",
@@ -157,6 +215,20 @@ fn aligned(s: &Scored, centred: bool) -> Option<f64> {
     feature_alignment(p.mean.select(Axis(0), &some).view(), t.select(Axis(0), &some).view(), centred)
 }
 
+/// For each test perturbation the 20 outputs that differ most clearly from control, if one of `metrics` asks for them:
+/// computed once a run. `clarity` is what the screen knows of it.
+pub fn top_outputs(
+    metrics: &[String],
+    truth: Option<&Array2<f64>>,
+    clarity: impl FnOnce() -> Option<Array2<f64>>,
+) -> Option<Vec<Vec<usize>>> {
+    let truth = truth.filter(|t| t.ncols() > 1 && metrics.iter().any(|m| expression::reads_top(m)))?;
+    match clarity() {
+        Some(c) if c.dim() != truth.dim() => None,
+        c => Some(expression::top_outputs(truth, c.as_ref())),
+    }
+}
+
 /// The metric of a name. `aulc_NAME` is derived from the whole curve by [`aulc`] and is always reported.
 pub fn find(name: &str) -> Option<&'static Metric> {
     METRICS.iter().find(|m| m.name == name)
@@ -245,6 +317,7 @@ mod tests {
             test_truth: Some(&truth),
             test_posterior: Some(&p),
             is_hit: Some(&flags),
+            top: None,
             observed: &observed,
             target: Target { direction: Direction::Abs, hit_fraction: 0.5 },
         };
@@ -273,6 +346,7 @@ mod tests {
             test_truth: Some(&truth),
             test_posterior: Some(&p),
             is_hit: None,
+            top: None,
             observed: &Observed::empty(2),
             target: Target::default(),
         };

@@ -14,6 +14,13 @@ const ONE_PANEL: usize = 12;
 const MOST_STYLES: usize = 16;
 const SHOWN: usize = 8;
 
+/// More bands than this in one panel hide each other; then the best `BANDS` arms and the references keep theirs.
+const MOST_BANDS: usize = 8;
+const BANDS: usize = 4;
+/// Pairs of ours and published that one panel holds.
+const PAIRS_IN_ONE: usize = 4;
+const PUBLISHED_DASH: &[f64] = &[5.0, 3.0];
+
 /// Which panels there are and how each arm is drawn; the same in the figures of all metrics.
 pub(super) struct Looks {
     panels: Vec<Panel>,
@@ -23,6 +30,18 @@ pub(super) struct Looks {
     names: Vec<String>,
     /// Whether each panel has a title and one legend serves all.
     facets: bool,
+    /// Whether only the best arms and the references have bands.
+    few_bands: bool,
+    /// What is written beside the curves, where it is not what the metric says.
+    words: Option<Words>,
+}
+
+/// The texts of a figure that compares other things than arms.
+pub(super) struct Words {
+    pub subtitle: String,
+    pub x: String,
+    pub y: String,
+    pub note: String,
 }
 
 struct Panel {
@@ -52,6 +71,9 @@ impl Looks {
         let best = if few { &best } else { &best[..SHOWN] };
         let mut coloured = distinct(methods.iter().map(String::as_str));
         coloured.retain(|m| best.contains(m));
+        let rounds = study.arms.iter().flat_map(|a| &a.runs).map(|r| r.n_measured.len()).max().unwrap_or(0);
+        let few_bands = !facets && rounds > 1 && coloured.len() > MOST_BANDS;
+        let banded = own(ranking).into_iter().take(BANDS).collect::<Vec<_>>();
         let styles: Vec<Style> = (0..n)
             .map(|i| {
                 let k = coloured.iter().position(|m| *m == methods[i]);
@@ -59,7 +81,12 @@ impl Looks {
                     Some(r) => reference_style(r, k.unwrap_or(r)),
                     None => k.map_or(FAINT_STYLE, style),
                 };
-                if facets { Style { width: s.width.min(1.6), radius: 2.4, ..s } } else { s }
+                let s = if facets { Style { width: s.width.min(1.6), radius: 2.4, ..s } } else { s };
+                if few_bands && !is_reference(i) && !banded.contains(&methods[i].as_str()) {
+                    Style { band: 0.0, ..s }
+                } else {
+                    s
+                }
             })
             .collect();
 
@@ -91,7 +118,41 @@ impl Looks {
                 Panel { title: title.to_string(), arms, guests }
             })
             .collect();
-        Self { panels, styles, names, facets }
+        Self { panels, styles, names, facets, few_bands, words: None }
+    }
+
+    /// For arms that come in pairs of ours and a published one: ours solid, the other dashed in the same colour; few
+    /// pairs in one panel, many in one each, with the reference pair in all.
+    pub fn of_pairs(labels: &[String], reference: Option<usize>, words: Words) -> Self {
+        let facets = labels.len() > PAIRS_IN_ONE;
+        let mut next = 0;
+        let mut pick = |k: usize| {
+            if reference == Some(k) {
+                return reference_style(0, k);
+            }
+            next += 1;
+            // Panels of one pair each need one colour only.
+            style(if facets { 0 } else { next - 1 })
+        };
+        let (mut styles, mut names) = (vec![], vec![]);
+        for (k, label) in labels.iter().enumerate() {
+            let ours = Style { dash: &[], ..pick(k) };
+            styles.extend([ours, Style { dash: PUBLISHED_DASH, width: 1.6, radius: 2.4, ..ours }]);
+            let who = match (facets, reference == Some(k)) {
+                (true, false) => String::new(),
+                _ => format!("{label}, "),
+            };
+            names.extend([format!("{who}ours"), format!("{who}published")]);
+        }
+        let pair = |k: usize| vec![2 * k, 2 * k + 1];
+        let panels = if facets {
+            let guests = |k: usize| reference.filter(|&r| r != k).map_or(vec![], pair);
+            let panel = |(k, label): (usize, &String)| Panel { title: label.clone(), arms: pair(k), guests: guests(k) };
+            labels.iter().enumerate().map(panel).collect()
+        } else {
+            vec![Panel { title: String::new(), arms: (0..styles.len()).collect(), guests: vec![] }]
+        };
+        Self { panels, styles, names, facets, few_bands: false, words: Some(words) }
     }
 }
 
@@ -132,8 +193,8 @@ const SMALL: f64 = 11.0;
 
 /// The figure of a metric; nothing if no arm has a value.
 pub(super) fn draw(study: &Study, looks: &Looks, metric: &str) -> Option<Canvas> {
-    let curves: Vec<Vec<CurvePoint>> = study.arms.iter().map(|a| a.curve(metric)).collect();
-    let (first, last) = extent(curves.iter().flatten().filter(|p| p.mean.is_finite()).map(|p| p.n_measured))?;
+    let curves: Vec<Vec<CurvePoint>> = (0..study.arms.len()).map(|a| study.curve(a, metric)).collect();
+    let (first, last) = extent(curves.iter().flatten().filter(|p| p.mean.is_finite()).map(|p| p.x))?;
     let one_round = last - first < 1e-9;
     let x_values = if one_round { (first - 1.0, first + 1.0) } else { (first, last) };
     let (y_values, cut) = y_range(&curves, looks, one_round)?;
@@ -166,7 +227,9 @@ pub(super) fn draw(study: &Study, looks: &Looks, metric: &str) -> Option<Canvas>
     let mut c = Canvas::new(width, height);
     let line = |text: &str, em: f64, bold: bool| fit(text, em, bold, width - 2.0 * LEFT);
     c.text(&line(&study.name, TITLE, true), (LEFT, 33.0), TITLE, HPos::Left, INK, true);
+    let words = looks.words.as_ref();
     let definition = find(metric).and_then(|m| m.definition.split(';').next()).unwrap_or_default();
+    let definition = words.map_or(definition, |w| &w.subtitle);
     c.text(&line(definition, TEXT, false), (LEFT, 54.0), TEXT, HPos::Left, SOFT_INK, false);
 
     let mut legend = Legend::default();
@@ -222,11 +285,13 @@ pub(super) fn draw(study: &Study, looks: &Looks, metric: &str) -> Option<Canvas>
     legend.draw(&mut c, (width - right, top), height - top - BOTTOM, name_width, leaders);
 
     let middle = ((left + width - right) / 2.0, (top + height - BOTTOM) / 2.0);
-    c.text("perturbations measured", (middle.0, height - BOTTOM + 40.0), AXIS, HPos::Center, INK, false);
+    let x_title = words.map_or(study.along.title(), |w| &w.x);
+    c.text(x_title, (middle.0, height - BOTTOM + 40.0), AXIS, HPos::Center, INK, false);
     let better = if larger_is_better(metric) { "larger" } else { "smaller" };
-    let title = fit(&format!("{metric} ({better} is better)"), AXIS, false, height - top - 14.0);
+    let title = words.map_or(format!("{metric} ({better} is better)"), |w| format!("{} ({better} is better)", w.y));
+    let title = fit(&title, AXIS, false, height - top - 14.0);
     c.text_upwards(&title, (LEFT + 11.0, middle.1), AXIS, INK);
-    let note = caption(study, looks, &curves, one_round, cut);
+    let note = words.map_or_else(|| caption(study, looks, &curves, one_round, cut), |w| w.note.clone());
     c.text(&line(&note, SMALL, false), (LEFT, height - 14.0), SMALL, HPos::Left, SOFT_INK, false);
     Some(c)
 }
@@ -268,7 +333,7 @@ fn stretches(curve: &[CurvePoint], there: fn(&CurvePoint) -> bool) -> Vec<&[Curv
 fn intervals(c: &mut Canvas, curve: &[CurvePoint], style: &Style, x: Scale, y: Scale) {
     let (bottom, top) = y.pixels;
     for part in stretches(curve, |p| p.mean.is_finite() && p.half_width.is_finite()) {
-        let edge = |sign: f64| part.iter().map(move |p| (x.at(p.n_measured), y.at(p.mean + sign * p.half_width)));
+        let edge = |sign: f64| part.iter().map(move |p| (x.at(p.x), y.at(p.mean + sign * p.half_width)));
         if let [_] = part {
             let (high, low) = (edge(1.0).next(), edge(-1.0).next());
             if let (true, Some((x, high)), Some((_, low))) = (style.band > 0.0, high, low) {
@@ -289,7 +354,7 @@ fn intervals(c: &mut Canvas, curve: &[CurvePoint], style: &Style, x: Scale, y: S
 fn curve(c: &mut Canvas, curve: &[CurvePoint], style: &Style, x: Scale, y: Scale) -> Point {
     let parts: Vec<Vec<Point>> = stretches(curve, |p| p.mean.is_finite())
         .iter()
-        .map(|part| part.iter().map(|p| (x.at(p.n_measured), y.at(p.mean))).collect())
+        .map(|part| part.iter().map(|p| (x.at(p.x), y.at(p.mean))).collect())
         .collect();
     let n = parts.iter().map(Vec::len).sum::<usize>();
     // Markers keep their distance, counted from the last one.
@@ -365,6 +430,9 @@ fn caption(study: &Study, looks: &Looks, curves: &[Vec<CurvePoint>], one_round: 
             )
         }
     };
+    if looks.few_bands {
+        text += &format!(" Bands only of the {BANDS} best by AULC of {} and of references.", study.metrics[0]);
+    }
     if looks.panels.iter().any(|p| !p.guests.is_empty()) {
         text += " Dark grey: the reference of the panel's arms.";
     }

@@ -6,17 +6,25 @@
 
 mod axis;
 mod canvas;
+mod claims;
 mod curves;
 mod glyph;
 mod heat;
+mod published;
+mod speedup;
 mod summary;
 mod text;
 mod theme;
 
+pub use claims::Verdict;
+pub use published::PublishedCurves;
 pub use summary::{ArmSummary, Difference, Paired};
 
 use crate::error::{Error, Result};
+use crate::scenario::{Claim, Cost};
+use claims::Judged;
 use rayon::prelude::*;
+use speedup::{Ratio, Reach, SpeedUp};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use table::{Column, Table};
@@ -45,6 +53,31 @@ pub struct StudyArm {
     pub runs: Vec<RunCurve>,
 }
 
+/// What figures are drawn over. Areas under curves are over perturbations measured whatever this is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Along {
+    /// Perturbations measured.
+    #[default]
+    Measured,
+    /// Rounds; 0 is the initial set.
+    Round,
+    /// USD.
+    Cost,
+    /// Months.
+    Months,
+}
+
+impl Along {
+    fn title(self) -> &'static str {
+        match self {
+            Along::Measured => "perturbations measured",
+            Along::Round => "round (0: initial set)",
+            Along::Cost => "cost (USD)",
+            Along::Months => "months after the initial set",
+        }
+    }
+}
+
 /// The finished runs of a scenario.
 #[derive(Clone, Debug, Default)]
 pub struct Study {
@@ -58,12 +91,25 @@ pub struct Study {
     pub axes: Vec<String>,
     /// The arms, in the order of the grid.
     pub arms: Vec<StudyArm>,
+    /// What figures are drawn over.
+    pub along: Along,
+    /// What a screen costs.
+    pub cost: Cost,
+    /// Metrics whose speed-up is reported; none: the first.
+    pub speed_metrics: Vec<String>,
+    /// A value of these metrics whose rounds are reported as well.
+    pub target: Option<f64>,
+    /// Claims to judge.
+    pub claims: Vec<Claim>,
+    /// Published curves to compare with.
+    pub published: Option<PublishedCurves>,
 }
 
 impl Study {
     /// Writes `arms.csv`, `curves.csv`, a figure for each metric as `curves_METRIC.svg` and `.png`, for a grid of two
-    /// axes also `heat_METRIC` of the first metric, and `report.md`, and gives their paths. Each file appears whole
-    /// or not at all.
+    /// axes also `heat_METRIC` of the first metric, and `report.md`, and gives their paths; with two arms
+    /// `speedup.csv`, with claims `claims.csv`, with published curves `published.csv` and figures `published_METRIC`.
+    /// Each file appears whole or not at all.
     pub fn write(&self, dir: &Path) -> Result<Vec<PathBuf>> {
         self.check()?;
         theme::register_fonts()?;
@@ -79,13 +125,40 @@ impl Study {
             .collect::<Result<_>>()?;
         let first = &self.metrics[0];
         figures.insert(0, write_figure(heat::draw(self, &rows, first), &format!("heat_{first}"), dir)?);
-        let names: Vec<&str> = figures.iter().flatten().map(String::as_str).collect();
         let mut paths = vec![dir.join("arms.csv"), dir.join("curves.csv")];
         table::write_csv(&self.arms_table(&rows, &order), &paths[0])?;
         table::write_csv(&self.curves_table(), &paths[1])?;
+        let (speedups, judged) = (self.speedups(), self.judged());
+        let mut more = vec![];
+        if !speedups.is_empty() {
+            more.push(("speedup.csv", self.speedup_table(&speedups)));
+        }
+        if !judged.is_empty() {
+            more.push(("claims.csv", claims_table(&judged)));
+        }
+        if let Some(p) = &self.published {
+            more.push(("published.csv", self.published_table(p)));
+            for (metric, _) in &p.metrics {
+                let drawn = self.published_figure(p, metric).and_then(|(s, looks)| curves::draw(&s, &looks, metric));
+                figures.push(write_figure(drawn, &format!("published_{metric}"), dir)?);
+            }
+        }
+        // Of an earlier report that had more to say.
+        for name in ["speedup.csv", "claims.csv", "published.csv"] {
+            if !more.iter().any(|m| m.0 == name) {
+                let _ = std::fs::remove_file(dir.join(name));
+            }
+        }
+        for (name, t) in more {
+            table::write_csv(&t, &dir.join(name))?;
+            paths.push(dir.join(name));
+        }
+        let names: Vec<&str> = figures.iter().flatten().map(String::as_str).collect();
         paths.extend(names.iter().flat_map(|n| [dir.join(format!("{n}.svg")), dir.join(format!("{n}.png"))]));
         paths.push(dir.join("report.md"));
-        put(&dir.join("report.md"), |part| std::fs::write(part, self.markdown(&rows, &order, &names)))?;
+        put(&dir.join("report.md"), |part| {
+            std::fs::write(part, self.markdown(&rows, &order, &speedups, &judged, &names))
+        })?;
         Ok(paths)
     }
 
@@ -156,13 +229,57 @@ impl Study {
         t
     }
 
+    /// One row for each pair of arms, and for each arm where a target was given.
+    fn speedup_table(&self, rows: &[SpeedUp]) -> Table {
+        let text = |f: &dyn Fn(&SpeedUp) -> String| {
+            Column::Text(rows.iter().map(|r| Some(f(r)).filter(|s| !s.is_empty())).collect())
+        };
+        let number = |f: &dyn Fn(&SpeedUp) -> f64| Column::Number(rows.iter().map(f).collect());
+        let round = |r: Option<Reach>| match r {
+            Some(Reach::Start) => 0.0,
+            Some(Reach::At(r)) => r,
+            _ => f64::NAN,
+        };
+        let ratio = |r: Option<Ratio>| r.map_or(f64::NAN, Ratio::value);
+        let end = |r: &SpeedUp, i: usize| round(r.reach_interval.map(|e| e[i]));
+        let at_round =
+            |f: &dyn Fn(&SpeedUp, f64) -> f64| number(&|r| if let Reach::At(t) = r.reach { f(r, t) } else { f64::NAN });
+        Table::new()
+            .with("metric", text(&|r| r.metric.clone()))
+            .with("arm", text(&|r| self.arms[r.arm].label.clone()))
+            .with("over", text(&|r| r.over.map_or(String::new(), |b| self.arms[b].label.clone())))
+            .with("target", number(&|r| r.target))
+            .with(
+                "reached",
+                text(&|r| {
+                    let word = match r.reach {
+                        Reach::Start => "at round 0",
+                        Reach::At(_) => "yes",
+                        Reach::Never(_) => "never",
+                    };
+                    word.to_string()
+                }),
+            )
+            .with("rounds", number(&|r| round(Some(r.reach))))
+            .with("rounds_lo", number(&|r| end(r, 0)))
+            .with("rounds_hi", number(&|r| end(r, 1)))
+            .with("n_measured", at_round(&|r, _| r.n_measured))
+            .with("cost", at_round(&|r, t| self.cost.money(t, r.n_measured)))
+            .with("months", at_round(&|_, t| self.cost.months(t)))
+            .with("speedup", number(&|r| ratio(r.ratio)))
+            .with("speedup_lo", number(&|r| ratio(r.ratio_interval.map(|e| e[0]))))
+            .with("speedup_hi", number(&|r| ratio(r.ratio_interval.map(|e| e[1]))))
+            .with("speedup_text", text(&|r| if r.ratio.is_some() { r.words() } else { String::new() }))
+            .with("n_seeds", Column::Integer(rows.iter().map(|r| r.n as i64).collect()))
+    }
+
     /// The mean curves, arms in their order.
     fn curves_table(&self) -> Table {
         let mut keys: Vec<(&str, &str, i64)> = vec![];
         let mut points = vec![];
-        for arm in &self.arms {
+        for (a, arm) in self.arms.iter().enumerate() {
             for metric in &self.metrics {
-                for (t, p) in arm.curve(metric).into_iter().enumerate() {
+                for (t, p) in self.curve(a, metric).into_iter().enumerate() {
                     keys.push((&arm.label, metric, t as i64));
                     points.push(p);
                 }
@@ -170,16 +287,41 @@ impl Study {
         }
         let text = |v: Vec<&str>| Column::Text(v.into_iter().map(|s| Some(s.to_string())).collect());
         let number = |f: fn(&summary::CurvePoint) -> f64| Column::Number(points.iter().map(f).collect());
+        let rounds = || keys.iter().map(|k| k.2 as f64);
+        let money = Column::Number(rounds().zip(&points).map(|(t, p)| self.cost.money(t, p.n_measured)).collect());
+        let months = Column::Number(rounds().map(|t| self.cost.months(t)).collect());
         Table::new()
             .with("arm", text(keys.iter().map(|k| k.0).collect()))
             .with("metric", text(keys.iter().map(|k| k.1).collect()))
             .with("round", Column::Integer(keys.iter().map(|k| k.2).collect()))
             .with("n_measured", number(|p| p.n_measured))
+            .with("cost", money)
+            .with("months", months)
             .with("mean", number(|p| p.mean))
             .with("lo", number(|p| p.mean - p.half_width))
             .with("hi", number(|p| p.mean + p.half_width))
             .with("n", Column::Integer(points.iter().map(|p| p.n as i64).collect()))
     }
+}
+
+/// One row for each claim.
+fn claims_table(rows: &[Judged]) -> Table {
+    let text = |f: fn(&Judged) -> &str| {
+        Column::Text(rows.iter().map(|r| Some(f(r).to_string()).filter(|s| !s.is_empty())).collect())
+    };
+    let number = |i: usize| Column::Number(rows.iter().map(|r| r.numbers[i]).collect());
+    Table::new()
+        .with("claim", text(|r| &r.text))
+        .with("metric", text(|r| &r.metric))
+        .with("compared", text(|r| &r.what))
+        .with("better", text(|r| &r.better))
+        .with("than", text(|r| &r.than))
+        .with("ours", number(0))
+        .with("lo", number(1))
+        .with("hi", number(2))
+        .with("ours_text", text(|r| &r.ours))
+        .with("n_pairs", Column::Integer(rows.iter().map(|r| r.n as i64).collect()))
+        .with("verdict", text(|r| r.verdict.word()))
 }
 
 /// A name that every file system takes.

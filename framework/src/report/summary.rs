@@ -1,6 +1,6 @@
 //! Means, intervals and paired differences over seeds.
 
-use super::{Study, StudyArm};
+use super::{Along, Study, StudyArm};
 use crate::metrics::{aulc, find};
 use crate::numerics::stats::{half_width_95, mean, sign_flip_p};
 use rayon::prelude::*;
@@ -60,6 +60,8 @@ pub struct Paired {
 /// The mean curve of an arm at one round.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct CurvePoint {
+    /// Place along the axis of figures: perturbations measured, unless the study asks for another axis.
+    pub x: f64,
     pub n_measured: f64,
     pub mean: f64,
     pub half_width: f64,
@@ -99,6 +101,22 @@ impl Study {
         }
     }
 
+    /// The mean curve of an arm along the axis of the study.
+    pub(super) fn curve(&self, arm: usize, metric: &str) -> Vec<CurvePoint> {
+        let place = |(t, p): (usize, CurvePoint)| CurvePoint { x: self.place(t as f64, p.n_measured), ..p };
+        self.arms[arm].curve(metric).into_iter().enumerate().map(place).collect()
+    }
+
+    /// Where a round lies on the axis of the study.
+    pub(super) fn place(&self, round: f64, n_measured: f64) -> f64 {
+        match self.along {
+            Along::Measured => n_measured,
+            Along::Round => round,
+            Along::Cost => self.cost.money(round, n_measured),
+            Along::Months => self.cost.months(round),
+        }
+    }
+
     /// Arms from best to worst by the first metric's AULC, then its last value; those without come last.
     pub(super) fn ranking(&self, rows: &[ArmSummary]) -> Vec<usize> {
         let larger = self.metrics.first().is_none_or(|m| larger_is_better(m));
@@ -120,7 +138,7 @@ impl Study {
 
 impl StudyArm {
     /// A number of each run's curve by seed, those that are finite.
-    fn by_seed(&self, metric: &str, f: fn(&[f64], &[f64]) -> f64) -> Vec<(u64, f64)> {
+    pub(super) fn by_seed(&self, metric: &str, f: impl Fn(&[f64], &[f64]) -> f64) -> Vec<(u64, f64)> {
         let of = |v: &Vec<f64>, x: &[f64]| f(&x[..x.len().min(v.len())], v);
         self.runs
             .iter()
@@ -145,7 +163,8 @@ impl StudyArm {
                 let with: Vec<(f64, f64)> = at.iter().copied().filter(|(_, v)| v.is_finite()).collect();
                 let x: Vec<f64> = if with.is_empty() { &at } else { &with }.iter().map(|p| p.0).collect();
                 let v: Vec<f64> = with.iter().map(|p| p.1).collect();
-                CurvePoint { n_measured: mean(&x), mean: mean(&v), half_width: half_width_95(&v), n: v.len() }
+                let n_measured = mean(&x);
+                CurvePoint { x: n_measured, n_measured, mean: mean(&v), half_width: half_width_95(&v), n: v.len() }
             })
             .collect()
     }
@@ -156,11 +175,11 @@ pub(super) fn larger_is_better(metric: &str) -> bool {
     find(metric).is_none_or(|m| m.larger_is_better)
 }
 
-fn last_value(_: &[f64], values: &[f64]) -> f64 {
+pub(super) fn last_value(_: &[f64], values: &[f64]) -> f64 {
     values.last().copied().unwrap_or(f64::NAN)
 }
 
-fn paired(arm: &[(u64, f64)], reference: &[(u64, f64)]) -> Paired {
+pub(super) fn paired(arm: &[(u64, f64)], reference: &[(u64, f64)]) -> Paired {
     let d: Vec<f64> =
         arm.iter().filter_map(|(seed, v)| reference.iter().find(|(s, _)| s == seed).map(|(_, r)| v - r)).collect();
     let (m, h) = (mean(&d), half_width_95(&d));

@@ -37,6 +37,7 @@ fn study(labels: &[String], reference: Option<usize>, seeds: u64, rounds: usize)
         metrics: metrics.map(String::from).to_vec(),
         arms: arms.collect(),
         axes: labels.first().map_or(vec![], |l| l.split(" / ").enumerate().map(|(i, _)| format!("axis {i}")).collect()),
+        ..Study::default()
     }
 }
 
@@ -262,7 +263,7 @@ fn tables_say_what_the_numbers_are() {
     let text = study.table();
     for part in [
         "good, better  2     3.50 ± 19.06",
-        "reference\n",
+        "reference   ",
         "100.00 (n = 1)",
         "0.5000",
         "Ranked by the AULC of mse (smaller",
@@ -320,4 +321,96 @@ fn nothing_to_report_and_nowhere_to_write_are_errors() {
     let message = study.write(&dir.join("file")).unwrap_err().to_string();
     assert!(message.contains("making the report's folder failed") && message.contains("Move the file"), "{message}");
     std::fs::remove_dir_all(&dir).unwrap();
+}
+
+#[test]
+fn the_axis_moves_figures_and_not_the_areas() {
+    let mut s = study(&words("random ucb"), Some(0), 3, 4);
+    let before = s.summarise()[0].aulc_mean;
+    s.cost = crate::scenario::Cost { per_perturbation: 2.0, per_round: 100.0, months_per_round: 0.5 };
+    let x = |s: &Study| -> Vec<f64> { s.curve(1, "mse").iter().map(|p| p.x).collect() };
+    assert_eq!(x(&s), [96.0, 192.0, 288.0, 384.0]);
+    s.along = Along::Round;
+    assert_eq!(x(&s), [0.0, 1.0, 2.0, 3.0]);
+    s.along = Along::Months;
+    assert_eq!(x(&s), [0.0, 0.5, 1.0, 1.5]);
+    s.along = Along::Cost;
+    assert_eq!(x(&s), [192.0, 484.0, 776.0, 1068.0]);
+    assert_eq!(s.summarise()[0].aulc_mean, before);
+    let (dir, _) = folder("axis");
+    s.write(&dir).unwrap();
+    assert!(std::fs::read_to_string(dir.join("curves_mse.svg")).unwrap().contains("cost (USD)"));
+    let t = table::read(&dir.join("curves.csv")).unwrap();
+    assert_eq!(t.numbers("cost").unwrap()[..2], [192.0, 484.0]);
+    assert_eq!(t.numbers("months").unwrap()[..2], [0.0, 0.5]);
+    assert_eq!(t.numbers("n_measured").unwrap()[..2], [96.0, 192.0]);
+    std::fs::remove_dir_all(&dir).unwrap();
+}
+
+#[test]
+fn many_bands_give_way_to_the_best_and_the_reference() {
+    let s = &gallery()[3].1;
+    let looks = curves::Looks::new(s, &(0..12).collect::<Vec<_>>());
+    let banded = looks.styles().iter().filter(|s| s.band > 0.0).count();
+    assert_eq!(banded, 5, "four and the reference");
+    let few = curves::Looks::new(&gallery()[1].1, &(0..7).collect::<Vec<_>>());
+    assert!(few.styles().iter().all(|s| s.band > 0.0));
+}
+
+#[test]
+fn speed_ups_claims_and_published_curves_have_their_files_and_sections() {
+    use crate::scenario::{Assertion, At, Claim};
+    let mut s = study(&words("random ucb core_set bait max_dist lcmd"), Some(0), 5, 6);
+    let claim = |text: &str, says, better: &[usize]| Claim {
+        text: text.into(),
+        metric: "hit_ratio".into(),
+        says,
+        better: better.to_vec(),
+        than: vec![0],
+        all_of: false,
+    };
+    s.claims = vec![
+        claim("ucb | beats random", Assertion::Better(At::Last), &[1]),
+        claim("twice as fast", Assertion::Sooner(2.0), &[1, 2]),
+        claim("an arm of another form", Assertion::Better(At::Aulc), &[]),
+    ];
+    s.target = Some(0.3);
+    let pair = |i: usize| (i, StudyArm { runs: s.arms[(i + 1) % 6].runs.clone(), ..s.arms[i].clone() });
+    s.published = Some(PublishedCurves {
+        source: "paper.csv".into(),
+        metrics: vec![("mse".into(), "loss".into())],
+        arms: (0..6).map(pair).collect(),
+        notes: vec![],
+    });
+    let (dir, keep) = folder("sections");
+    s.write(&dir).unwrap();
+    let text = s.table();
+    for part in [
+        "Claims",
+        "not run",
+        "speed-up over reference (hit_ratio)",
+        "hit_ratio at 0.3",
+        "Published curves of paper.csv",
+    ] {
+        assert!(text.contains(part), "{part}\n{text}");
+    }
+    assert!(text.lines().all(|l| l.chars().count() <= 130), "{text}");
+    let markdown = std::fs::read_to_string(dir.join("report.md")).unwrap();
+    for part in ["## Claims", "ucb \\| beats random", "## Speed-up", "## Published curves", "published_mse.svg"] {
+        assert!(markdown.contains(part), "{part}\n{markdown}");
+    }
+    let speed = table::read(&dir.join("speedup.csv")).unwrap();
+    assert_eq!(speed.height(), 6 * 5 + 6);
+    assert_eq!(table::read(&dir.join("claims.csv")).unwrap().text("verdict").unwrap()[2], "not run");
+    assert_eq!(table::read(&dir.join("published.csv")).unwrap().height(), 36);
+    if keep {
+        std::fs::write(dir.join("table.txt"), &text).unwrap();
+    }
+    // What an earlier report wrote and this one does not say is gone.
+    (s.claims, s.published) = (vec![], None);
+    s.write(&dir).unwrap();
+    assert!(!dir.join("claims.csv").exists() && !dir.join("published.csv").exists());
+    if !keep {
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
 }

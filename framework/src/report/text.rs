@@ -1,5 +1,7 @@
 //! Tables for the terminal and the Markdown report.
 
+use super::claims::Judged;
+use super::speedup::{Reach, SpeedUp};
 use super::summary::larger_is_better;
 use super::{ArmSummary, Paired, Study};
 use crate::metrics::find;
@@ -12,6 +14,8 @@ const LABEL: usize = 40;
 const MOST_ARMS: usize = 20;
 const MOST_ROWS: usize = 40;
 const NONE: &str = "-";
+/// Columns of the table of speed-ups.
+const MOST_COLUMNS: usize = 12;
 
 /// What a table says on one metric, row by row as ranked.
 struct Block {
@@ -34,7 +38,8 @@ impl Study {
             hidden.iter().copied().filter(|&a| rows[a * self.metrics.len()].is_reference).take(3).collect();
         let listed: Vec<usize> = shown.iter().chain(&late).copied().collect();
         let full = self.metrics.len() * listed.len() <= MOST_ROWS;
-        let blocks = self.blocks(&rows, &listed, full);
+        let mut blocks = self.blocks(&rows, &listed, full);
+        blocks.extend(self.speed_blocks(&listed));
 
         let rank = |a: &usize| (order.iter().position(|o| o == a).unwrap_or(0) + 1).to_string();
         let mut first = vec![vec!["#".to_string(), "arm".to_string(), "n".to_string()]];
@@ -79,14 +84,175 @@ impl Study {
             }
         }
         out.push('\n');
-        for note in self.notes(&rows, full).iter().chain(&self.definitions()) {
+        let speed = self.speed_notes();
+        for note in self.notes(&rows, full).iter().chain(&speed).chain(&self.definitions()) {
             out += &wrap(note, WIDTH);
+        }
+        let judged = self.judged();
+        if !judged.is_empty() {
+            let mut lines = vec![["claim", "ours", "n", "verdict"].map(String::from).to_vec()];
+            lines.extend(judged.iter().map(|j| {
+                vec![shorten(&j.text, 60), shorten(&j.ours, 44), j.n.to_string(), j.verdict.word().to_string()]
+            }));
+            out += "\nClaims (difference: better - other, paired by seed, 95 % interval; see claims.csv)\n";
+            for line in pad(&lines, &[false, false, true, false]) {
+                out += &format!("{}\n", line.trim_end());
+            }
+        }
+        if let Some(p) = &self.published {
+            let n = p.arms.len();
+            out.push('\n');
+            out +=
+                &wrap(&format!("Published curves of {}: {} matched, published.csv", p.source, count(n, "arm")), WIDTH);
+            for note in self.published_notes(p) {
+                out += &wrap(&format!("  {note}"), WIDTH);
+            }
         }
         out
     }
 
+    /// The terminal's columns of speed-up over each arm's reference, and of rounds to the target.
+    fn speed_blocks(&self, listed: &[usize]) -> Vec<Block> {
+        let mut out = vec![];
+        for metric in self.speed_metrics() {
+            let mut block = |title: String, head: &'static str, cells: Vec<Option<String>>| {
+                if cells.iter().any(Option::is_some) {
+                    let rows = cells.into_iter().map(|c| vec![c.unwrap_or_else(|| NONE.to_string())]).collect();
+                    out.push(Block { title, heads: vec![head], rows });
+                }
+            };
+            let over = |a: &usize| self.arms[*a].reference.filter(|r| r != a);
+            let ratios =
+                listed.iter().map(|a| over(a).and_then(|r| self.speedup(metric, *a, Some(r))).map(|s| s.words()));
+            block(format!("speed-up over reference ({metric})"), "R / r*", ratios.collect());
+            if let Some(target) = self.target {
+                let rounds = listed.iter().map(|a| self.speedup(metric, *a, None).map(|s| s.reach_words()));
+                block(format!("{metric} at {target}"), "rounds", rounds.collect());
+            }
+        }
+        out
+    }
+
+    /// How to read speed-ups.
+    fn speed_notes(&self) -> Vec<String> {
+        let mut out = vec![];
+        if self.arms.iter().enumerate().any(|(i, a)| a.reference.is_some_and(|r| r != i)) {
+            out.push(
+                "speed-up: R / r*, with r* the round, interpolated, at which the mean curve first reaches the other \
+                 arm's mean at its last round R [95 % bootstrap interval over paired seeds]; below the bound (<) where \
+                 it never does, above it (>) where it starts there"
+                    .to_string(),
+            );
+        }
+        if self.target.is_some() {
+            out.push("rounds: r* of the target given [95 % bootstrap interval over seeds]".to_string());
+        }
+        out
+    }
+
+    /// The sections of `report.md` on speed-up.
+    fn speed_markdown(&self, speedups: &[SpeedUp], order: &[usize]) -> String {
+        let mut out = String::new();
+        for metric in self.speed_metrics() {
+            let of = |arm: usize, over: Option<usize>| {
+                speedups.iter().find(|s| s.metric == *metric && s.arm == arm && s.over == over)
+            };
+            let named = |i: usize| escape(&self.arms[i].label);
+            let mut columns: Vec<usize> =
+                order.iter().copied().filter(|&b| speedups.iter().any(|s| s.over == Some(b))).collect();
+            if columns.len() > MOST_COLUMNS {
+                columns.retain(|&b| self.arms.iter().any(|a| a.reference == Some(b)));
+            }
+            if !columns.is_empty() {
+                out += &format!("### {}, row over column\n\n| arm |", escape(metric));
+                columns.iter().for_each(|&b| out += &format!(" {} |", named(b)));
+                out += &format!("\n|:--|{}\n", ":--|".repeat(columns.len()));
+                for &a in order {
+                    let cells: Vec<String> = columns
+                        .iter()
+                        .map(|&b| match of(a, Some(b)) {
+                            _ if a == b => String::new(),
+                            s => s.map_or(NONE.into(), |s| escape(&s.words())),
+                        })
+                        .collect();
+                    out += &format!("| {} | {} |\n", named(a), cells.join(" | "));
+                }
+                out.push('\n');
+            }
+            if let Some(target) = self.target {
+                out += &format!(
+                    "### {} at {target}\n\n| arm | rounds | perturbations | cost (USD) | months |\n",
+                    escape(metric)
+                );
+                out += "|:--|:--|--:|--:|--:|\n";
+                for s in order.iter().filter_map(|&a| of(a, None)) {
+                    let paid = match s.reach {
+                        Reach::At(r) => [s.n_measured, self.cost.money(r, s.n_measured), self.cost.months(r)]
+                            .map(|v| format!("{v:.1}"))
+                            .join(" | "),
+                        _ => [NONE; 3].join(" | "),
+                    };
+                    out += &format!("| {} | {} | {paid} |\n", named(s.arm), escape(&s.reach_words()));
+                }
+                out.push('\n');
+            }
+        }
+        if !out.is_empty() {
+            let notes: String = self.speed_notes().iter().map(|n| format!("- {}\n", escape(n))).collect();
+            out = format!("## Speed-up\n\n{out}{notes}- all pairs, with what they cost, are in `speedup.csv`\n\n");
+        }
+        out
+    }
+
+    /// The section of `report.md` on claims.
+    fn claims_markdown(&self, judged: &[Judged]) -> String {
+        if judged.is_empty() {
+            return String::new();
+        }
+        let mut out =
+            "## Claims\n\n| claim | compared | arms | ours | n | verdict |\n|:--|:--|:--|:--|--:|:--|\n".to_string();
+        for j in judged {
+            let arms = if j.better.is_empty() { NONE.to_string() } else { format!("{} against {}", j.better, j.than) };
+            let what = format!("{}, {}", j.metric, j.what);
+            let cells = [&j.text, &what, &arms, &j.ours].map(|c| escape(c));
+            out += &format!("| {} | {} | {} |\n", cells.join(" | "), j.n, j.verdict.word());
+        }
+        out + "\n- ours: mean difference, better minus other, or the speed-up, with its 95 % interval, paired by seed; where \
+               several arms match, the best of each side (chosen on these runs) or, for `all_of`, the weakest pair\n\
+               - supported: the whole interval agrees with the claim; contradicted: the whole interval disagrees; \
+               undecided: it holds both, or there is one seed; not run: arms or values are missing\n\
+               - not corrected for the number of claims\n\n"
+    }
+
+    /// The section of `report.md` on published curves.
+    fn published_markdown(&self) -> String {
+        let Some(p) = &self.published else { return String::new() };
+        let mut out = format!("## Published curves\n\nFrom {}: `published.csv`.\n\n", escape(&p.source));
+        for (i, theirs) in &p.arms {
+            out += &format!("- {} against {}\n", escape(&self.arms[*i].label), escape(&theirs.label));
+        }
+        for (ours, column) in &p.metrics {
+            out += &format!(
+                "- {} against its column {}, each over its own value at round 0\n",
+                escape(ours),
+                escape(column)
+            );
+        }
+        for note in self.published_notes(p) {
+            out += &format!("- {}\n", escape(&note));
+        }
+        out + "\n"
+    }
+
     /// The text of `report.md`.
-    pub(super) fn markdown(&self, rows: &[ArmSummary], order: &[usize], figures: &[&str]) -> String {
+    pub(super) fn markdown(
+        &self,
+        rows: &[ArmSummary],
+        order: &[usize],
+        speedups: &[SpeedUp],
+        judged: &[Judged],
+        figures: &[&str],
+    ) -> String {
         let mut out = format!("# {}\n\n", escape(&self.name));
         if !self.question.trim().is_empty() {
             out += &format!("{}\n\n", self.question.trim());
@@ -106,7 +272,11 @@ impl Study {
         for note in self.notes(rows, true) {
             out += &format!("- {}\n", escape(&note));
         }
-        out += "\n## Definitions\n\n";
+        out.push('\n');
+        out += &self.claims_markdown(judged);
+        out += &self.speed_markdown(speedups, order);
+        out += &self.published_markdown();
+        out += "## Definitions\n\n";
         for definition in self.definitions() {
             out += &format!("- {}\n", escape(&definition));
         }
@@ -115,6 +285,15 @@ impl Study {
             out += &format!("\n![{name}]({name}.svg)\n");
         }
         out += "\n## Files\n\n- `arms.csv`: one row for each arm and metric\n- `curves.csv`: the mean curves\n";
+        for (name, what, there) in [
+            ("claims.csv", "what became of each claim", !judged.is_empty()),
+            ("speedup.csv", "how soon each arm reaches what another has in the end", !speedups.is_empty()),
+            ("published.csv", "published curves beside ours", self.published.is_some()),
+        ] {
+            if there {
+                out += &format!("- `{name}`: {what}\n");
+            }
+        }
         for name in figures {
             out += &format!("- `{name}.svg`, `{name}.png`\n");
         }

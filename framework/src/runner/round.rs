@@ -149,6 +149,7 @@ pub fn execute(
     let split = Split::new(base, scenario, seeds)?;
     let inputs = base.inputs(scenario)?;
     let aligned = metrics::prior_alignments(&scenario.metrics, &inputs, &split.test, split.test_truth.as_ref());
+    let top = metrics::top_outputs(&scenario.metrics, split.test_truth.as_ref(), || base.clarity(&split.test));
     let pool = base.pool();
     let noise = Streams::new(seeds.world).child("noise");
     let training = Streams::new(seeds.training).child("training");
@@ -241,6 +242,7 @@ pub fn execute(
             test_truth: split.test_truth.as_ref(),
             test_posterior: posterior.as_ref(),
             is_hit: split.is_hit.as_deref(),
+            top: top.as_deref(),
             observed: &observed,
             target: scenario.target,
         };

@@ -166,6 +166,12 @@ impl Base {
         self.screen.truth(&self.screen_ids(ids))
     }
 
+    /// How clearly each output of pool ids differs from control, where the screen knows it; see
+    /// [`Screen::clarity`](crate::plugin::Screen::clarity).
+    pub fn clarity(&self, ids: &[usize]) -> Option<Array2<f64>> {
+        self.screen.clarity(&self.screen_ids(ids))
+    }
+
     /// Noise-free readouts of the whole pool, tabulated once; nothing for huge pools.
     fn all_truth(&self) -> Option<&Arc<Array2<f64>>> {
         self.truth

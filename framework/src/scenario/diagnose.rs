@@ -247,6 +247,8 @@ fn example_of(key: &str) -> &'static str {
         "rounds" => "; add rounds = 5",
         "batch" => "; add batch = 100",
         "oracle" => "; add an [oracle] section, for example use = \"screen_table\"",
+        "text" => "; add the claim in words",
+        "better" | "than" => "; choose arms like [compare] reference, for example { \"acquisition\" = \"random\" }",
         "acquisition" => "; add an [acquisition] section, for example use = \"random\"",
         _ => "",
     }
@@ -261,7 +263,7 @@ fn unknown_key(key: &str, known: &[&str], path: &[Step], mistakes: &mut Vec<Mist
 }
 
 /// Repeats a typed check, taking out each offender, until nothing more is found.
-fn check_typed(
+pub(crate) fn check_typed(
     mut value: Value,
     fields: &[&str],
     check: fn(Value) -> Result<Value, (String, String)>,

@@ -2,9 +2,11 @@
 
 mod diagnose;
 mod file;
+mod judge;
 mod sweep;
 
 pub use diagnose::{Document, Mistake};
 pub use file::{Campaign, CoveredBy, Place, PoolRules, Repeat, Scenario, Seeds, UserTable, Varies};
-pub use sweep::{Arm, NUMBERS, Sweep};
+pub use judge::{Assertion, At, Claim, ClaimEntry, ClaimKind, Cost, Published};
+pub use sweep::{Arm, Form, NUMBERS, Sweep};
 pub(crate) use sweep::{check_campaign, check_needs};

@@ -1,7 +1,8 @@
 //! From a scenario file to the arms of a sweep.
 
-use super::diagnose::{Document, Mistake, Shape, Slot, Step, check_table};
+use super::diagnose::{Document, Mistake, Shape, Slot, Step, check_table, check_typed};
 use super::file::{Campaign, Place, PoolRules, Repeat, Scenario, Seeds, UserTable};
+use super::judge::{Assertion, At, Claim, ClaimEntry, ClaimKind, Cost, Published};
 use crate::domain::{Compose, Missing, Target};
 use crate::error::{Error, Result, hint};
 use crate::metrics;
@@ -14,7 +15,10 @@ use std::sync::Arc;
 pub const NUMBERS: u32 = 1;
 
 /// Sections that describe the sweep and not a run.
-const SWEEP_KEYS: [&str; 5] = ["grid", "strategy", "skip", "compare", "quick"];
+const SWEEP_KEYS: [&str; 9] = ["grid", "strategy", "skip", "compare", "quick", VARIANT, "cost", "published", "claim"];
+
+/// The sections of named variants.
+const VARIANT: &str = "variant";
 
 /// The axis whose values are the `[strategy.NAME]` sections.
 const STRATEGY: &str = "strategy";
@@ -56,11 +60,45 @@ pub struct Arm {
     pub reference: Option<usize>,
 }
 
+/// Which form of a scenario file is meant.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Form {
+    /// Names of `[variant.NAME]` sections, applied in this order.
+    pub variants: Vec<String>,
+    /// The small form: at most 2 seeds and 2 rounds, then the overrides of `[quick]`.
+    pub quick: bool,
+}
+
+impl Form {
+    /// The name of a scenario in this form.
+    fn name(&self, scenario: &str) -> String {
+        let quick = self.quick.then_some("quick");
+        let all = std::iter::once(scenario).chain(self.variants.iter().map(String::as_str)).chain(quick);
+        all.collect::<Vec<_>>().join("-")
+    }
+
+    /// The sections that it applies.
+    fn sections(&self) -> Vec<Vec<&str>> {
+        let quick = self.quick.then(|| vec!["quick"]);
+        self.variants.iter().map(|v| vec![VARIANT, v.as_str()]).chain(quick).collect()
+    }
+}
+
 /// A scenario file, expanded.
 #[derive(Debug)]
 pub struct Sweep {
-    /// Names the results folder.
+    /// Names the results folder: the scenario's name, its variants and `quick`, joined by `-`.
     pub name: String,
+    /// The form that was asked for.
+    pub form: Form,
+    /// Names of all variants that the file has.
+    pub variants: Vec<String>,
+    /// What a screen costs.
+    pub cost: Cost,
+    /// Published curves to compare with.
+    pub published: Option<Published>,
+    /// What the file says should come out.
+    pub claims: Vec<Claim>,
     /// The file.
     pub file: PathBuf,
     /// Cells in grid order; equal cells are merged.
@@ -104,20 +142,18 @@ struct Cell {
 
 impl Sweep {
     /// Reads, checks and expands a file. All mistakes are reported together.
-    pub fn read(path: &Path, quick: bool) -> Result<Self> {
-        Self::expand(Document::read(path)?, quick)
+    pub fn read(path: &Path, form: &Form) -> Result<Self> {
+        Self::expand(Document::read(path)?, form)
     }
 
     /// See [`Sweep::read`].
-    pub fn expand(doc: Document, quick: bool) -> Result<Self> {
+    pub fn expand(mut doc: Document, form: &Form) -> Result<Self> {
         let mut mistakes = Vec::new();
+        let overrides = apply_form(&mut doc, form, &mut mistakes)?;
         let mut base = doc.value.clone();
         SWEEP_KEYS.iter().for_each(|k| {
             base.remove(*k);
         });
-        if quick {
-            apply_quick(&mut base, doc.value.get("quick"), &mut mistakes);
-        }
         let mut axes = doc.keys("grid");
         if doc.value.contains_key(STRATEGY) && !axes.iter().any(|a| a == STRATEGY) {
             axes.insert(0, STRATEGY.into());
@@ -154,13 +190,17 @@ impl Sweep {
             check_table(&base, SLOTS, &SWEEP_KEYS, &mut mistakes);
         }
         check_conditions(doc.value.get("compare"), &mut mistakes);
+        check_judging(&doc.value, *form == Form::default(), &mut mistakes);
         if !mistakes.is_empty() {
+            for m in &mut mistakes {
+                let _ = overrides.iter().rev().any(|o| o.relocate(m));
+            }
             return Err(doc.report(&mistakes));
         }
-        Self::assemble(&doc, axes, cells, quick)
+        Self::assemble(&doc, axes, cells, form)
     }
 
-    fn assemble(doc: &Document, axes: Vec<String>, cells: Vec<Cell>, quick: bool) -> Result<Self> {
+    fn assemble(doc: &Document, axes: Vec<String>, cells: Vec<Cell>, form: &Form) -> Result<Self> {
         let mut arms: Vec<Arm> = Vec::new();
         let mut kept: Vec<Cell> = Vec::new();
         for cell in cells {
@@ -215,8 +255,152 @@ impl Sweep {
                 "the name becomes a folder; use letters, digits, `_` and `-` only",
             )]));
         }
-        let name = if quick { format!("{name}-quick") } else { name };
-        Ok(Self { name, file: doc.path.clone(), arms, seeds, question: doc.question() })
+        let section = |key: &str| doc.value.get(key).cloned();
+        let mut mistakes = vec![];
+        let published: Option<Published> = section("published").map(|v| read_checked(doc, v)).transpose()?;
+        // A variant may leave out arms; then there is nothing to say of them.
+        let whole = *form == Form::default();
+        for label in published.iter().flat_map(|p| p.arms.keys()) {
+            if whole && !arms.iter().any(|a| a.label == *label) {
+                let near = hint(label, arms.iter().map(|a| a.label.as_str()));
+                let path = ["published", "arms", label].map(|k| Step::Key(k.into())).to_vec();
+                mistakes.push(Mistake { path, at_key: true, text: format!("no arm is called `{label}`{near}") });
+            }
+        }
+        let find = |side: &Map<String, Value>| -> Vec<usize> {
+            let rule = Skip { when: conditions(&Value::Object(side.clone())), not: vec![] };
+            (0..kept.len()).filter(|&i| rule.matches(&kept[i], &axes)).collect()
+        };
+        let mut claims = vec![];
+        for (i, entry) in list_of(section("claim")).into_iter().enumerate() {
+            let entry: ClaimEntry = read_checked(doc, entry)?;
+            let better = find(&entry.better);
+            let than: Vec<usize> = find(&entry.than).into_iter().filter(|t| !better.contains(t)).collect();
+            for (side, found) in [("better", &better), ("than", &than)] {
+                if whole && found.is_empty() {
+                    let path = vec![Step::Key("claim".into()), Step::At(i), Step::Key(side.into())];
+                    let text = format!("no arm matches `{side}`; name values that occur in the grid");
+                    mistakes.push(Mistake { path, at_key: false, text });
+                }
+            }
+            let says = match entry.kind {
+                ClaimKind::Difference => Assertion::Better(read_at(entry.at.as_ref()).unwrap_or(At::Last)),
+                ClaimKind::Speedup => Assertion::Sooner(entry.at_least.unwrap_or(1.0)),
+            };
+            let metric = entry.metric.unwrap_or_else(|| first.metrics.first().cloned().unwrap_or_default());
+            claims.push(Claim { text: entry.text, metric, says, better, than, all_of: entry.all_of });
+        }
+        if !mistakes.is_empty() {
+            return Err(doc.report(&mistakes));
+        }
+        Ok(Self {
+            name: form.name(&name),
+            form: form.clone(),
+            variants: doc.keys(VARIANT),
+            cost: section("cost").map(|v| read_checked(doc, v)).transpose()?.unwrap_or_default(),
+            published,
+            claims,
+            file: doc.path.clone(),
+            arms,
+            seeds,
+            question: doc.question(),
+        })
+    }
+}
+
+/// Reads what was checked before.
+fn read_checked<T: serde::de::DeserializeOwned>(doc: &Document, value: Value) -> Result<T> {
+    serde_json::from_value(value).map_err(|e| Error::Config(format!("{}: {e}", doc.path.display())))
+}
+
+fn list_of(value: Option<Value>) -> Vec<Value> {
+    match value {
+        Some(Value::Array(list)) => list,
+        _ => vec![],
+    }
+}
+
+/// `"last"`, `"aulc"` or a round.
+fn read_at(value: Option<&Value>) -> Option<At> {
+    match value {
+        None => Some(At::Last),
+        Some(Value::String(s)) if s == "last" => Some(At::Last),
+        Some(Value::String(s)) if s == "aulc" => Some(At::Aulc),
+        Some(v) => v.as_u64().map(|t| At::Round(t as usize)),
+    }
+}
+
+/// Checks `[cost]`, `[published]` and `[[claim]]`. Only the `whole` form has all rounds that a claim may name.
+fn check_judging(table: &Map<String, Value>, whole: bool, mistakes: &mut Vec<Mistake>) {
+    let metrics: Vec<&str> =
+        table.get("metrics").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+    let fixed = whole && table.get("grid").is_none_or(|g| g.get("rounds").is_none());
+    let rounds = table.get("rounds").and_then(Value::as_u64).filter(|_| fixed);
+    let listed = |m: &str| {
+        (!metrics.contains(&m)).then(|| {
+            let near = hint(m, metrics.iter().copied());
+            let list = if near.is_empty() { format!("; it lists: {}", metrics.join(", ")) } else { near };
+            format!("`{m}` is not among this scenario's metrics{list}")
+        })
+    };
+    if let Some(v) = table.get("cost") {
+        let path = [Step::Key("cost".into())];
+        check_typed(v.clone(), plugin::fields::<Cost>(), plugin::check::<Cost>, &path, mistakes);
+        for (key, v) in v.as_object().into_iter().flatten() {
+            if v.as_f64().is_some_and(|v| v.is_nan() || v < 0.0) {
+                mistakes.push(Mistake::at(&["cost", key], format!("a price or time must be 0 or more, not {v}")));
+            }
+        }
+    }
+    if let Some(v) = table.get("published") {
+        let path = [Step::Key("published".into())];
+        check_typed(v.clone(), plugin::fields::<Published>(), plugin::check::<Published>, &path, mistakes);
+        for m in v.get("metrics").and_then(Value::as_object).into_iter().flat_map(|m| m.keys()) {
+            if let Some(text) = listed(m) {
+                let path = ["published", "metrics", m].map(|k| Step::Key(k.into())).to_vec();
+                mistakes.push(Mistake { path, at_key: true, text });
+            }
+        }
+    }
+    match table.get("claim") {
+        None | Some(Value::Array(_)) => {}
+        Some(_) => mistakes.push(Mistake::at(&["claim"], "write each claim as its own [[claim]] section")),
+    }
+    for (i, claim) in list_of(table.get("claim").cloned()).into_iter().enumerate() {
+        let path = [Step::Key("claim".into()), Step::At(i)];
+        let before = mistakes.len();
+        check_typed(claim.clone(), plugin::fields::<ClaimEntry>(), plugin::check::<ClaimEntry>, &path, mistakes);
+        for side in ["better", "than"] {
+            if let Some(v) = claim.get(side) {
+                check_heads(&conditions(v), &[&path[..], &[Step::Key(side.into())]].concat(), mistakes);
+            }
+        }
+        if mistakes.len() > before {
+            continue;
+        }
+        let mut bad = |key: &str, text: String| {
+            let path = [&path[..], &[Step::Key(key.into())]].concat();
+            mistakes.push(Mistake { path, at_key: false, text });
+        };
+        if let Some(text) = claim.get("metric").and_then(Value::as_str).and_then(listed) {
+            bad("metric", text);
+        }
+        let speedup = claim.get("kind").and_then(Value::as_str) == Some("speedup");
+        match (read_at(claim.get("at")), claim.get("at")) {
+            (_, Some(_)) if speedup => bad("at", "a speed-up is taken at the last round; leave `at` out".into()),
+            (None, Some(at)) => bad("at", format!("expected \"last\", \"aulc\" or a round, not {at}")),
+            (Some(At::Round(t)), _) if rounds.is_some_and(|r| t as u64 > r) => {
+                bad("at", format!("there is no round {t}; the last is {}", rounds.unwrap_or(0)));
+            }
+            _ => {}
+        }
+        match claim.get("at_least").and_then(Value::as_f64) {
+            Some(_) if !speedup => {
+                bad("at_least", "only a speed-up has a least factor; add kind = \"speedup\" or leave it out".into());
+            }
+            Some(v) if !(v > 0.0 && v.is_finite()) => bad("at_least", format!("the factor must be above 0, not {v}")),
+            _ => {}
+        }
     }
 }
 
@@ -232,29 +416,139 @@ fn resolve(scenario: &Scenario) -> Result<Value> {
     Ok(v)
 }
 
-fn apply_quick(base: &mut Map<String, Value>, quick: Option<&Value>, mistakes: &mut Vec<Mistake>) {
-    let smaller = |base: &mut Map<String, Value>, path: &str, most: u64| {
-        if get_path(base, path).and_then(Value::as_u64).is_some_and(|n| n > most) {
-            let _ = set_path(base, path, json!(most));
+/// A setting that a variant or the small form replaced: where it lies, and where the file says so.
+struct Override {
+    target: Vec<Step>,
+    place: Vec<Step>,
+}
+
+impl Override {
+    /// Moves a mistake in what it set to the section that set it.
+    fn relocate(&self, m: &mut Mistake) -> bool {
+        let here = m.path.starts_with(&self.target);
+        if here {
+            let inside = m.path[self.target.len()..].to_vec();
+            m.at_key &= !inside.is_empty();
+            m.path = [self.place.clone(), inside].concat();
         }
-    };
-    smaller(base, "seeds.count", 2);
-    smaller(base, "rounds", 2);
-    match quick {
-        None => {}
-        Some(Value::Object(map)) => {
-            for (path, v) in map {
-                if let Err(text) = set_path(base, path, v.clone()) {
-                    mistakes.push(Mistake {
-                        path: vec![Step::Key("quick".into()), Step::Key(path.clone())],
-                        at_key: true,
-                        text,
-                    });
+        here
+    }
+}
+
+/// Changes a document into one of its forms. The overrides of all `[variant.NAME]` sections and of `[quick]` are
+/// checked, those of the form are applied: variants in the order asked for, then the small form.
+fn apply_form(doc: &mut Document, form: &Form, mistakes: &mut Vec<Mistake>) -> Result<Vec<Override>> {
+    let variants = doc.keys(VARIANT);
+    for name in &form.variants {
+        if !variants.contains(name) {
+            let near = hint(name, variants.iter().map(String::as_str));
+            let list = match (near.is_empty(), variants.is_empty()) {
+                (false, _) => near,
+                (true, true) => format!("; it has none, write one as a [variant.{name}] section"),
+                (true, false) => format!("; it has: {}", variants.join(", ")),
+            };
+            return Err(Error::Config(format!("{} has no variant `{name}`{list}", doc.path.display())));
+        }
+    }
+    let safe = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    for name in variants.iter().filter(|n| !n.chars().all(safe)) {
+        mistakes.push(Mistake {
+            path: [VARIANT, name].map(|k| Step::Key(k.into())).to_vec(),
+            at_key: true,
+            text: "the name becomes part of a folder's; use letters, digits, `_` and `-` only".into(),
+        });
+    }
+    let mut known: Vec<&str> = SLOTS.iter().map(|s| s.0).filter(|k| *k != "name").collect();
+    known.extend(["grid", STRATEGY, "compare", "cost", "published"]);
+    let all: Vec<Vec<String>> = variants
+        .iter()
+        .map(|v| vec![VARIANT.to_string(), v.clone()])
+        .chain(doc.value.contains_key("quick").then(|| vec!["quick".to_string()]))
+        .collect();
+    for section in &all {
+        let at = |key: Option<&str>| -> Vec<Step> {
+            section.iter().map(String::as_str).chain(key).map(|k| Step::Key(k.into())).collect()
+        };
+        match inside(&doc.value, section) {
+            Some(Value::Object(map)) => {
+                for key in map.keys() {
+                    let head = key.split('.').next().unwrap_or(key);
+                    if !known.contains(&head) {
+                        let text = format!("unknown key `{head}`{}", hint(head, known.iter().copied()));
+                        mistakes.push(Mistake { path: at(Some(key)), at_key: true, text });
+                    }
+                }
+            }
+            _ => mistakes.push(Mistake {
+                path: at(None),
+                at_key: false,
+                text: format!("[{}] holds dotted paths and values, such as \"seeds.count\" = 2", section.join(".")),
+            }),
+        }
+    }
+    let mut overrides = Vec::new();
+    for section in form.sections() {
+        if section == ["quick"] {
+            for (path, most) in [("seeds.count", 2), ("rounds", 2)] {
+                if get_path(&doc.value, path).and_then(Value::as_u64).is_some_and(|n| n > most) {
+                    let _ = set_path(&mut doc.value, path, json!(most));
                 }
             }
         }
-        Some(_) => {
-            mistakes.push(Mistake::at(&["quick"], "[quick] holds dotted paths and values, such as \"seeds.count\" = 2"))
+        let Some(Value::Object(map)) = inside(&doc.value, &section).cloned() else { continue };
+        for (path, value) in map {
+            let place: Vec<Step> =
+                section.iter().copied().chain([path.as_str()]).map(|k| Step::Key(k.into())).collect();
+            if !known.contains(&path.split('.').next().unwrap_or(&path)) {
+                continue;
+            }
+            match set_override(&mut doc.value, &path, value) {
+                Ok(target) => overrides.push(Override { target, place }),
+                Err(text) => mistakes.push(Mistake { path: place, at_key: true, text }),
+            }
+        }
+    }
+    Ok(overrides)
+}
+
+/// What lies behind a list of keys.
+fn inside<'a>(table: &'a Map<String, Value>, keys: &[impl AsRef<str>]) -> Option<&'a Value> {
+    let (first, rest) = keys.split_first()?;
+    rest.iter().try_fold(table.get(first.as_ref())?, |v, k| v.get(k.as_ref()))
+}
+
+/// Sets one dotted path of a whole file and gives its place. `grid.AXIS` replaces the values of an axis, and
+/// `strategy.NAME.PATH` a setting of a strategy.
+fn set_override(file: &mut Map<String, Value>, path: &str, value: Value) -> Result<Vec<Step>, String> {
+    let steps = |list: &[&str]| list.iter().map(|k| Step::Key(k.to_string())).collect();
+    let put = |file: &mut Map<String, Value>, keys: &[&str], key: &str, value: Value| -> Option<()> {
+        let mut at = file;
+        for k in keys {
+            at = at.get_mut(*k)?.as_object_mut()?;
+        }
+        at.insert(key.to_string(), value);
+        Some(())
+    };
+    match path.split_once('.') {
+        Some(("grid", axis)) => {
+            if file.get("grid").and_then(|g| g.get(axis)).is_none() && axis != STRATEGY {
+                return Err(format!("[grid] has no axis `{axis}` to replace"));
+            }
+            file.entry("grid").or_insert_with(|| json!({}));
+            put(file, &["grid"], axis, value).ok_or("`grid` is not a section")?;
+            Ok(steps(&["grid", axis]))
+        }
+        Some((STRATEGY, rest)) => {
+            let (name, key) = rest.split_once('.').unwrap_or((rest, ""));
+            if key.is_empty() {
+                return Err("name the strategy and what it sets, such as \"strategy.NAME.kernel.use\"".into());
+            }
+            put(file, &[STRATEGY, name], key, value).ok_or(format!("there is no [strategy.{name}] section"))?;
+            Ok(steps(&[STRATEGY, name, key]))
+        }
+        _ => {
+            set_path(file, path, value)?;
+            Ok(steps(&path.split('.').collect::<Vec<_>>()))
         }
     }
 }
