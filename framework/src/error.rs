@@ -28,6 +28,12 @@ pub enum Error {
     Io { path: PathBuf, action: &'static str, source: std::io::Error },
 }
 
+impl From<cells::CellsError> for Error {
+    fn from(e: cells::CellsError) -> Self {
+        Error::Data(e.to_string())
+    }
+}
+
 /// Shorthand used throughout.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 

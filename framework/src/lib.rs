@@ -18,6 +18,7 @@ pub mod store;
 pub mod streams;
 pub mod testing;
 
+pub use cells;
 pub use error::{Error, Result};
 pub use inventory;
 pub use ndarray;

@@ -51,8 +51,19 @@ impl Provenance {
     }
 }
 
-/// SHA-256 of a file, streamed.
+/// SHA-256 of a file, streamed; of a folder, that of the names and hashes of its files, sorted.
 pub(crate) fn sha256(path: &Path) -> Result<String> {
+    if path.is_dir() {
+        let entries = std::fs::read_dir(path).map_err(Error::io(path, "listing"))?;
+        let mut files: Vec<_> = entries.flatten().map(|e| e.path()).filter(|p| p.is_file()).collect();
+        files.sort();
+        let mut hash = Sha256::new();
+        for f in files {
+            let name = f.file_name().unwrap_or_default().to_string_lossy();
+            hash.update(format!("{}  {name}\n", sha256(&f)?));
+        }
+        return Ok(hash.finalize().iter().map(|b| format!("{b:02x}")).collect());
+    }
     let mut file = std::fs::File::open(path).map_err(|e| {
         if e.kind() == std::io::ErrorKind::NotFound { missing(path) } else { Error::io(path, "reading")(e) }
     })?;
