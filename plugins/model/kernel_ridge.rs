@@ -2,8 +2,8 @@
 //!
 //! Δ̂(x) = Δ̄ + k_xᵀ(K + λI)⁻¹(Δ - Δ̄), K over the measured rows and, like k, centred by them, so that the intercept is
 //! not penalised and a common mean of a source has no say. λ minimises the leave-one-out error; with A = (K + λI)⁻¹ the
-//! residuals are [A(Δ - Δ̄)]ᵢ / (Aᵢᵢ - 1/(nλ)), intercept refitted. One eigendecomposition, then O(n³) for each λ tried;
-//! prediction O(n (d + L)) an id with d features behind the kernel. For a standard deviation or draws use `gp`.
+//! residuals are λ[A(Δ - Δ̄)]ᵢ / (λAᵢᵢ - 1/n), intercept refitted. One eigendecomposition, O(n³), then O(n r²) for each
+//! λ tried with r the rank of K; prediction O(n (d + L)) an id with d features behind the kernel. For a standard deviation or draws use `gp`.
 
 use argmin::core::{CostFunction, Executor};
 use argmin::solver::goldensectionsearch::GoldenSectionSearch;
@@ -96,40 +96,53 @@ impl Model for KernelRidge {
 
 /// The leave-one-out error as a function of the penalty.
 struct LeaveOneOut {
+    /// Eigenvalues above rounding, and their vectors (rows x rank).
     values: Array1<f64>,
     vectors: Array2<f64>,
-    /// VᵀΔ̃Δ̃ᵀV: outputs enter the error only through their inner products.
+    /// Z = VᵀΔ̃: rank x outputs. Outputs enter the error only through the inner products ZZᵀ, Δ̃Zᵀ and |Δ̃ᵢ|².
+    along: Array2<f64>,
     inner: Array2<f64>,
+    cross: Array2<f64>,
+    squares: Vec<f64>,
 }
 
 impl LeaveOneOut {
     fn new(matrix: &Array2<f64>, y: &Array2<f64>) -> Result<Self> {
         let (values, vectors) = eigh(matrix.view())?;
+        let least = values.iter().fold(0.0f64, |m, v| m.max(*v)) * y.nrows() as f64 * f64::EPSILON;
+        let kept: Vec<usize> = (0..values.len()).filter(|&j| values[j] > least).collect();
+        let (values, vectors) = (values.select(Axis(0), &kept), vectors.select(Axis(1), &kept));
         let along = matmul(vectors.t(), y.view());
-        Ok(Self { values, vectors, inner: matmul_t(along.view(), along.view()) })
+        Ok(Self {
+            inner: matmul_t(along.view(), along.view()),
+            cross: matmul_t(y.view(), along.view()),
+            squares: y.outer_iter().map(|r| r.dot(&r)).collect(),
+            values,
+            vectors,
+            along,
+        })
     }
 
-    /// V diag(1 / (s + λ)), and what the rows of A(Δ - Δ̄) are divided by.
-    fn inverse(&self, penalty: f64) -> (Array2<f64>, Vec<f64>) {
-        let least = f64::EPSILON * self.values.iter().fold(penalty, |m, v| m.max(*v));
-        let scaled = &self.vectors / &self.values.mapv(|v| (v.max(0.0) + penalty).max(least));
-        let intercept = 1.0 / (penalty * self.values.len() as f64);
-        let rest = |a: f64| (a - intercept).max(f64::EPSILON * a);
-        let diagonal = scaled.outer_iter().zip(self.vectors.outer_iter()).map(|(a, v)| rest(a.dot(&v))).collect();
-        (scaled, diagonal)
+    /// V diag(s / (s + λ)), and one minus the leverage of each row, intercept included.
+    fn fitted(&self, penalty: f64) -> (Array2<f64>, Vec<f64>) {
+        let scaled = &self.vectors * &self.values.mapv(|s| s / (s + penalty));
+        let n = self.squares.len() as f64;
+        let rows = scaled.outer_iter().zip(self.vectors.outer_iter());
+        let rest = rows.map(|(a, v)| (1.0 - a.dot(&v) - 1.0 / n).max(f64::EPSILON)).collect();
+        (scaled, rest)
     }
 
-    /// Sum over rows and outputs of the squared residuals.
+    /// Sum over rows and outputs of the squared residuals. O(rows x rank²).
     fn error(&self, penalty: f64) -> f64 {
-        let (scaled, diagonal) = self.inverse(penalty);
+        let (scaled, rest) = self.fitted(penalty);
         let product = matmul(scaled.view(), self.inner.view());
-        let rows = product.outer_iter().zip(scaled.outer_iter()).zip(diagonal);
-        rows.map(|((p, s), d)| p.dot(&s) / (d * d)).sum()
+        let each = product.outer_iter().zip(scaled.outer_iter()).zip(self.cross.outer_iter().zip(&self.squares)).zip(rest);
+        each.map(|(((p, s), (c, square)), rest)| (square - 2.0 * s.dot(&c) + p.dot(&s)).max(0.0) / (rest * rest)).sum()
     }
 
     /// The best penalty: seven decades around the mean diagonal, then golden sections within the best.
     fn best(&self, unit: f64) -> Result<f64> {
-        if self.values.len() < 2 {
+        if self.squares.len() < 2 {
             return Ok(unit);
         }
         let at = |t: f64| unit * 10f64.powf(t);
@@ -145,10 +158,10 @@ impl LeaveOneOut {
 
     /// (K + λI)⁻¹Δ̃ and the leave-one-out residuals.
     fn solve(&self, penalty: f64, y: &Array2<f64>) -> (Array2<f64>, Array2<f64>) {
-        let (scaled, diagonal) = self.inverse(penalty);
-        let weights = matmul(scaled.view(), matmul(self.vectors.t(), y.view()).view());
-        let mut residuals = weights.clone();
-        residuals.outer_iter_mut().zip(diagonal).for_each(|(mut r, d)| r /= d);
+        let (scaled, rest) = self.fitted(penalty);
+        let mut residuals = y - &matmul(scaled.view(), self.along.view());
+        let weights = &residuals / penalty;
+        residuals.outer_iter_mut().zip(rest).for_each(|(mut r, d)| r /= d);
         (weights, residuals)
     }
 }
