@@ -220,7 +220,7 @@ impl Features {
                 tiles.for_each(|(t, o)| {
                     let x = x.slice(ndarray::s![t * TILE..t * TILE + o.len(), ..]);
                     let mut xc = Array2::<f32>::zeros(x.dim());
-                    super::linalg::product_single(&mut xc.view_mut(), x, c.view(), false, 1.0);
+                    super::linalg::product_into(&mut xc.view_mut(), x, c.view(), false, 1.0);
                     o.iter_mut().zip(x.outer_iter().zip(xc.outer_iter())).for_each(|(o, (x, y))| *o = x.dot(&y).into());
                 });
             }
@@ -318,7 +318,7 @@ impl Features {
                 .into_par_iter()
                 .map(|x| {
                     let mut part = Array2::<f32>::zeros((d, d));
-                    super::linalg::product_single(&mut part.view_mut(), x.t(), x, false, 1.0);
+                    super::linalg::product_into(&mut part.view_mut(), x.t(), x, false, 1.0);
                     part
                 })
                 .collect();
@@ -335,7 +335,7 @@ pub(super) fn matmul_t_single(a: ArrayView2<f32>, b: ArrayView2<f32>) -> Array2<
     out.axis_chunks_iter_mut(Axis(0), TILE).into_par_iter().zip(a.axis_chunks_iter(Axis(0), TILE)).for_each(
         |(mut o, a)| {
             let mut part = Array2::<f32>::zeros(o.dim());
-            super::linalg::product_single(&mut part.view_mut(), a, b.t(), false, 1.0);
+            super::linalg::product_into(&mut part.view_mut(), a, b.t(), false, 1.0);
             o.zip_mut_with(&part, |o, p| *o = f64::from(*p));
         },
     );

@@ -1,5 +1,6 @@
 //! Products and factorisations: ndarray outside, faer inside.
 
+use super::network::Real;
 use crate::error::{Error, Result};
 use faer::linalg::solvers::{Llt, SelfAdjointEigen};
 use faer::linalg::triangular_solve::{solve_lower_triangular_in_place, solve_upper_triangular_in_place};
@@ -41,16 +42,27 @@ pub fn matmul_t(a: ArrayView2<f64>, b: ArrayView2<f64>) -> Array2<f64> {
     matmul(a, b.t())
 }
 
-/// `out = weight a b`, added to what was there if `add`, in single precision, on one thread.
-pub(super) fn product_single(
-    out: &mut ArrayViewMut2<f32>,
-    a: ArrayView2<f32>,
-    b: ArrayView2<f32>,
-    add: bool,
-    weight: f32,
-) {
+/// `out = weight a b`, added to what was there if `add`, on one thread.
+pub fn product_into<T: Real>(out: &mut ArrayViewMut2<T>, a: ArrayView2<T>, b: ArrayView2<T>, add: bool, weight: T) {
     let how = if add { Accum::Add } else { Accum::Replace };
     faer::linalg::matmul::matmul(view_mut(out), how, view(&a), view(&b), weight, Par::Seq);
+}
+
+/// `a b`, large products in tiles of rows in parallel. The tiles depend on the shape alone.
+pub fn product<T: Real>(a: ArrayView2<T>, b: ArrayView2<T>) -> Array2<T> {
+    const SMALL: usize = 1 << 19;
+    assert_eq!(a.ncols(), b.nrows(), "inner dimensions of a product");
+    let mut out = Array2::zeros((a.nrows(), b.ncols()));
+    if a.len() * b.ncols() < SMALL {
+        product_into(&mut out.view_mut(), a, b, false, T::one());
+    } else {
+        let rows = a.nrows().div_ceil(8).clamp(16, TILE);
+        out.axis_chunks_iter_mut(Axis(0), rows)
+            .into_par_iter()
+            .zip(a.axis_chunks_iter(Axis(0), rows))
+            .for_each(|(mut o, a)| product_into(&mut o, a, b, false, T::one()));
+    }
+    out
 }
 
 /// `a v` into `out`: (m x k)(k). Tiles of rows in parallel when the matrix is large. O(mk).

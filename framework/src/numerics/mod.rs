@@ -3,7 +3,31 @@
 //! Every operation gives the same bits on any number of threads: work is cut into tiles of fixed size,
 //! each tile is computed sequentially, and reductions run in tile order.
 
+/// Compiles a function a second time for processors with AVX2: the same operations eight at a time, the same bits.
+macro_rules! wide {
+    ($(#[$doc:meta])* $vis:vis fn $name:ident<T: Real>($($arg:ident: $type:ty),* $(,)?) $body:block) => {
+        $(#[$doc])*
+        $vis fn $name<T: Real>($($arg: $type),*) {
+            #[inline(always)]
+            fn any<T: Real>($($arg: $type),*) $body
+            #[cfg(target_arch = "x86_64")]
+            {
+                #[target_feature(enable = "avx2")]
+                fn avx2<T: Real>($($arg: $type),*) {
+                    any($($arg),*)
+                }
+                if is_x86_feature_detected!("avx2") {
+                    // SAFETY: the feature that the function is compiled for was just found.
+                    return unsafe { avx2($($arg),*) };
+                }
+            }
+            any($($arg),*)
+        }
+    };
+}
+
 pub mod band;
+pub mod batch_norm;
 pub mod condition;
 pub mod counts;
 pub mod deep_relu;
@@ -19,6 +43,7 @@ pub mod minimise;
 pub mod nearest;
 pub mod network;
 pub mod normalise;
+pub mod outer_mlp;
 pub mod sparse;
 pub mod stats;
 

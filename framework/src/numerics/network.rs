@@ -506,14 +506,7 @@ impl<T: Real> Adam<T> {
     /// One step at learning rate `rate` with the gradient that a backward pass left behind.
     pub fn step(&mut self, network: &mut Network<T>, pass: &Pass<T>, rate: f64) {
         self.steps = self.steps.saturating_add(1);
-        let corrected = (1.0 - self.beta2.powi(self.steps)).sqrt();
-        let rates = Rates {
-            beta1: T::of(self.beta1),
-            beta2: T::of(self.beta2),
-            epsilon: T::of(self.epsilon * corrected),
-            l2: T::of(self.l2),
-            rate: T::of(rate * corrected / (1.0 - self.beta1.powi(self.steps))),
-        };
+        let rates = Rates::new(self.beta1, self.beta2, self.epsilon, self.l2, rate, self.steps);
         let mut tasks = vec![];
         let state = self.weights.iter_mut().zip(&mut self.biases);
         for (l, (layer, (weights, biases))) in network.layers.iter_mut().zip(state).enumerate() {
@@ -542,36 +535,76 @@ impl<T: Real> Adam<T> {
                 Some(from) => pass.weight_gradient(block.layer, from, block.factor, block.gradient),
                 None => pass.bias_gradient(block.layer, block.factor, block.gradient),
             }
-            update(block, rates);
+            update(block.parameters, block.mean, block.square, block.gradient, rates);
         });
     }
 }
 
-fn update<T: Real>(block: Block<T>, rates: Rates<T>) {
-    #[cfg(target_arch = "x86_64")]
-    if is_x86_feature_detected!("avx2") {
-        // SAFETY: the feature that the function is compiled for was just found.
-        return unsafe { update_avx2(block, rates) };
+/// Adam for parameters that lie in one line, with gradients cut off at a bound.
+#[derive(Clone, Debug)]
+pub struct FlatAdam<T> {
+    /// Penalty on half the squared parameters, added to the gradient after it is cut off; 0.
+    pub l2: f64,
+    /// Largest absolute value of an entry of the gradient; infinite for none.
+    pub clip: f64,
+    steps: i32,
+    mean: Vec<T>,
+    square: Vec<T>,
+}
+
+impl<T: Real> FlatAdam<T> {
+    /// For `n` parameters.
+    pub fn new(n: usize) -> Self {
+        Self { l2: 0.0, clip: f64::INFINITY, steps: 0, mean: vec![T::zero(); n], square: vec![T::zero(); n] }
     }
-    update_any(block, rates);
+
+    /// One step at learning rate `rate`; the gradient is cut off in place.
+    pub fn step(&mut self, parameters: &mut [T], gradient: &mut [T], rate: f64) {
+        self.steps = self.steps.saturating_add(1);
+        let rates = Rates::new(0.9, 0.999, 1e-8, self.l2, rate, self.steps);
+        let clip = T::of(self.clip);
+        let parts = parameters.par_chunks_mut(BLOCK).zip(self.mean.par_chunks_mut(BLOCK));
+        let parts = parts.zip(self.square.par_chunks_mut(BLOCK)).zip(gradient.par_chunks_mut(BLOCK));
+        parts.for_each(|(((p, m), v), g)| {
+            cut_off(g, clip);
+            update(p, m, v, g, rates);
+        });
+    }
 }
 
-/// The same operations eight at a time: the same bits.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2")]
-fn update_avx2<T: Real>(block: Block<T>, rates: Rates<T>) {
-    update_any(block, rates);
+impl<T: Real> Rates<T> {
+    fn new(beta1: f64, beta2: f64, epsilon: f64, l2: f64, rate: f64, steps: i32) -> Self {
+        let corrected = (1.0 - beta2.powi(steps)).sqrt();
+        Self {
+            beta1: T::of(beta1),
+            beta2: T::of(beta2),
+            epsilon: T::of(epsilon * corrected),
+            l2: T::of(l2),
+            rate: T::of(rate * corrected / (1.0 - beta1.powi(steps))),
+        }
+    }
 }
 
-#[inline(always)]
-fn update_any<T: Real>(block: Block<T>, Rates { beta1, beta2, epsilon, l2, rate }: Rates<T>) {
-    let (rest1, rest2) = (T::one() - beta1, T::one() - beta2);
-    let moments = block.mean.iter_mut().zip(block.square).zip(block.gradient);
-    for (p, ((m, v), g)) in block.parameters.iter_mut().zip(moments) {
-        let g = *g + l2 * *p;
-        *m = beta1 * *m + rest1 * g;
-        *v = beta2 * *v + rest2 * g * g;
-        *p -= rate * *m / (v.sqrt() + epsilon);
+wide! {
+    /// A value that is not a number stays one, so that it is found.
+    fn cut_off<T: Real>(x: &mut [T], bound: T) {
+        for x in x {
+            *x = if *x > bound { bound } else if *x < -bound { -bound } else { *x };
+        }
+    }
+}
+
+wide! {
+    fn update<T: Real>(parameters: &mut [T], mean: &mut [T], square: &mut [T], gradient: &[T], rates: Rates<T>) {
+        let Rates { beta1, beta2, epsilon, l2, rate } = rates;
+        let (rest1, rest2) = (T::one() - beta1, T::one() - beta2);
+        let moments = mean.iter_mut().zip(square).zip(gradient);
+        for (p, ((m, v), g)) in parameters.iter_mut().zip(moments) {
+            let g = *g + l2 * *p;
+            *m = beta1 * *m + rest1 * g;
+            *v = beta2 * *v + rest2 * g * g;
+            *p -= rate * *m / (v.sqrt() + epsilon);
+        }
     }
 }
 

@@ -390,7 +390,7 @@ pub fn fuse_dense(sources: &[Arc<Array2<f32>>], normalise: Normalise) -> Result<
         tile.resize(rows.len() * columns.len(), 0.0);
         if let Ok(mut out) = ndarray::ArrayViewMut2::from_shape((rows.len(), columns.len()), &mut tile[..]) {
             let (a, b) = (x.slice(s![rows, ..]), x.slice(s![columns, ..]));
-            super::linalg::product_single(&mut out, a, b.t(), keep, weight as f32);
+            super::linalg::product_into(&mut out, a, b.t(), keep, weight as f32);
         }
     };
     let mut sum: Vec<Vec<f32>> = vec![Vec::new(); places.len()];
