@@ -16,7 +16,7 @@ const SHOWN: usize = 8;
 
 /// More bands than this in one panel hide each other; then the best `BANDS` arms and the references keep theirs.
 const MOST_BANDS: usize = 8;
-const BANDS: usize = 4;
+const BANDS: usize = 2;
 /// Pairs of ours and published that one panel holds.
 const PAIRS_IN_ONE: usize = 4;
 const PUBLISHED_DASH: &[f64] = &[5.0, 3.0];

@@ -98,6 +98,12 @@ impl PublishedCurves {
     }
 }
 
+/// Whether runs lie on both sides of 0 at round 0.
+fn either_sign(arm: &StudyArm, metric: &str) -> bool {
+    let start: Vec<f64> = arm.runs.iter().filter_map(|r| r.values.get(metric)?.first().copied()).collect();
+    start.iter().any(|v| *v <= 0.0) && start.iter().any(|v| *v >= 0.0)
+}
+
 /// The mean curve of an arm over its value at round 0, or why that says nothing.
 struct Relative {
     mean: Vec<CurvePoint>,
@@ -109,9 +115,9 @@ fn relative(arm: &StudyArm, metric: &str) -> Relative {
     let ratio = match mean.first() {
         Some(p) if p.n == 0 => Err("has no value at round 0".to_string()),
         None => Err("has no run".to_string()),
-        // The sign and size of the divisor must be known.
-        Some(p) if p.mean == 0.0 || p.half_width.abs() >= p.mean.abs() => {
-            Err(format!("is {:.3} ± {:.3} at round 0, not clearly different from 0", p.mean, p.half_width))
+        // What takes either sign may be 0 in truth. Errors cannot, however much they vary between runs.
+        Some(p) if p.mean == 0.0 || (p.half_width >= p.mean.abs() && either_sign(arm, metric)) => {
+            Err("is not clearly different from 0 at round 0".to_string())
         }
         Some(p) => Ok(mean.iter().map(|q| q.mean / p.mean).collect()),
     };
@@ -159,15 +165,21 @@ impl Study {
     /// What cannot be compared, and what was not found.
     pub(super) fn published_notes(&self, published: &PublishedCurves) -> Vec<String> {
         let mut out = published.notes.clone();
+        let mut reasons: Vec<(String, Vec<&str>)> = vec![];
         for (metric, _) in &published.metrics {
-            for (i, theirs) in &published.arms {
-                for (who, arm) in [("ours", &self.arms[*i]), ("published", theirs)] {
-                    if let Err(why) = relative(arm, metric).ratio {
-                        out.push(format!("{metric} of {} ({who}) {why}: no ratio", arm.label));
+            for (who, theirs) in [("ours", false), ("published", true)] {
+                for (i, method) in &published.arms {
+                    let arm = if theirs { method } else { &self.arms[*i] };
+                    let Err(why) = relative(arm, metric).ratio else { continue };
+                    let reason = format!("no ratio where {metric} ({who}) {why}");
+                    match reasons.iter_mut().find(|r| r.0 == reason) {
+                        Some(r) => r.1.push(&arm.label),
+                        None => reasons.push((reason, vec![&arm.label])),
                     }
                 }
             }
         }
+        out.extend(reasons.into_iter().map(|(reason, arms)| format!("{reason}: {}", arms.join(", "))));
         out
     }
 
@@ -280,13 +292,35 @@ mod tests {
         assert_eq!(t.integers("n_published").unwrap()[..2], [2, 2]);
         // Zero at round 0 has no ratio.
         assert!(theirs[2].is_nan() && theirs[3].is_nan());
-        assert!(s.published_notes(&p).iter().any(|n| n.contains("mse of Core-Set (published) is 0.000")));
+        let notes = s.published_notes(&p);
+        let want = "no ratio where mse (published) is not clearly different from 0 at round 0: Core-Set, Random";
+        assert_eq!(notes[1..], [want]);
         assert!(s.published_figure(&p, "mse").is_none());
         let (figure, looks) = s.published_figure(&p, "focal").unwrap();
         assert_eq!(figure.arms.len(), 4);
         let styles = looks.styles();
         assert!(styles[0].colour == styles[1].colour && styles[0].dash.is_empty() && !styles[1].dash.is_empty());
         assert_ne!(styles[0].colour, styles[2].colour);
+    }
+
+    #[test]
+    fn only_what_takes_either_sign_can_be_too_near_0() {
+        let arm = |starts: &[f64]| StudyArm {
+            runs: starts
+                .iter()
+                .map(|v| RunCurve {
+                    n_measured: vec![5.0],
+                    values: BTreeMap::from([("m".to_string(), vec![*v])]),
+                    ..RunCurve::default()
+                })
+                .collect(),
+            ..StudyArm::default()
+        };
+        assert!(relative(&arm(&[0.1, -0.2, 0.4]), "m").ratio.is_err());
+        assert!(relative(&arm(&[0.1, 90.0, 0.4]), "m").ratio.is_ok());
+        assert!(relative(&arm(&[0.3, 0.31, 0.29]), "m").ratio.is_ok());
+        assert!(relative(&arm(&[0.0, 0.0]), "m").ratio.is_err());
+        assert!(relative(&arm(&[f64::NAN]), "m").ratio.is_err() && relative(&arm(&[]), "m").ratio.is_err());
     }
 
     #[test]

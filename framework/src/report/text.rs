@@ -92,7 +92,7 @@ impl Study {
         if !judged.is_empty() {
             let mut lines = vec![["claim", "ours", "n", "verdict"].map(String::from).to_vec()];
             lines.extend(judged.iter().map(|j| {
-                vec![shorten(&j.text, 60), shorten(&j.ours, 44), j.n.to_string(), j.verdict.word().to_string()]
+                vec![shorten(&j.text, 48), shorten(&j.ours, 58), j.n.to_string(), j.verdict.word().to_string()]
             }));
             out += "\nClaims (difference: better - other, paired by seed, 95 % interval; see claims.csv)\n";
             for line in pad(&lines, &[false, false, true, false]) {
@@ -158,22 +158,28 @@ impl Study {
                 speedups.iter().find(|s| s.metric == *metric && s.arm == arm && s.over == over)
             };
             let named = |i: usize| escape(&self.arms[i].label);
-            let mut columns: Vec<usize> =
+            let others: Vec<usize> =
                 order.iter().copied().filter(|&b| speedups.iter().any(|s| s.over == Some(b))).collect();
-            if columns.len() > MOST_COLUMNS {
-                columns.retain(|&b| self.arms.iter().any(|a| a.reference == Some(b)));
-            }
-            if !columns.is_empty() {
-                out += &format!("### {}, row over column\n\n| arm |", escape(metric));
+            let references: Vec<usize> =
+                others.iter().copied().filter(|&b| self.arms.iter().any(|a| a.reference == Some(b))).collect();
+            let all = if others.len() > MOST_COLUMNS { vec![] } else { others };
+            // Over references with intervals, over all others without.
+            for (columns, what, interval) in [(references, "over the reference", true), (all, "row over column", false)]
+            {
+                if columns.is_empty() {
+                    continue;
+                }
+                out += &format!("### {}, {what}\n\n| arm |", escape(metric));
                 columns.iter().for_each(|&b| out += &format!(" {} |", named(b)));
                 out += &format!("\n|:--|{}\n", ":--|".repeat(columns.len()));
                 for &a in order {
+                    let words = |s: &SpeedUp| match s.ratio {
+                        Some(r) if !interval => escape(&r.words()),
+                        _ => escape(&s.words()),
+                    };
                     let cells: Vec<String> = columns
                         .iter()
-                        .map(|&b| match of(a, Some(b)) {
-                            _ if a == b => String::new(),
-                            s => s.map_or(NONE.into(), |s| escape(&s.words())),
-                        })
+                        .map(|&b| if a == b { String::new() } else { of(a, Some(b)).map_or(NONE.into(), words) })
                         .collect();
                     out += &format!("| {} | {} |\n", named(a), cells.join(" | "));
                 }

@@ -752,17 +752,21 @@ fn set_path(table: &mut Map<String, Value>, path: &str, value: Value) -> Result<
 
 /// Moves a mistake inside a value that the grid or a strategy supplied to its place there.
 fn relocate(mut m: Mistake, axes: &[String], choices: &[Choice]) -> Mistake {
+    // The most specific setting around the mistake.
+    let mut best: Option<(usize, Vec<Step>, bool)> = None;
     for (axis, c) in axes.iter().zip(choices) {
         for (path, _, place) in c.settings(axis) {
             let steps: Vec<Step> = path.split('.').map(|k| Step::Key(k.into())).collect();
-            if m.path.starts_with(&steps) {
-                // A word of the prior axis stands for a list that is not in the file.
-                let inside = if axis == "prior" { &[][..] } else { &m.path[steps.len()..] };
-                m.at_key &= !inside.is_empty();
-                m.path = [&place, inside].concat();
-                return m;
+            if m.path.starts_with(&steps) && best.as_ref().is_none_or(|b| steps.len() > b.0) {
+                best = Some((steps.len(), place, axis == "prior"));
             }
         }
+    }
+    if let Some((n, place, is_word)) = best {
+        // A word of the prior axis stands for a list that is not in the file.
+        let inside = if is_word { &[][..] } else { &m.path[n..] };
+        m.at_key &= !inside.is_empty();
+        m.path = [&place, inside].concat();
     }
     m
 }
