@@ -339,6 +339,25 @@ fn a_10x_folder_that_is_wrong_says_so() {
     assert_eq!(open(&folder, by_id).expect("ids differ").n_outputs(), 2);
     let e = open(&folder, json!({ "obs": null })).err().expect("no obs").to_string();
     assert!(e.contains("name a table with the columns `barcode` and `perturbation` in `obs`"), "{e}");
+    matrix(&format!("{head}2 3 1\n1 1 5\n"));
+    write(&folder, "genes.tsv", "E1\tg1\nE2\tg2\n");
+    error(&folder, settings.clone(), &["no control cell has any counts"]);
+    for (setting, value, text) in [
+        ("layer", json!("x"), "`layer` means nothing for a 10x folder"),
+        ("differences", json!(true), "not both"),
+        ("not_genes", json!(["n"]), "`not_genes` means nothing for a 10x folder"),
+        ("separator", json!("nt"), "control = \"control\" contains the separator `nt`"),
+        ("separator", json!(""), "separator is empty"),
+        ("target_sum", json!(0.0), "target_sum is 0"),
+        ("min_cells", json!(0), "set it to 1"),
+        ("genes", json!(0), "genes = 0 keeps nothing"),
+        ("gene_column", json!("symbol"), "gene_column = \"symbol\"; a 10x folder has \"name\" and \"id\""),
+    ] {
+        let mut wrong = settings.clone();
+        wrong[setting] = value;
+        let e = open(&folder, wrong).err().expect(setting).to_string();
+        assert!(e.contains(text), "{e}");
+    }
     let other = write(dir.path(), "other.csv", "barcode,perturbation\nc1-1,A\n");
     let e = open(&folder, json!({ "obs": other, "lane": null })).err();
     assert!(e.is_some_and(|e| e.to_string().contains("none of the 3 barcodes of the matrix (as c1) is among its 1")));

@@ -185,6 +185,14 @@ struct Source {
     lane: Option<Vec<Option<String>>>,
 }
 
+/// What `path` is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Form {
+    AnnData,
+    TenX,
+    Table,
+}
+
 /// What a cell is.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Class {
@@ -198,7 +206,7 @@ impl PerturbSeq {
         Error::Config(format!("perturb_seq ({}): {what}", self.path.display()))
     }
 
-    fn check(&self, table: bool) -> Result<()> {
+    fn check(&self, form: Form) -> Result<()> {
         if !(self.target_sum > 0.0 && self.target_sum.is_finite()) {
             return Err(self.wrong(format!("target_sum is {}; it must be a positive number", self.target_sum)));
         }
@@ -217,22 +225,37 @@ impl PerturbSeq {
         if self.differences && self.counts {
             return Err(self.wrong("values are counts or differences, not both; leave one out"));
         }
-        if !table && (self.differences || !self.not_genes.is_empty()) {
-            return Err(self.wrong("`differences` and `not_genes` serve pseudobulk tables; leave them out"));
+        if let Some(s) = self.separator.as_deref().filter(|s| self.control.contains(*s)) {
+            return Err(self.wrong(format!(
+                "control = \"{}\" contains the separator `{s}`, so that labels cannot be taken apart; rename the control \
+                 label, or leave out `separator` where every label is one gene",
+                self.control
+            )));
+        }
+        let misplaced = [
+            (form == Form::Table, "differences", self.differences),
+            (form == Form::Table, "not_genes", !self.not_genes.is_empty()),
+            (form == Form::AnnData, "layer", self.layer.is_some()),
+            (form == Form::TenX, "obs", self.obs.is_some()),
+            (form != Form::Table, "gene_column", self.gene_column.is_some()),
+        ];
+        if let Some((_, name, _)) = misplaced.iter().find(|(fits, _, set)| *set && !fits) {
+            let kind = match form {
+                Form::AnnData => "an AnnData file",
+                Form::TenX => "a 10x folder",
+                Form::Table => "a pseudobulk table",
+            };
+            return Err(self.wrong(format!("`{name}` means nothing for {kind}; leave it out")));
         }
         Ok(())
     }
 
     /// Opens the matrix and reads labels and lanes of its rows.
-    fn source(&self, setup: &Setup, path: &Path) -> Result<Source> {
-        if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("h5ad")) {
+    fn source(&self, setup: &Setup, path: &Path, form: Form) -> Result<Source> {
+        if form == Form::AnnData {
             return self.anndata(path);
         }
-        let name = path.to_string_lossy().to_lowercase();
-        if name.ends_with(".h5ad.gz") {
-            return Err(CellsError::of(path, "a packed .h5ad file cannot be read in pieces; unpack it: gunzip").into());
-        }
-        if !path.is_dir() {
+        if form == Form::Table {
             let table = setup.data.table(&self.path)?;
             let text = |c: &str| Ok::<_, Error>(table.text(c)?.into_iter().map(|t| Some(t.to_string())).collect());
             let label: Vec<Option<String>> = text(&self.label)?;
@@ -337,9 +360,18 @@ impl PerturbSeq {
 
     fn read(&self, setup: &Setup) -> Result<Profiles> {
         let path = setup.data.path(&self.path);
-        let is_table = !path.is_dir() && path.extension().is_none_or(|e| !e.eq_ignore_ascii_case("h5ad"));
-        self.check(is_table)?;
-        let source = self.source(setup, &path)?;
+        let named = |end: &str| path.to_string_lossy().to_lowercase().ends_with(end);
+        if named(".h5ad.gz") {
+            return Err(CellsError::of(&path, "a packed .h5ad file cannot be read in pieces; unpack it: gunzip").into());
+        }
+        let form = match (path.is_dir(), named(".h5ad")) {
+            (true, _) => Form::TenX,
+            (false, true) => Form::AnnData,
+            (false, false) => Form::Table,
+        };
+        let is_table = form == Form::Table;
+        self.check(form)?;
+        let source = self.source(setup, &path, form)?;
         let data = |what: String| Error::Data(format!("{}: {what}", path.display()));
         no_duplicates(source.matrix.genes()).map_err(|names| {
             data(format!(
@@ -423,6 +455,9 @@ impl PerturbSeq {
                 empty.into_iter().for_each(|c| class[c] = Class::Unused);
             }
             drop_small(&mut class, &sets, min_cells, &mut notes);
+        }
+        if !self.differences && !class.contains(&Class::Control) {
+            return Err(data("no control cell has any counts; check the layer and the file".into()));
         }
         if !class.iter().any(|c| matches!(c, Class::Perturbed(_))) {
             return Err(data(format!(

@@ -24,13 +24,13 @@ pub struct AnnData {
 }
 
 enum Matrix {
-    Dense(Dataset),
+    Dense(Box<Dataset>),
     /// Rows (or columns) `i` hold the entries `starts[i]..starts[i + 1]`.
     Sparse {
         by_cell: bool,
         starts: Vec<usize>,
-        index: Dataset,
-        value: Dataset,
+        index: Box<Dataset>,
+        value: Box<Dataset>,
     },
 }
 
@@ -351,7 +351,7 @@ impl At<'_> {
                 self.check(place, &kind, version.as_deref(), &[("array", &["0.2.0"])])?;
             }
             agree(x.shape())?;
-            return Ok(Matrix::Dense(x));
+            return Ok(Matrix::Dense(Box::new(x)));
         }
         if !groups.iter().any(|g| g == name) {
             return Err(self.wrong(format!("there is no {place}; name the matrix to read in `layer`")));
@@ -387,7 +387,7 @@ impl At<'_> {
                 "{place}/indptr does not agree with its indices and data: the file is damaged, write it again"
             )));
         }
-        Ok(Matrix::Sparse { by_cell, starts, index, value })
+        Ok(Matrix::Sparse { by_cell, starts, index: Box::new(index), value: Box::new(value) })
     }
 
     /// Rows `range` of a dataset as numbers, in the order of the file.
