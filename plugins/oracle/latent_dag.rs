@@ -25,7 +25,7 @@ use rand_distr::{Beta, Distribution, StandardNormal};
 use rayon::prelude::*;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IntoDeserializer, MapAccess, Visitor};
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 /// Simulates a screen of single genes, pairs or triples, with known truth. Runs without any data.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -509,7 +509,7 @@ impl Reach {
 /// How the counts of each output come about.
 #[derive(Debug)]
 struct CountModel {
-    laws: Vec<CountLaw>,
+    laws: Arc<Vec<CountLaw>>,
     /// The law of each output.
     class: Vec<usize>,
     alpha: Vec<f64>,
@@ -543,10 +543,7 @@ impl CountModel {
             .map(|z| s.dispersion * (s.dispersion_sd * z).exp())
             .collect();
         let class: Vec<usize> = (0..s.outputs).map(|_| rng.random_range(0..n)).collect();
-        let laws: Vec<CountLaw> = of_class
-            .iter()
-            .map(|&alpha| CountLaw::new(alpha, s.library, s.library_sd, s.cell_state_sd, s.target))
-            .collect();
+        let laws = laws_of(s, &of_class);
         let control = base.iter().zip(&class).map(|(&b, &c)| triple(&laws[c], b)).collect();
         // Every program has a direction among the states, so that outputs of one program vary together.
         let mut rng = streams.rng("cell state");
@@ -564,6 +561,26 @@ impl CountModel {
     fn at(&self, output: usize, change: f64) -> [f64; 3] {
         triple(&self.laws[self.class[output]], self.base[output] + change)
     }
+}
+
+/// The settings that laws follow from, and the laws.
+type Tabulated = ([u64; 6], Arc<Vec<CountLaw>>);
+
+/// The laws of the dispersions. Worlds of one scenario differ in seed and not in these, so they are tabulated once.
+fn laws_of(s: &LatentDag, alpha: &[f64]) -> Arc<Vec<CountLaw>> {
+    static KNOWN: Mutex<Vec<Tabulated>> = Mutex::new(Vec::new());
+    let key = [s.dispersion, s.dispersion_sd, s.library, s.library_sd, s.cell_state_sd, s.target].map(f64::to_bits);
+    if let Some(found) = KNOWN.lock().unwrap_or_else(|e| e.into_inner()).iter().find(|t| t.0 == key) {
+        return found.1.clone();
+    }
+    let law = |a: &f64| CountLaw::new(*a, s.library, s.library_sd, s.cell_state_sd, s.target);
+    let made: Arc<Vec<CountLaw>> = Arc::new(alpha.iter().map(law).collect());
+    let mut known = KNOWN.lock().unwrap_or_else(|e| e.into_inner());
+    if known.len() >= 8 {
+        known.remove(0);
+    }
+    known.push((key, made.clone()));
+    made
 }
 
 fn triple(law: &CountLaw, ln_share: f64) -> [f64; 3] {
@@ -948,6 +965,7 @@ impl World {
         let s = &self.settings;
         let mut sums: [Array1<f64>; 3] = std::array::from_fn(|_| Array1::zeros(s.outputs));
         let [mean, square, zero] = &mut sums;
+        let several = effects.len() > 1;
         for (weight, effect) in effects {
             for (o, e) in effect.iter().enumerate() {
                 let [m, v, z] = match &self.counts {
@@ -959,11 +977,13 @@ impl World {
                 };
                 mean[o] += weight * m;
                 square[o] += weight * (v + m * m);
-                zero[o] += weight * z.exp();
+                zero[o] += if several { weight * z.exp() } else { z };
             }
         }
         square.zip_mut_with(mean, |q, m| *q = (*q - m * m).max(0.0));
-        zero.mapv_inplace(f64::ln);
+        if several {
+            zero.mapv_inplace(f64::ln);
+        }
         sums
     }
 

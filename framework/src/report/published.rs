@@ -124,6 +124,15 @@ fn relative(arm: &StudyArm, metric: &str) -> Relative {
     Relative { mean, ratio }
 }
 
+/// An arm and what is published of it, both over their value at round 0.
+struct Pair<'a> {
+    /// Index of the arm.
+    arm: usize,
+    ours: &'a StudyArm,
+    theirs: &'a StudyArm,
+    ratios: [Vec<f64>; 2],
+}
+
 impl Study {
     /// A row a matched arm, metric and round.
     pub(super) fn published_table(&self, published: &PublishedCurves) -> Table {
@@ -186,12 +195,13 @@ impl Study {
     /// The matched curves of a metric as a study of their own, and how it is drawn: ours solid, published dashed, in
     /// one panel for few methods and in one each for many. Nothing where no pair has both ratios.
     pub(super) fn published_figure(&self, published: &PublishedCurves, metric: &str) -> Option<(Study, Looks)> {
-        let pairs: Vec<(usize, &StudyArm, Vec<f64>, Vec<f64>)> = published
+        let pairs: Vec<Pair> = published
             .arms
             .iter()
             .filter_map(|(i, theirs)| {
-                let (a, b) = (relative(&self.arms[*i], metric).ratio.ok()?, relative(theirs, metric).ratio.ok()?);
-                Some((*i, theirs, a, b))
+                let ours = &self.arms[*i];
+                let ratios = [relative(ours, metric).ratio.ok()?, relative(theirs, metric).ratio.ok()?];
+                Some(Pair { arm: *i, ours, theirs, ratios })
             })
             .collect();
         if pairs.is_empty() {
@@ -208,23 +218,26 @@ impl Study {
         };
         let arms = pairs
             .iter()
-            .flat_map(|(i, theirs, a, b)| {
-                let label = &self.arms[*i].label;
-                [curve(format!("{label}, ours"), a), curve(format!("{}, published", theirs.label), b)]
+            .flat_map(|p| {
+                let [ours, theirs] = &p.ratios;
+                [
+                    curve(format!("{}, ours", p.ours.label), ours),
+                    curve(format!("{}, published", p.theirs.label), theirs),
+                ]
             })
             .collect();
-        let labels: Vec<String> = pairs.iter().map(|p| self.arms[p.0].label.clone()).collect();
-        let reference = pairs.iter().position(|p| self.arms.iter().any(|a| a.reference == Some(p.0)));
+        let labels: Vec<String> = pairs.iter().map(|p| p.ours.label.clone()).collect();
+        let reference = pairs.iter().position(|p| self.arms.iter().any(|a| a.reference == Some(p.arm)));
         let column = published.metrics.iter().find(|m| m.0 == *metric).map_or("", |m| &m.1);
-        let n = |f: &dyn Fn(&(usize, &StudyArm, Vec<f64>, Vec<f64>)) -> usize| pairs.iter().map(f).max().unwrap_or(0);
+        let n = |side: fn(&Pair) -> usize| pairs.iter().map(side).max().unwrap_or(0);
         let words = Words {
             subtitle: format!("mean {metric}, and {column} as published, over their own value at round 0"),
             x: "round".into(),
             y: format!("{metric} / {metric} at round 0"),
             note: format!(
                 "Solid: ours (n = {}). Dashed: published (n = {}; {}).",
-                n(&|p| self.arms[p.0].runs.len()),
-                n(&|p| p.1.runs.len()),
+                n(|p| p.ours.runs.len()),
+                n(|p| p.theirs.runs.len()),
                 published.source
             ),
         };
