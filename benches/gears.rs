@@ -67,7 +67,7 @@ fn main() -> Result<()> {
         ("cells", "60"),
         ("outputs", "1000"),
         ("hidden", "64"),
-        ("together", "16"),
+        ("together", "8"),
         ("epochs", "20"),
         ("decay", "0.5"),
         ("threads", "2"),

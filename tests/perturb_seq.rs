@@ -3,6 +3,7 @@
 mod common;
 
 use common::*;
+#[cfg(feature = "h5ad")]
 use framework::cells;
 use framework::data::DataRoot;
 use framework::ndarray::Array2;
@@ -11,7 +12,6 @@ use framework::streams::Streams;
 use framework::testing::TempDir;
 use plugins as _;
 use serde_json::{Value, json};
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 fn fixtures() -> PathBuf {
@@ -19,7 +19,9 @@ fn fixtures() -> PathBuf {
 }
 
 /// A packed fixture, unpacked into a folder.
+#[cfg(feature = "h5ad")]
 fn unpack(dir: &Path, name: &str) -> PathBuf {
+    use std::io::Read;
     let mut bytes = Vec::new();
     cells::open(&fixtures().join(format!("{name}.gz"))).expect("a fixture").read_to_end(&mut bytes).expect("gzip");
     let to = dir.join(name);

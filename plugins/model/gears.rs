@@ -50,7 +50,7 @@ pub struct Gears {
     /// Cells of a step; default 256, and 16 rows where there are no cells.
     pub batch: Option<usize>,
     /// Cells of a perturbation that stay together in a batch; 1 shuffles single cells as the paper does. The time of
-    /// a step goes with the number of different perturbations in it. Default 16.
+    /// a step goes with the number of different perturbations in it. Default 8.
     pub together: usize,
     /// Learning rate of the first epoch; default 0.001.
     pub learning_rate: f64,
@@ -86,7 +86,7 @@ impl Default for Gears {
             hidden: 64,
             epochs: None,
             batch: None,
-            together: 16,
+            together: 8,
             learning_rate: 0.001,
             decay: None,
             weight_decay: 5e-4,
