@@ -67,10 +67,10 @@ impl Sparse {
     pub fn restrict(&self, kept: &[usize]) -> Self {
         let mut to = vec![None; self.n_cols];
         kept.iter().enumerate().for_each(|(new, &old)| to[old] = Some(new as u32));
-        let rows = kept.iter().enumerate();
-        let entries =
-            rows.flat_map(|(r, &old)| self.row(old).filter_map(move |(c, v)| Some((r, c, v)))).collect::<Vec<_>>();
-        let entries = entries.into_iter().filter_map(|(r, c, v)| Some((r as u32, to[c]?, v))).collect();
+        let mut entries = Vec::new();
+        for (r, &old) in kept.iter().enumerate() {
+            entries.extend(self.row(old).filter_map(|(c, v)| Some((r as u32, to[c]?, v))));
+        }
         Self::new(kept.len(), kept.len(), entries)
     }
 
