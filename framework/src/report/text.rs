@@ -90,13 +90,10 @@ impl Study {
         }
         let judged = self.judged();
         if !judged.is_empty() {
-            let mut lines = vec![["claim", "ours", "n", "verdict"].map(String::from).to_vec()];
-            lines.extend(judged.iter().map(|j| {
-                vec![shorten(&j.text, 48), shorten(&j.ours, 58), j.n.to_string(), j.verdict.word().to_string()]
-            }));
             out += "\nClaims (difference: better - other, paired by seed, 95 % interval; see claims.csv)\n";
-            for line in pad(&lines, &[false, false, true, false]) {
-                out += &format!("{}\n", line.trim_end());
+            for j in &judged {
+                out += &wrap(&format!("{}: {}", j.verdict.word(), j.text), WIDTH);
+                out += &format!("    {}   n = {}\n", j.ours, j.n);
             }
         }
         if let Some(p) = &self.published {
