@@ -25,7 +25,8 @@ pub struct BatchEffect {
     /// Number of lanes. Absent: those of the oracle, or 48 if it knows of none.
     #[serde(default)]
     pub lanes: Option<usize>,
-    /// Groups of lanes, one a round with the initial set as round 0: set it to rounds + 1; default 6.
+    /// Groups of lanes, one a round with the initial set as round 0: set it to rounds + 1, or to 1 for a screen in
+    /// which every round has all lanes; default 6.
     #[serde(default = "groups")]
     pub groups: usize,
     /// Standard deviation of a lane's shift of each output, in units of the readout; default 0.5. Only for an oracle
@@ -118,7 +119,8 @@ impl Screen for Restricted {
 
     fn measure(&self, ids: &[usize], experiment: &Experiment, streams: &Streams) -> Result<Readouts> {
         let round = experiment.round;
-        let Some(group) = self.groups.get(round) else {
+        let at = if self.groups.len() == 1 { 0 } else { round };
+        let Some(group) = self.groups.get(at) else {
             return Err(Error::Config(format!(
                 "batch_effect: groups = {} serves rounds 0 to {}, and this is round {round}; set it to the number of \
                  rounds plus one",
@@ -253,6 +255,9 @@ mod tests {
         assert_ne!(first, lanes[0], "lanes are shuffled by the world");
         let e = screen.measure(&[1], &Experiment::of_round(4), &st).unwrap_err().to_string();
         assert!(e.contains("groups = 4 serves rounds 0 to 3, and this is round 4"), "{e}");
+        let whole = open(json!({ "oracle": profile(13), "groups": 1 }), 1).unwrap();
+        let all = |round| whole.measure(&[1], &Experiment::of_round(round), &st).unwrap().cells.unwrap()[0].lane.clone();
+        assert!(all(4).iter().collect::<BTreeSet<_>>().len() > 3 && all(0) == all(4), "one group serves every round");
         assert!(screen.notes().last().unwrap().contains("13 lanes in 4 groups of 3"));
         assert!(screen.control().is_some() && screen.clarity(&[1]).is_some());
     }
