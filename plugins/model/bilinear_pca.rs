@@ -281,9 +281,8 @@ mod tests {
             for r in 0..n {
                 if r != i {
                     let f = m[r][i];
-                    for c in 0..2 * n {
-                        m[r][c] -= f * m[i][c];
-                    }
+                    let row = m[i].clone();
+                    m[r].iter_mut().zip(row).for_each(|(v, p)| *v -= f * p);
                 }
             }
         }

@@ -136,7 +136,7 @@ impl Gears {
         if self.hidden == 0 || self.together == 0 || self.epochs == Some(0) || self.batch == Some(0) {
             return wrong("`hidden`, `epochs`, `batch` and `together` must be at least 1");
         }
-        if !positive(self.learning_rate) || !positive(self.tau) || !(self.clip > 0.0) {
+        if !positive(self.learning_rate) || !positive(self.tau) || self.clip.is_nan() || self.clip <= 0.0 {
             return wrong("`learning_rate`, `clip` and `tau` must be positive numbers");
         }
         if !self.decay.is_none_or(positive) {

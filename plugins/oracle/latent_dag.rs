@@ -1583,17 +1583,17 @@ mod tests {
                 let truth = w.truth(&ids).unwrap();
                 // What adds up: the truth for disjoint sets, in any scale; ln(share) or the profile of responding
                 // cells for separable ones, at any non-linearity.
-                for id in n - 30..n {
+                for (id, relation) in relations.iter().enumerate().skip(n - 30) {
                     let missing = w.pool().with_genes(id, |genes| {
-                        let sum = genes.iter().fold(Array1::<f64>::zeros(60), |s, g| s + &single.row(g.index()));
+                        let sum = genes.iter().fold(Array1::<f64>::zeros(60), |s, g| s + single.row(g.index()));
                         let in_truth = (&truth.row(id) - &sum).iter().fold(0.0f64, |m, v| m.max(v.abs()));
                         let of = |genes: &[Gene], extra| w.effect(&w.parts(genes, extra, 0)[0]);
                         let together = of(genes, w.planted.get(&id));
-                        let apart = genes.iter().fold(Array1::<f64>::zeros(60), |s, g| s + &of(&[*g], None));
+                        let apart = genes.iter().fold(Array1::<f64>::zeros(60), |s, g| s + of(&[*g], None));
                         let in_cells = (&together - &apart).iter().fold(0.0f64, |m, v| m.max(v.abs()));
                         (in_truth, in_cells)
                     });
-                    match relations[id] {
+                    match relation {
                         Relation::Disjoint => assert!(missing.0 < 1e-9, "{missing:?}"),
                         Relation::Separable => assert!(missing.1 < 1e-9, "{missing:?}"),
                         _ => assert!(missing.0 > 1e-3 && missing.1 > 1e-3, "{missing:?}"),

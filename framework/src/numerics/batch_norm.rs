@@ -242,7 +242,7 @@ pub fn take_mut<'a, T>(from: &mut &'a mut [T], n: usize) -> &'a mut [T] {
 
 /// A matrix of `columns` columns over a slice of whole rows.
 pub fn rows<T>(x: &[T], columns: usize) -> ArrayView2<'_, T> {
-    debug_assert!(columns > 0 && x.len() % columns == 0);
+    debug_assert!(columns > 0 && x.len().is_multiple_of(columns));
     // Lengths that do not fit would be a slip in this file or its callers; a view of nothing fails their tests.
     ArrayView2::from_shape((x.len() / columns.max(1), columns), x).unwrap_or_else(|_| ArrayView2::from(&[[]; 0]))
 }

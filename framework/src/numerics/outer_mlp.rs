@@ -532,9 +532,7 @@ impl OuterMlp {
             }
         }
         to_a.outer_iter().for_each(|row| sum0.iter_mut().zip(row).for_each(|(t, s)| *t += (*s).into()));
-        for c in 0..d {
-            product0[c] *= norm.inverse[c].into();
-        }
+        product0.iter_mut().zip(&norm.inverse).for_each(|(p, i)| *p *= (*i).into());
         let (sum0, product0) = (cast::<T>(&sum0), cast::<T>(&product0));
         add(d_gamma0, &product0);
         add(d_beta0, &sum0);
