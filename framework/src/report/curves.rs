@@ -193,7 +193,11 @@ const SMALL: f64 = 11.0;
 
 /// The figure of a metric; nothing if no arm has a value.
 pub(super) fn draw(study: &Study, looks: &Looks, metric: &str) -> Option<Canvas> {
-    let curves: Vec<Vec<CurvePoint>> = (0..study.arms.len()).map(|a| study.curve(a, metric)).collect();
+    let mut curves: Vec<Vec<CurvePoint>> = (0..study.arms.len()).map(|a| study.curve(a, metric)).collect();
+    let within = study.within_seeds(metric);
+    for (curve, halves) in curves.iter_mut().zip(within.iter().flatten()) {
+        curve.iter_mut().zip(halves).for_each(|(p, h)| p.half_width = *h);
+    }
     let (first, last) = extent(curves.iter().flatten().filter(|p| p.mean.is_finite()).map(|p| p.x))?;
     let one_round = last - first < 1e-9;
     let x_values = if one_round { (first - 1.0, first + 1.0) } else { (first, last) };
@@ -291,7 +295,8 @@ pub(super) fn draw(study: &Study, looks: &Looks, metric: &str) -> Option<Canvas>
     let title = words.map_or(format!("{metric} ({better} is better)"), |w| format!("{} ({better} is better)", w.y));
     let title = fit(&title, AXIS, false, height - top - 14.0);
     c.text_upwards(&title, (LEFT + 11.0, middle.1), AXIS, INK);
-    let note = words.map_or_else(|| caption(study, looks, &curves, one_round, cut), |w| w.note.clone());
+    let note =
+        words.map_or_else(|| caption(study, looks, &curves, within.is_some(), one_round, cut), |w| w.note.clone());
     c.text(&line(&note, SMALL, false), (LEFT, height - 14.0), SMALL, HPos::Left, SOFT_INK, false);
     Some(c)
 }
@@ -415,7 +420,14 @@ impl Legend {
 }
 
 /// What is shown, over how many seeds.
-fn caption(study: &Study, looks: &Looks, curves: &[Vec<CurvePoint>], one_round: bool, cut: bool) -> String {
+fn caption(
+    study: &Study,
+    looks: &Looks,
+    curves: &[Vec<CurvePoint>],
+    within: bool,
+    one_round: bool,
+    cut: bool,
+) -> String {
     let seeds = |c: &Vec<CurvePoint>| c.iter().map(|p| p.n).max().filter(|n| *n > 0);
     let n: Vec<usize> = curves.iter().filter_map(seeds).collect();
     let (least, most) = (n.iter().min().copied().unwrap_or(0), n.iter().max().copied().unwrap_or(0));
@@ -425,7 +437,8 @@ fn caption(study: &Study, looks: &Looks, curves: &[Vec<CurvePoint>], one_round: 
             let n = if a == b { a.to_string() } else { format!("{a} to {b}") };
             let sign = if one_round { "bars" } else { "bands" };
             format!(
-                "Mean over n = {n} seeds; {sign}: 95 % t interval of the mean{}.",
+                "Mean over n = {n} seeds; {sign}: 95 % t interval {}{}.",
+                if within { "within seeds (what arms share of a seed taken out)" } else { "of the mean" },
                 if cut { ", cut at the frame" } else { "" }
             )
         }

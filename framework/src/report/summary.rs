@@ -1,6 +1,6 @@
 //! Means, intervals and paired differences over seeds.
 
-use super::{Along, Study, StudyArm};
+use super::{Along, RunCurve, Study, StudyArm};
 use crate::metrics::{aulc, find};
 use crate::numerics::stats::{half_width_95, mean, sign_flip_p};
 use rayon::prelude::*;
@@ -105,6 +105,51 @@ impl Study {
     pub(super) fn curve(&self, arm: usize, metric: &str) -> Vec<CurvePoint> {
         let place = |(t, p): (usize, CurvePoint)| CurvePoint { x: self.place(t as f64, p.n_measured), ..p };
         self.arms[arm].curve(metric).into_iter().enumerate().map(place).collect()
+    }
+
+    /// For each arm and round the half width of the 95 % t interval within seeds: what the arms share of a seed (its world,
+    /// its split) is taken out, since arms are compared under the same seeds (Cousineau 2005, with the factor of Morey
+    /// 2008). Nothing unless two arms or more have values, under the same two seeds or more in every round.
+    pub(super) fn within_seeds(&self, metric: &str) -> Option<Vec<Vec<f64>>> {
+        let value = |r: &RunCurve, t: usize| r.values.get(metric).and_then(|v| v.get(t)).copied();
+        let shown: Vec<usize> = (0..self.arms.len())
+            .filter(|&a| {
+                self.arms[a].runs.iter().any(|r| r.values.get(metric).is_some_and(|v| v.iter().any(|v| v.is_finite())))
+            })
+            .collect();
+        let first = &self.arms[*shown.first()?];
+        let seeds: Vec<u64> = first.runs.iter().map(|r| r.seed).collect();
+        let rounds = first.runs.iter().map(|r| r.n_measured.len()).max()?;
+        if shown.len() < 2 || seeds.len() < 2 {
+            return None;
+        }
+        let factor = (shown.len() as f64 / (shown.len() as f64 - 1.0)).sqrt();
+        let mut out = vec![vec![f64::NAN; rounds]; self.arms.len()];
+        for t in 0..rounds {
+            let mut runs = shown.iter().flat_map(|&a| &self.arms[a].runs);
+            if runs.all(|r| value(r, t).is_none_or(f64::is_nan)) {
+                continue;
+            }
+            // Seeds x arms.
+            let mut table = Vec::with_capacity(seeds.len());
+            for &seed in &seeds {
+                let row: Option<Vec<f64>> = shown
+                    .iter()
+                    .map(|&a| {
+                        let arm = &self.arms[a];
+                        let same = arm.runs.len() == seeds.len();
+                        let run = arm.runs.iter().find(|r| same && r.seed == seed)?;
+                        value(run, t).filter(|v| v.is_finite())
+                    })
+                    .collect();
+                table.push(row?);
+            }
+            for (c, &a) in shown.iter().enumerate() {
+                let own: Vec<f64> = table.iter().map(|row| row[c] - mean(row)).collect();
+                out[a][t] = factor * half_width_95(&own);
+            }
+        }
+        Some(out)
     }
 
     /// Where a round lies on the axis of the study.

@@ -414,3 +414,32 @@ fn speed_ups_claims_and_published_curves_have_their_files_and_sections() {
         std::fs::remove_dir_all(&dir).unwrap();
     }
 }
+
+#[test]
+fn bands_within_seeds_leave_out_what_arms_share() {
+    let arm = |values: [[f64; 2]; 3]| StudyArm {
+        runs: values
+            .iter()
+            .enumerate()
+            .map(|(seed, v)| RunCurve {
+                seed: seed as u64,
+                n_measured: vec![1.0, 2.0],
+                values: [("mse".to_string(), v.to_vec())].into(),
+            })
+            .collect(),
+        ..StudyArm::default()
+    };
+    let of = |arms: Vec<StudyArm>| Study { metrics: vec!["mse".into()], arms, ..Study::default() }.within_seeds("mse");
+    // Worlds far apart; the arms differ by 1 in every one of them, then by 1, 2 and 3.
+    let a = arm([[10.0, 10.0], [20.0, 20.0], [30.0, 30.0]]);
+    let b = arm([[11.0, 11.0], [21.0, 22.0], [31.0, 33.0]]);
+    let found = of(vec![a.clone(), b.clone()]).unwrap();
+    assert!(found[0][0].abs() < 1e-12 && found[1][0].abs() < 1e-12);
+    // Deviations from the mean of two arms are half the difference; times the root of 2.
+    let want = 2f64.sqrt() * crate::numerics::stats::half_width_95(&[0.5, 1.0, 1.5]);
+    assert!(found.iter().all(|h| (h[1] - want).abs() < 1e-12), "{found:?} {want}");
+    assert!(of(vec![a.clone()]).is_none(), "one arm is compared with nothing");
+    let mut other = b;
+    other.runs[0].seed = 9;
+    assert!(of(vec![a, other]).is_none(), "not the same seeds");
+}
