@@ -124,8 +124,9 @@ impl Study {
             return None;
         }
         let factor = (shown.len() as f64 / (shown.len() as f64 - 1.0)).sqrt();
-        let mut out = vec![vec![f64::NAN; rounds]; self.arms.len()];
+        let mut out = vec![Vec::with_capacity(rounds); self.arms.len()];
         for t in 0..rounds {
+            out.iter_mut().for_each(|halves| halves.push(f64::NAN));
             let mut runs = shown.iter().flat_map(|&a| &self.arms[a].runs);
             if runs.all(|r| value(r, t).is_none_or(f64::is_nan)) {
                 continue;
@@ -146,7 +147,9 @@ impl Study {
             }
             for (c, &a) in shown.iter().enumerate() {
                 let own: Vec<f64> = table.iter().map(|row| row[c] - mean(row)).collect();
-                out[a][t] = factor * half_width_95(&own);
+                if let Some(half) = out[a].last_mut() {
+                    *half = factor * half_width_95(&own);
+                }
             }
         }
         Some(out)
