@@ -41,10 +41,7 @@ impl Kernel for Embedding {
             let x = rows.get(&scope);
             drop(rows);
             let z = components(x, COMPONENTS, &mut cx.streams.rng("components"))?;
-            rows = cx.hold("embedding", z.ncols(), |ids| {
-                let at: Vec<usize> = ids.iter().filter_map(|id| scope.binary_search(id).ok()).collect();
-                Ok(z.select(Axis(0), &at))
-            })?;
+            rows = cx.hold_rows("embedding", &z)?;
         }
         Ok(FeatureGram::linear(rows).into())
     }

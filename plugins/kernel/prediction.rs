@@ -17,12 +17,8 @@ impl Kernel for Prediction {
     fn gram(&self, cx: &KernelContext) -> Result<Gram> {
         let surrogate = cx.surrogate("prediction")?;
         let mut rows = cx.hold("prediction", cx.observed.n_outputs(), |ids| Ok(surrogate.predict(ids)?.mean))?;
-        let scope = cx.scope();
-        if let Some(z) = low_rank(rows.get(&scope).view()) {
-            rows = cx.hold("prediction", z.ncols(), |ids| {
-                let at: Vec<usize> = ids.iter().filter_map(|id| scope.binary_search(id).ok()).collect();
-                Ok(z.select(Axis(0), &at))
-            })?;
+        if let Some(z) = low_rank(rows.get(&cx.scope()).view()) {
+            rows = cx.hold_rows("prediction", &z)?;
         }
         Ok(FeatureGram::linear(rows).into())
     }

@@ -6,8 +6,9 @@
 //! found by Brent's method on a band form of K, O(n) a step. Fit O(n³), prediction O(n²) an id. A kernel held as
 //! d < n features is solved in feature space instead: fit O(nd²), prediction O(d²) an id.
 
-use argmin::core::{CostFunction, Executor};
+use argmin::core::Executor;
 use argmin::solver::brent::BrentOpt;
+use framework::numerics::minimise::Cost;
 use framework::numerics::{Band, eigh, matmul, symmetric_product};
 use framework::prelude::*;
 use framework::serde_json::{self, json};
@@ -241,17 +242,6 @@ impl Evidence {
                 "gp: the marginal likelihood is not finite at any noise; check the readouts and the kernel".into(),
             )
         })
-    }
-}
-
-/// A function of one number for argmin.
-struct Cost<'a>(&'a dyn Fn(f64) -> f64);
-
-impl CostFunction for Cost<'_> {
-    type Param = f64;
-    type Output = f64;
-    fn cost(&self, p: &f64) -> Result<f64, argmin::core::Error> {
-        Ok((self.0)(*p))
     }
 }
 

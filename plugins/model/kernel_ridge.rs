@@ -5,8 +5,9 @@
 //! residuals are λ[A(Δ - Δ̄)]ᵢ / (λAᵢᵢ - 1/n), intercept refitted. One eigendecomposition, O(n³), then O(n r²) for each
 //! λ tried with r the rank of K; prediction O(n (d + L)) an id with d features behind the kernel. For a standard deviation or draws use `gp`.
 
-use argmin::core::{CostFunction, Executor};
+use argmin::core::Executor;
 use argmin::solver::goldensectionsearch::GoldenSectionSearch;
+use framework::numerics::minimise::Cost;
 use framework::numerics::{eigh, matmul, matmul_t};
 use framework::prelude::*;
 use framework::serde_json::{self, json};
@@ -163,17 +164,6 @@ impl LeaveOneOut {
         let weights = &residuals / penalty;
         residuals.outer_iter_mut().zip(rest).for_each(|(mut r, d)| r /= d);
         (weights, residuals)
-    }
-}
-
-/// A function of one number for argmin.
-struct Cost<'a>(&'a dyn Fn(f64) -> f64);
-
-impl CostFunction for Cost<'_> {
-    type Param = f64;
-    type Output = f64;
-    fn cost(&self, p: &f64) -> Result<f64, argmin::core::Error> {
-        Ok((self.0)(*p))
     }
 }
 

@@ -56,6 +56,17 @@ impl<F: Fn(&[f64], &mut [f64]) -> f64> Gradient for &Problem<F> {
     }
 }
 
+/// A function of one number, for argmin's solvers without gradients.
+pub struct Cost<'a>(pub &'a dyn Fn(f64) -> f64);
+
+impl CostFunction for Cost<'_> {
+    type Param = f64;
+    type Output = f64;
+    fn cost(&self, x: &f64) -> Result<f64, Error> {
+        Ok((self.0)(*x))
+    }
+}
+
 /// The lowest point found from `start` by limited-memory BFGS with a Wolfe line search (Moré & Thuente 1994), and the value there. `f` gives
 /// the value and writes the gradient; a value that is not finite is avoided. Stops when the gradient is shorter
 /// than `tolerance`, the value no longer falls, or after `steps` steps. Nothing where the start has no value.

@@ -174,6 +174,15 @@ impl<'a> KernelContext<'a> {
         rows.pop().ok_or_else(|| Error::Plugin(format!("no {what} features")))
     }
 
+    /// Holds rows that are already there: one for each of [`KernelContext::scope`], in its order.
+    pub fn hold_rows(&self, what: &str, rows: &Array2<f64>) -> Result<Rows> {
+        let scope = self.scope();
+        self.hold(what, rows.ncols(), |ids| {
+            let at: Vec<usize> = ids.iter().filter_map(|id| scope.binary_search(id).ok()).collect();
+            Ok(rows.select(Axis(0), &at))
+        })
+    }
+
     /// [`KernelContext::hold`] for several sets of rows that are computed together.
     pub fn hold_several(
         &self,
