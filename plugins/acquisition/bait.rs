@@ -77,6 +77,9 @@ impl Acquisition for Bait {
         if !(self.oversample >= 1.0 && self.oversample.is_finite()) {
             return Err(Error::Config(format!("`oversample` of bait must be at least 1, not {}", self.oversample)));
         }
+        if self.mode == Mode::Last {
+            return Err(Error::Config("bait knows the modes \"p\" and \"tp\"; what it minimises counts all measured".into()));
+        }
         // Forward only, and with noise: without it single precision loses the small variances that decide.
         if self.form == Form::F && self.sigma > 0.0 {
             let noise = (self.sigma * self.sigma) as f32;

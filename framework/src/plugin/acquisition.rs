@@ -22,6 +22,10 @@ pub struct Needs {
     pub draws: bool,
     /// A Gram matrix: a kernel, or at least one prior for the default linear kernel.
     pub gram: bool,
+    /// Posterior covariances.
+    pub covariance: bool,
+    /// The gradient of the predictive variance with respect to the features.
+    pub variance_gradient: bool,
 }
 
 /// Where the campaign stands.
@@ -44,6 +48,8 @@ pub enum Mode {
     Tp,
     /// Nothing (the rule sees the pool only).
     P,
+    /// The perturbations of the last round only, as in GeneDisco's released Core-Set.
+    Last,
 }
 
 /// Everything an acquisition sees.
@@ -106,6 +112,24 @@ impl<'a> RunContext<'a> {
     pub fn with_device(mut self, device: Option<&'a dyn Device>) -> Self {
         self.device = device;
         self
+    }
+
+    /// The same round with another batch size and other candidates, for a rule that hands a part of its work to another
+    /// rule. It meets the same streams; keep what it records with [`RunContext::absorb`].
+    pub fn part<'b>(&'b self, batch: usize, candidates: &'b Candidates) -> RunContext<'b> {
+        RunContext {
+            round: Round { batch, ..self.round },
+            candidates,
+            streams: self.streams.clone(),
+            gram: OnceCell::new(),
+            recorded: RefCell::default(),
+            ..*self
+        }
+    }
+
+    /// Keeps what a part recorded with this round's results.
+    pub fn absorb(&self, recorded: Vec<(String, f64)>) {
+        self.recorded.borrow_mut().extend(recorded);
     }
 
     /// Runs a rule on the GPU, if there is one and the kernel has explicit features: `f` gets the rows of the
@@ -214,12 +238,19 @@ impl<'a> RunContext<'a> {
         Ok(self.gram.get_or_init(|| g))
     }
 
-    /// What a rule starts from: the measured perturbations in the order of their first measurement, or
-    /// nothing.
+    /// What a rule starts from: the measured perturbations in the order of their first measurement, those of the last
+    /// round, or nothing.
     pub fn centres(&self, mode: Mode) -> Vec<usize> {
         match mode {
             Mode::Tp => self.observed.distinct(),
             Mode::P => vec![],
+            Mode::Last => {
+                let last = self.observed.round.iter().max();
+                let of_last = |r: &usize| Some(&self.observed.round[*r]) == last;
+                let rows = (0..self.observed.len()).filter(of_last);
+                let mut seen = std::collections::HashSet::new();
+                rows.map(|r| self.observed.ids[r]).filter(|id| seen.insert(*id)).collect()
+            }
         }
     }
 

@@ -4,7 +4,7 @@ use super::Plugin;
 use crate::domain::{Inputs, Observed, Posterior};
 use crate::error::{Error, Result};
 use crate::streams::{StreamRng, Streams};
-use ndarray::{Array2, Array3, ArrayView2};
+use ndarray::{Array1, Array2, Array3, ArrayView2};
 use std::sync::Arc;
 
 /// What a fitted model can be asked for, known before fitting so that a scenario is refused early.
@@ -18,6 +18,10 @@ pub struct Provides {
     pub embedding: bool,
     /// The factors of its gradient, layer by layer ([`Surrogate::layers`]).
     pub layers: bool,
+    /// Posterior covariances ([`Surrogate::covariance`]).
+    pub covariance: bool,
+    /// The gradient of its variance with respect to the features ([`Surrogate::variance_gradient`]).
+    pub variance_gradient: bool,
 }
 
 /// What a model must be given.
@@ -73,6 +77,32 @@ pub trait Surrogate: Send + Sync {
     fn draw(&self, ids: &[usize], n: usize, rng: &mut StreamRng) -> Result<Array3<f64>> {
         let _ = (ids, n, rng);
         Err(Error::Unsupported("this model gives no posterior draws".into()))
+    }
+
+    /// The functions that the surrogate is made of, where they are finitely many (trees, members of an ensemble,
+    /// dropout masks): functions x ids x outputs, the same functions in every call. `predict` gives their mean and,
+    /// as sd, their spread (÷ functions).
+    fn functions(&self, ids: &[usize]) -> Result<Option<Array3<f64>>> {
+        let _ = ids;
+        Ok(None)
+    }
+
+    /// Posterior covariance of one output of the noise-free readouts: a x b.
+    fn covariance(&self, a: &[usize], b: &[usize], output: usize) -> Result<Array2<f64>> {
+        let _ = (a, b, output);
+        Err(Error::Unsupported("this model gives no posterior covariances".into()))
+    }
+
+    /// Variance of the noise of a measurement that the fit assumes, for each output.
+    fn noise_variance(&self) -> Option<Array1<f64>> {
+        None
+    }
+
+    /// Predictive variance, summed over outputs, at any points of feature space (points x features, as in
+    /// [`Inputs::features`]), and its gradient with respect to the features (points x features).
+    fn variance_gradient(&self, x: ArrayView2<f64>) -> Result<(Array1<f64>, Array2<f64>)> {
+        let _ = x;
+        Err(Error::Unsupported("this model gives no gradient of its variance".into()))
     }
 
     /// The model's own representation: ids x features.

@@ -955,8 +955,9 @@ pub(crate) fn check_needs(
         }
         format!("this {who} needs {what}; models that give them: {}", able.join(", "))
     };
+    let asks_model = needs.model || needs.sd || needs.draws || needs.covariance || needs.variance_gradient;
     match model {
-        None if needs.model || needs.sd || needs.draws => {
+        None if asks_model => {
             bad.push(("acquisition", "this acquisition needs a model; add a [model] section".into()));
         }
         Some(m) => {
@@ -967,6 +968,13 @@ pub(crate) fn check_needs(
             if needs.draws && !p.draws {
                 bad.push(("acquisition", providers("acquisition", "posterior draws", |p| p.draws)));
             }
+            if needs.covariance && !p.covariance {
+                bad.push(("acquisition", providers("acquisition", "posterior covariances", |p| p.covariance)));
+            }
+            if needs.variance_gradient && !p.variance_gradient {
+                let what = "the gradient of its variance with respect to the features";
+                bad.push(("acquisition", providers("acquisition", what, |p| p.variance_gradient)));
+            }
             if m.requires().features && !any_prior {
                 bad.push((
                     "model",
@@ -976,7 +984,7 @@ pub(crate) fn check_needs(
         }
         None => {}
     }
-    if model.is_some() && (needs.model || needs.sd || needs.draws) && !any_measured {
+    if model.is_some() && asks_model && !any_measured {
         bad.push((
             "acquisition",
             "this acquisition needs a fitted model from the first round on, and nothing is measured before; set init under [pool]".into(),
