@@ -212,7 +212,13 @@ impl Model for Mlp {
     }
 
     fn provides(&self) -> Provides {
-        Provides { sd: self.members > 1, draws: self.members > 1, embedding: true, layers: true }
+        Provides {
+            sd: self.members > 1,
+            draws: self.members > 1,
+            embedding: true,
+            layers: true,
+            ..Provides::default()
+        }
     }
 
     fn requires(&self) -> Requires {

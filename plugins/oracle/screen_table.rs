@@ -23,9 +23,17 @@ pub struct ScreenTable {
     #[serde(default = "gene_column")]
     pub genes: Vec<String>,
     /// Columns of the readout: one for a scalar phenotype, several for a profile. Absent: `["value"]`, or
-    /// the mean of the replicate columns where `noise` names replicates.
+    /// the mean of the replicate columns where `noise` or `replicates` names some.
     #[serde(default)]
     pub values: Option<Vec<String>>,
+    /// Columns that hits and test scores are judged by instead of the measured values, such as those of another donor;
+    /// as many as `values`. Absent: the values themselves.
+    #[serde(default)]
+    pub truth: Option<Vec<String>>,
+    /// Columns of replicates (donors, wells) whose mean is judged: what their noise allows at best is reported beside
+    /// the scores. Default none, or those that `noise` names.
+    #[serde(default)]
+    pub replicates: Vec<String>,
     /// Columns with the effect of each gene alone, in the order of `genes` (scalar readouts only); empty
     /// cells are unknown effects. Default none.
     #[serde(default)]
@@ -125,7 +133,9 @@ enum Errors {
 #[derive(Debug)]
 struct Replay {
     pool: Arc<Pool>,
-    truth: Array2<f64>,
+    values: Array2<f64>,
+    truth: Option<Array2<f64>>,
+    replicates: Option<Array2<f64>>,
     errors: Errors,
     single_effects: Option<Array2<f64>>,
     notes: Vec<String>,
@@ -142,26 +152,29 @@ impl ScreenTable {
             return Err(Error::Data(format!("{file}: the table has no rows; a screen needs at least one perturbation")));
         }
         let names: Vec<Vec<&str>> = self.genes.iter().map(|c| table.text(c)).collect::<Result<_, _>>()?;
-        let replicates = match &self.noise {
-            Noise::Replicates { columns } => {
-                if columns.len() < 2 {
-                    return Err(wrong("`noise.columns` needs at least two replicate columns".into()));
-                }
-                columns_of(table, columns)?
-            }
-            _ => Array2::zeros((table.height(), 0)),
+        let (replicates, named) = match (&self.noise, &self.replicates) {
+            (Noise::Replicates { columns }, _) => (columns, "`noise.columns`"),
+            (_, columns) => (columns, "`replicates`"),
         };
-        let values = match (&self.values, &self.noise) {
-            (Some(columns), _) if columns.is_empty() => {
+        if replicates.len() == 1 || (replicates.is_empty() && named == "`noise.columns`") {
+            return Err(wrong(format!("{named} needs at least two replicate columns")));
+        }
+        let replicates = columns_of(table, replicates)?;
+        let values = match &self.values {
+            Some(columns) if columns.is_empty() => {
                 return Err(wrong("`values` names no column; name at least one, as in values = [\"value\"]".into()));
             }
-            (Some(columns), _) => columns_of(table, columns)?,
-            (None, Noise::Replicates { .. }) => {
+            Some(columns) => columns_of(table, columns)?,
+            None if replicates.ncols() > 0 => {
                 let n = replicates.ncols() as f64;
                 replicates.map_axis(Axis(1), |r| r.sum() / n).insert_axis(Axis(1))
             }
-            (None, _) => columns_of(table, &["value".to_string()])?,
+            None => columns_of(table, &["value".to_string()])?,
         };
+        let truth = self.truth.as_ref().map(|columns| columns_of(table, columns)).transpose()?;
+        if truth.as_ref().is_some_and(|t| t.ncols() != values.ncols()) {
+            return Err(wrong("`truth` needs as many columns as `values`".into()));
+        }
         let n_outputs = values.ncols();
         if n_outputs > 1 && replicates.ncols() > 0 {
             return Err(wrong("replicate columns serve one readout; give one column in `values`, or other noise".into()));
@@ -249,7 +262,12 @@ impl ScreenTable {
         if merged > 0 {
             notes.push(format!("{merged} rows repeat a perturbation and were averaged"));
         }
-        let truth = gather(&values);
+        let values = gather(&values);
+        let truth = truth.map(|t| gather(&t));
+        let replicates = (replicates.ncols() > 0).then(|| gather(&replicates));
+        if values.columns().into_iter().all(|c| c.iter().all(|v| *v == c[0])) && values.nrows() > 1 {
+            notes.push("every perturbation has the same readout: there is nothing to find or to learn".into());
+        }
         let single_effects = match self.single.len() {
             0 => None,
             _ if n_outputs > 1 => {
@@ -265,7 +283,7 @@ impl ScreenTable {
         };
         let genes = Arc::new(genes);
         let pool = if self.genes.len() == 1 { Pool::singles(genes) } else { Pool::list(genes, perturbations)? };
-        Ok(Replay { pool: Arc::new(pool), truth, errors, single_effects, notes })
+        Ok(Replay { pool: Arc::new(pool), values, truth, replicates, errors, single_effects, notes })
     }
 
     /// The effect of each gene alone (genes x 1), NaN where no row knows it.
@@ -319,11 +337,11 @@ impl Screen for Replay {
     }
 
     fn n_outputs(&self) -> usize {
-        self.truth.ncols()
+        self.values.ncols()
     }
 
     fn measure(&self, ids: &[usize], _: &Experiment, streams: &Streams) -> Result<Readouts> {
-        let mut out = Readouts::plain(ids, self.truth.select(Axis(0), ids));
+        let mut out = Readouts::plain(ids, self.values.select(Axis(0), ids));
         let key = |id: usize| streams.child("screen_table").index(id);
         match &self.errors {
             Errors::None => {}
@@ -355,7 +373,13 @@ impl Screen for Replay {
     }
 
     fn truth(&self, ids: &[usize]) -> Option<Array2<f64>> {
-        Some(self.truth.select(Axis(0), ids))
+        Some(self.truth.as_ref().unwrap_or(&self.values).select(Axis(0), ids))
+    }
+
+    fn replicates(&self, ids: &[usize]) -> Option<Array2<f64>> {
+        // They are noise of what is judged only where that is their mean.
+        let r = self.replicates.as_ref().filter(|_| self.truth.is_none())?;
+        Some(r.select(Axis(0), ids))
     }
 
     fn single_effects(&self) -> Option<Array2<f64>> {

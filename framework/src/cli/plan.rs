@@ -48,6 +48,13 @@ impl Plan {
         if !planned.sweep.variants.is_empty() {
             let _ = writeln!(out, "variants (--variant NAME): {}", planned.sweep.variants.join(", "));
         }
+        let left_out: usize = planned.sweep.incompatible.iter().map(|i| i.1).sum();
+        if left_out > 0 {
+            let _ = writeln!(out, "left out as incompatible: {left_out} arms");
+            for (why, n) in &planned.sweep.incompatible {
+                let _ = writeln!(out, "  {n} x {why}");
+            }
+        }
         if !planned.sweep.claims.is_empty() {
             let _ = writeln!(out, "claims that `report` will judge: {}", planned.sweep.claims.len());
         }

@@ -6,7 +6,7 @@ use crate::domain::{
 use crate::error::{Error, Result};
 use crate::plugin::{Acquisition, Entry, FitContext, Kernel, Kind, PriorContext, Round, RunContext, Setup};
 use crate::runner::select_batch;
-use crate::scenario::{Campaign, Document, Mistake, Place, UserTable, check_campaign, check_needs};
+use crate::scenario::{Campaign, Document, Misfit, Mistake, Place, UserTable, check_campaign, check_needs};
 use crate::streams::Streams;
 use clap::Args;
 use ndarray::Array2;
@@ -144,7 +144,7 @@ impl Suggest {
             !observed.is_empty(),
         )
         .into_iter()
-        .map(|(path, text)| Mistake::at(&[path], text))
+        .map(|m| Mistake::at(&[m.section], m.text))
         .collect();
         if !misfits.is_empty() {
             return Err(doc.report(&misfits));
@@ -204,7 +204,7 @@ impl Suggest {
             observed.push(&Readouts::plain(&ids, Array2::zeros((ids.len(), 1))), 0)?;
         }
         let (acquisition, kernel) = (self.acquisition()?, self.kernel()?);
-        if let Some((_, text)) =
+        if let Some(Misfit { text, .. }) =
             check_needs(None, kernel.as_deref(), &*acquisition, true, !observed.is_empty()).into_iter().next()
         {
             let rule = self.rule.as_deref().unwrap_or_default();

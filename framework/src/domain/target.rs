@@ -35,11 +35,14 @@ pub struct Target {
     pub direction: Direction,
     /// Share of the non-test pool that counts as hits; the number is rounded down, at least 1.
     pub hit_fraction: f64,
+    /// Hits are instead all perturbations whose merit (|y|, y or -y by `direction`; the norm of a profile) is at least
+    /// this.
+    pub hit_threshold: Option<f64>,
 }
 
 impl Default for Target {
     fn default() -> Self {
-        Self { direction: Direction::Abs, hit_fraction: 0.05 }
+        Self { direction: Direction::Abs, hit_fraction: 0.05, hit_threshold: None }
     }
 }
 
@@ -68,7 +71,7 @@ mod tests {
 
     #[test]
     fn merit_follows_the_direction() {
-        let t = |direction| Target { direction, hit_fraction: 0.05 };
+        let t = |direction| Target { direction, ..Target::default() };
         assert_eq!(t(Direction::Abs).merit(&[-2.0]), 2.0);
         assert_eq!(t(Direction::Max).merit(&[-2.0]), -2.0);
         assert_eq!(t(Direction::Min).merit(&[-2.0]), 2.0);

@@ -174,6 +174,8 @@ mod tests {
             test_truth: Some(t),
             test_posterior: Some(&p),
             is_hit: None,
+            is_hit_all: None,
+            n_choosable: 0,
             top,
             observed,
             target: Target::default(),

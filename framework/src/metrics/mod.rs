@@ -5,7 +5,7 @@ mod expression;
 
 use crate::domain::{Inputs, Observed, Posterior, Target};
 use crate::numerics::{feature_alignment, stats};
-use ndarray::{Array2, Axis};
+use ndarray::{Array2, ArrayView2, Axis};
 
 /// What a metric may look at after a round.
 pub struct Scored<'a> {
@@ -15,6 +15,10 @@ pub struct Scored<'a> {
     pub test_posterior: Option<&'a Posterior>,
     /// For each pool id whether it is a hit, if the truth is known.
     pub is_hit: Option<&'a [bool]>,
+    /// The same where the held-out ids count too.
+    pub is_hit_all: Option<&'a [bool]>,
+    /// Ids that may be chosen from the start: the pool without the held-out.
+    pub n_choosable: usize,
     /// For each test perturbation its clearest outputs; see [`top_outputs`].
     pub top: Option<&'a [Vec<usize>]>,
     /// Measurements so far, the initial set included.
@@ -34,6 +38,9 @@ pub struct Metric {
     /// Computes it; nothing where the run lacks what it needs.
     pub compute: fn(&Scored) -> Option<f64>,
 }
+
+/// The metric that is made of `hits` and what a screen costs; results are not computed again when prices change.
+pub const HITS_PER_KUSD: &str = "hits_per_kusd";
 
 /// All metrics.
 pub const METRICS: &[Metric] = &[
@@ -110,6 +117,16 @@ pub const METRICS: &[Metric] = &[
         compute: |s| errors(s, f64::abs),
     },
     Metric {
+        name: "smape",
+        definition: "mean over test perturbations and outputs of 2 |prediction - truth| / (|prediction| + |truth|), from 0 to 2; 0 where both are 0",
+        larger_is_better: false,
+        compute: |s| {
+            let (t, p) = pair(s)?;
+            let one = |t: f64, m: f64| if t == m { 0.0 } else { 2.0 * (m - t).abs() / (m.abs() + t.abs()) };
+            Some(t.iter().zip(&p.mean).map(|(t, m)| one(*t, *m)).sum::<f64>() / t.len() as f64)
+        },
+    },
+    Metric {
         name: "pearson",
         definition: "Pearson correlation of prediction and truth over test perturbations, mean over outputs; 0 where one side is constant",
         larger_is_better: true,
@@ -125,13 +142,34 @@ pub const METRICS: &[Metric] = &[
         name: "hit_ratio",
         definition: "share of all hits measured so far, initial set included; hits are the floor(hit_fraction x n) most wanted of the n non-test perturbations by true readout (by |y| for direction abs), ties to the lower id",
         larger_is_better: true,
-        compute: |s| hits(s).map(|(found, total)| found as f64 / total as f64),
+        compute: |s| share(s, s.is_hit),
+    },
+    Metric {
+        name: "hit_ratio_all",
+        definition: "hit_ratio with the hits ranked among all perturbations, held-out ones included, which are never measured: the reading of GeneDisco's text; its released program takes hit_ratio",
+        larger_is_better: true,
+        compute: |s| share(s, s.is_hit_all),
     },
     Metric {
         name: "hits",
         definition: "number of hits measured so far, initial set included",
         larger_is_better: true,
-        compute: |s| hits(s).map(|(found, _)| found as f64),
+        compute: |s| hits(s, s.is_hit).map(|(found, _)| found as f64),
+    },
+    Metric {
+        name: "enrichment",
+        definition: "hit_ratio over the share of the non-test pool measured so far, which random choice has on average; 1 is chance",
+        larger_is_better: true,
+        compute: |s| {
+            let measured = s.observed.distinct().len() as f64 / s.n_choosable as f64;
+            share(s, s.is_hit).filter(|_| measured > 0.0).map(|h| h / measured)
+        },
+    },
+    Metric {
+        name: HITS_PER_KUSD,
+        definition: "hits measured so far for each 1,000 USD spent, by the scenario's [cost]; computed when results are reported",
+        larger_is_better: true,
+        compute: |_| None,
     },
     Metric {
         name: "best",
@@ -252,14 +290,70 @@ pub fn aulc(n_measured: &[f64], values: &[f64]) -> f64 {
     }
 }
 
-/// Which of `ids` are hits: the floor(hit_fraction x n) of highest merit, ties to the earlier one.
-pub fn hit_flags(truth: &Array2<f64>, target: &Target) -> Vec<bool> {
+/// Which rows are hits: the floor(hit_fraction x n) of highest merit, ties to the earlier one, or all that reach
+/// `hit_threshold`. Nothing where all rows are equally wanted: there is nothing to find.
+pub fn hit_flags(truth: &Array2<f64>, target: &Target) -> Option<Vec<bool>> {
     let merit: Vec<f64> = truth.outer_iter().map(|r| target.merit(&r.to_vec())).collect();
+    if merit.iter().all(|m| *m == merit[0]) {
+        return None;
+    }
+    if let Some(least) = target.hit_threshold {
+        return Some(merit.iter().map(|m| *m >= least).collect());
+    }
     let mut order: Vec<usize> = (0..merit.len()).collect();
     order.sort_by(|&a, &b| merit[b].total_cmp(&merit[a]).then(a.cmp(&b)));
     let mut hit = vec![false; merit.len()];
     order.iter().take(target.n_hits(merit.len())).for_each(|&i| hit[i] = true);
-    hit
+    Some(hit)
+}
+
+/// What the noise of the readouts allows, from replicates (n x replicates) of scalar readouts whose mean is judged: by
+/// metric name the best that a prediction of the noise-free readout of the test set can expect,
+///
+/// - `pearson`, `spearman`: √ρ, where ρ = kr / (1 + (k - 1)r) is the reliability of the mean of k replicates and r
+///   their mean correlation (Spearman-Brown);
+/// - `mse`: the variance of the mean times 1 - ρ; `rmse`: its square root.
+///
+/// Nothing where the replicates do not agree (r not above 0).
+pub fn ceilings(replicates: ArrayView2<f64>) -> Vec<(&'static str, f64)> {
+    let k = replicates.ncols() as f64;
+    let columns: Vec<Vec<f64>> = replicates.columns().into_iter().map(|c| c.to_vec()).collect();
+    let agreement = |of: fn(&[f64], &[f64]) -> f64| {
+        let pairs = (0..columns.len()).flat_map(|a| (0..a).map(move |b| (a, b)));
+        stats::mean(&pairs.map(|(a, b)| of(&columns[a], &columns[b])).collect::<Vec<_>>())
+    };
+    let reliability = |r: f64| Some(k * r / (1.0 + (k - 1.0) * r)).filter(|_| r > 0.0);
+    let mut all = vec![];
+    if let Some(rho) = reliability(agreement(stats::pearson)) {
+        let means: Vec<f64> = replicates.outer_iter().map(|r| r.sum() / k).collect();
+        let mse = stats::sd(&means).powi(2) * (1.0 - rho);
+        all.extend([("pearson", rho.sqrt()), ("mse", mse), ("rmse", mse.sqrt())]);
+    }
+    all.extend(reliability(agreement(stats::spearman)).map(|rho| ("spearman", rho.sqrt())));
+    all
+}
+
+/// The share of one replicate's hits that is found by taking the `n` most wanted of another, mean over ordered pairs
+/// of replicates (rows: the non-test pool): what the whole screen of another donor would find.
+pub fn replicate_hits(replicates: ArrayView2<f64>, n: usize, target: &Target) -> Option<f64> {
+    let ranked: Vec<Vec<usize>> = replicates
+        .columns()
+        .into_iter()
+        .map(|c| {
+            let mut order: Vec<usize> = (0..c.len()).collect();
+            order.sort_by(|&a, &b| target.merit(&[c[b]]).total_cmp(&target.merit(&[c[a]])).then(a.cmp(&b)));
+            order
+        })
+        .collect();
+    let mut shares = vec![];
+    for (a, judge) in replicates.columns().into_iter().enumerate() {
+        let hit = hit_flags(&judge.to_owned().insert_axis(Axis(1)), target)?;
+        let total = hit.iter().filter(|h| **h).count();
+        for order in ranked.iter().enumerate().filter(|(b, _)| *b != a && total > 0).map(|r| r.1) {
+            shares.push(order.iter().take(n).filter(|&&i| hit[i]).count() as f64 / total as f64);
+        }
+    }
+    (!shares.is_empty()).then(|| stats::mean(&shares))
 }
 
 fn pair<'a>(s: &Scored<'a>) -> Option<(&'a Array2<f64>, &'a Posterior)> {
@@ -284,8 +378,13 @@ fn calibrated(s: &Scored, f: impl Fn(f64, f64) -> f64) -> Option<f64> {
     Some(t.iter().zip(&p.mean).zip(sd).map(|((t, m), sd)| f(t - m, *sd)).sum::<f64>() / t.len() as f64)
 }
 
-fn hits(s: &Scored) -> Option<(usize, usize)> {
-    let flags = s.is_hit?;
+/// Share of flagged perturbations that were measured.
+fn share(s: &Scored, flags: Option<&[bool]>) -> Option<f64> {
+    hits(s, flags).map(|(found, total)| found as f64 / total as f64)
+}
+
+fn hits(s: &Scored, flags: Option<&[bool]>) -> Option<(usize, usize)> {
+    let flags = flags?;
     let mut seen: Vec<usize> = s.observed.ids.iter().copied().filter(|&i| flags[i]).collect();
     seen.sort_unstable();
     seen.dedup();
@@ -317,9 +416,11 @@ mod tests {
             test_truth: Some(&truth),
             test_posterior: Some(&p),
             is_hit: Some(&flags),
+            is_hit_all: Some(&[true, true, false, false, true]),
+            n_choosable: 4,
             top: None,
             observed: &observed,
-            target: Target { direction: Direction::Abs, hit_fraction: 0.5 },
+            target: Target { hit_fraction: 0.5, ..Target::default() },
         };
         let get = |n: &str| (find(n).unwrap().compute)(&s).unwrap();
         let near = |a: f64, b: f64| assert!((a - b).abs() < 1e-9, "{a} {b}");
@@ -329,12 +430,44 @@ mod tests {
         near(get("spearman"), 1.0);
         near(get("hit_ratio"), 2.0 / 3.0);
         near(get("hits"), 2.0);
+        near(get("hit_ratio_all"), 1.0 / 3.0);
+        near(get("enrichment"), (2.0 / 3.0) / 0.5);
+        near(get("smape"), (2.0 * 0.5 / 2.5 + 0.0 + 2.0 / 7.0) / 3.0);
         near(get("best"), 5.0);
         near(get("coverage95"), 2.0 / 3.0);
         near(get("sharpness"), 0.7);
         let c = 0.5 * (2.0 * std::f64::consts::PI).ln();
         near(get("nll"), c + (0.125 + 0.0 + 0.1f64.ln() + 50.0) / 3.0);
         near(get("pearson"), stats::pearson(&[1.5, 2.0, 3.0], &[1.0, 2.0, 4.0]));
+    }
+
+    #[test]
+    fn ceilings_are_reached_by_the_noise_free_readout() {
+        use rand_distr::{Distribution, StandardNormal};
+        let mut rng = crate::streams::Streams::new(4).rng("donors");
+        let mut z = || -> f64 { StandardNormal.sample(&mut rng) };
+        // Signal of sd 1, noise of sd 1.5 in each of two replicates: r = 1 / 3.25, reliability of the mean 8 / 17.
+        let n = 40_000;
+        let signal: Vec<f64> = (0..n).map(|_| z()).collect();
+        let replicates = Array2::from_shape_fn((n, 2), |(i, _)| signal[i] + 1.5 * z());
+        let means: Vec<f64> = replicates.outer_iter().map(|r| (r[0] + r[1]) / 2.0).collect();
+        let got: std::collections::BTreeMap<_, _> = ceilings(replicates.view()).into_iter().collect();
+        let near = |a: f64, b: f64| assert!((a - b).abs() < 0.015, "{a} for {b}");
+        near(got["pearson"], stats::pearson(&signal, &means));
+        near(got["pearson"], (8.0f64 / 17.0).sqrt());
+        near(got["spearman"], stats::spearman(&signal, &means));
+        let error = signal.iter().zip(&means).map(|(s, m)| (s - m).powi(2)).sum::<f64>() / n as f64;
+        // The best prediction given as the noise-free value itself errs by the noise of the mean.
+        near(got["mse"], error);
+        near(got["rmse"], error.sqrt());
+        let apart = Array2::from_shape_fn((50, 2), |(i, c)| if c == 0 { i as f64 } else { -(i as f64) });
+        assert!(ceilings(apart.view()).is_empty());
+        let by_hand = array![[9.0, 0.0], [0.0, 9.0], [5.0, 5.0], [1.0, 1.0]];
+        let target = Target { hit_fraction: 0.5, ..Target::default() };
+        // Hits {0, 2} and {1, 2}; taking 1 finds {0} or {1}: none; taking 2 finds gene 2 of two.
+        assert_eq!(replicate_hits(by_hand.view(), 1, &target), Some(0.0));
+        assert_eq!(replicate_hits(by_hand.view(), 2, &target), Some(0.5));
+        assert_eq!(replicate_hits(by_hand.view(), 4, &target), Some(1.0));
     }
 
     #[test]
@@ -346,6 +479,8 @@ mod tests {
             test_truth: Some(&truth),
             test_posterior: Some(&p),
             is_hit: None,
+            is_hit_all: None,
+            n_choosable: 0,
             top: None,
             observed: &Observed::empty(2),
             target: Target::default(),
@@ -371,9 +506,14 @@ mod tests {
     #[test]
     fn hits_follow_the_direction_and_ties_the_order() {
         let y = array![[-3.0], [1.0], [3.0], [0.0]];
-        let t = |direction| Target { direction, hit_fraction: 0.25 };
+        let t = |direction| Target { direction, hit_fraction: 0.25, hit_threshold: None };
+        let hit_flags = |y: &Array2<f64>, t: &Target| super::hit_flags(y, t).unwrap();
         assert_eq!(hit_flags(&y, &t(Direction::Abs)), [true, false, false, false]);
         assert_eq!(hit_flags(&y, &t(Direction::Max)), [false, false, true, false]);
         assert_eq!(hit_flags(&y, &t(Direction::Min)), [true, false, false, false]);
+        let above = |v| Target { hit_threshold: Some(v), ..Target::default() };
+        assert_eq!(hit_flags(&y, &above(1.0)), [true, true, true, false]);
+        assert_eq!(hit_flags(&y, &above(9.0)), [false; 4]);
+        assert!(super::hit_flags(&array![[2.0], [-2.0]], &t(Direction::Abs)).is_none(), "nothing to find");
     }
 }

@@ -112,6 +112,13 @@ pub trait Screen: Send + Sync {
         None
     }
 
+    /// Replicates (donors, wells) behind scalar true readouts, ids x replicates, whose mean is the truth: what their
+    /// noise allows is reported beside the scores.
+    fn replicates(&self, ids: &[usize]) -> Option<Array2<f64>> {
+        let _ = ids;
+        None
+    }
+
     /// Known effects of single genes, genes x outputs, for pools of pairs; NaN where unknown.
     fn single_effects(&self) -> Option<Array2<f64>> {
         None

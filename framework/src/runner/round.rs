@@ -13,6 +13,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+/// What is recorded of the noise ceiling of a metric is named by this word and the metric.
+pub const CEILING: &str = "ceiling";
+
 /// What a finished round leaves behind: enough to go on from, and all that results are made of.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -150,6 +153,8 @@ pub fn execute(
     let inputs = base.inputs(scenario)?;
     let aligned = metrics::prior_alignments(&scenario.metrics, &inputs, &split.test, split.test_truth.as_ref());
     let top = metrics::top_outputs(&scenario.metrics, split.test_truth.as_ref(), || base.clarity(&split.test));
+    let ceilings = base.replicates(&split.test).map(|r| metrics::ceilings(r.view())).unwrap_or_default();
+    let choosable_replicates = base.replicates(&split.choosable);
     let pool = base.pool();
     let noise = Streams::new(seeds.world).child("noise");
     let training = Streams::new(seeds.training).child("training");
@@ -166,7 +171,16 @@ pub fn execute(
     let mut surrogate: Option<Box<dyn Surrogate>> = None;
     let mut fitted_at = None;
     let mut n_measured = 0;
-    for index in 0..=scenario.rounds {
+    if split.is_hit.is_none() && scenario.metrics.iter().any(|m| m.starts_with("hit")) {
+        log("hits cannot be told: the truth is not known, or all perturbations are equally wanted".into());
+    }
+    if split.rounds < scenario.rounds {
+        log(format!(
+            "the pool is exhausted after {} rounds of {}; the screen stops there",
+            split.rounds, scenario.batch
+        ));
+    }
+    for index in 0..=split.rounds {
         if stop.load(Ordering::Relaxed) {
             return Ok(None);
         }
@@ -189,7 +203,7 @@ pub fn execute(
                 let streams = training.child("round").index(index - 1);
                 surrogate = fit(model, &inputs, &observed, &streams.child("model"))?;
             }
-            let round = Round { index, of: scenario.rounds, batch: scenario.batch };
+            let round = Round { index, of: split.rounds, batch: scenario.batch };
             let cx = RunContext::new(
                 round,
                 scenario.target,
@@ -238,10 +252,18 @@ pub fn execute(
             recorded.extend(s.record());
         }
         recorded.extend(aligned.iter().cloned());
+        let listed = |name: &str| scenario.metrics.iter().any(|m| m == name);
+        recorded.extend(ceilings.iter().filter(|c| listed(c.0)).map(|(m, v)| (format!("{CEILING} {m}"), *v)));
+        if let Some(r) = choosable_replicates.as_ref().filter(|_| listed("hit_ratio")) {
+            let found = metrics::replicate_hits(r.view(), n_measured, &scenario.target);
+            recorded.extend(found.map(|f| (format!("{CEILING} hit_ratio"), f)));
+        }
         let scored = Scored {
             test_truth: split.test_truth.as_ref(),
             test_posterior: posterior.as_ref(),
             is_hit: split.is_hit.as_deref(),
+            is_hit_all: split.is_hit_all.as_deref(),
+            n_choosable: split.choosable.len(),
             top: top.as_deref(),
             observed: &observed,
             target: scenario.target,

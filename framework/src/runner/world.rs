@@ -5,7 +5,7 @@ use crate::domain::{Block, Inputs, Observed, Pool, Readouts, SymbolUpdates};
 use crate::error::{Error, Result};
 use crate::metrics::hit_flags;
 use crate::plugin::{Experiment, PriorContext, Screen, Setup};
-use crate::scenario::{CoveredBy, Scenario, Varies};
+use crate::scenario::{CoveredBy, Exhausted, Scenario, Varies};
 use crate::streams::Streams;
 use ndarray::{Array2, Axis};
 use std::collections::HashMap;
@@ -166,6 +166,11 @@ impl Base {
         self.screen.truth(&self.screen_ids(ids))
     }
 
+    /// Replicates behind the truth of pool ids, where known.
+    pub fn replicates(&self, ids: &[usize]) -> Option<Array2<f64>> {
+        self.screen.replicates(&self.screen_ids(ids))
+    }
+
     /// How clearly each output of pool ids differs from control, where the screen knows it; see
     /// [`Screen::clarity`](crate::plugin::Screen::clarity).
     pub fn clarity(&self, ids: &[usize]) -> Option<Array2<f64>> {
@@ -210,6 +215,12 @@ pub struct Split {
     pub init: Vec<usize>,
     /// For each pool id whether it is a hit among the non-test ids, if known.
     pub is_hit: Option<Vec<bool>>,
+    /// Ids that may be chosen, ascending.
+    pub choosable: Vec<usize>,
+    /// The same as `is_hit`, among all ids.
+    pub is_hit_all: Option<Vec<bool>>,
+    /// Rounds that will be run: the scenario's, or as many as the pool can fill.
+    pub rounds: usize,
     /// True readouts of the test ids, if known.
     pub test_truth: Option<Array2<f64>>,
 }
@@ -224,10 +235,14 @@ impl Split {
         test.sort_unstable();
         let rest = crate::domain::Candidates::new(n, test.clone());
         let wanted = scenario.pool.init + scenario.rounds * scenario.batch;
-        if wanted > rest.len() {
+        let mut rounds = scenario.rounds;
+        if wanted > rest.len() && scenario.pool.exhausted == Exhausted::Stop && scenario.pool.init <= rest.len() {
+            rounds = (rest.len() - scenario.pool.init) / scenario.batch;
+        } else if wanted > rest.len() {
             return Err(Error::Config(format!(
                 "the screen asks for {wanted} perturbations ({} initial + {} rounds x {}) but only {} are left of {n} \
-                 after {n_test} were held out; lower rounds, batch, init or test",
+                 after {n_test} were held out; lower rounds, batch, init or test, or set exhausted = \"stop\" under [pool] to end the \
+                 screen with the last full round",
                 scenario.pool.init,
                 scenario.rounds,
                 scenario.batch,
@@ -235,15 +250,23 @@ impl Split {
             )));
         }
         let init = rest.sample(scenario.pool.init, &mut Streams::new(seeds.init).child("split").rng("init"));
-        let is_hit = base.all_truth().map(|t| {
-            let pool_ids = rest.to_vec();
-            let flags = hit_flags(&t.select(Axis(0), &pool_ids), &scenario.target);
+        let choosable = rest.to_vec();
+        let is_hit = base.all_truth().and_then(|t| {
             let mut hit = vec![false; n];
-            pool_ids.into_iter().zip(flags).for_each(|(id, f)| hit[id] = f);
-            hit
+            let flags = hit_flags(&t.select(Axis(0), &choosable), &scenario.target)?;
+            choosable.iter().zip(flags).for_each(|(&id, f)| hit[id] = f);
+            Some(hit)
         });
+        if let (Some(hit), Some(least)) = (&is_hit, scenario.target.hit_threshold)
+            && !hit.contains(&true)
+        {
+            return Err(Error::Config(format!(
+                "no perturbation reaches hit_threshold = {least}; lower it under [target], or use hit_fraction"
+            )));
+        }
+        let is_hit_all = base.all_truth().and_then(|t| hit_flags(t, &scenario.target));
         let test_truth = if test.is_empty() { None } else { base.truth(&test) };
-        Ok(Self { test, init, is_hit, test_truth })
+        Ok(Self { test, init, choosable, is_hit, is_hit_all, rounds, test_truth })
     }
 
     /// Nothing measured yet.

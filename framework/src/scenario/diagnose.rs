@@ -85,12 +85,16 @@ impl Document {
         Ok(Self { path: path.to_owned(), text, spans, value })
     }
 
-    /// Keys of a table in the order in which they are written.
+    /// Keys of a table, named with its parents as in its header, in the order in which they are written.
     pub(crate) fn keys(&self, table: &str) -> Vec<String> {
-        match self.spans.get_ref().get(table).map(|v| v.get_ref()) {
-            Some(DeValue::Table(t)) => t.keys().map(|k| k.get_ref().to_string()).collect(),
-            _ => vec![],
+        let mut at = self.spans.get_ref();
+        for key in table.split('.') {
+            match at.get(key).map(|v| v.get_ref()) {
+                Some(DeValue::Table(t)) => at = t,
+                _ => return vec![],
+            }
         }
+        at.keys().map(|k| k.get_ref().to_string()).collect()
     }
 
     /// The comment lines at the top of the file, joined.

@@ -94,6 +94,17 @@ pub enum CoveredBy {
     All,
 }
 
+/// What happens to a screen that asks for more perturbations than the pool has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Exhausted {
+    /// It is refused before its first round.
+    #[default]
+    Error,
+    /// It ends with the last round that the pool can fill.
+    Stop,
+}
+
 /// The `[pool]` section.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -108,6 +119,8 @@ pub struct PoolRules {
     pub test: f64,
     /// Size of the initial set, drawn uniformly; it is measured before round 1 and costs no round.
     pub init: usize,
+    /// What happens when initial set and rounds together ask for more than the pool has.
+    pub exhausted: Exhausted,
     /// A table of old and current gene symbols (columns old_symbol, symbol), used when joining priors.
     pub symbol_updates: Option<PathBuf>,
 }
@@ -120,6 +133,7 @@ impl Default for PoolRules {
             compose: Compose::Sum,
             test: 0.2,
             init: 0,
+            exhausted: Exhausted::Error,
             symbol_updates: None,
         }
     }

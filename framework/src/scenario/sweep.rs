@@ -15,13 +15,25 @@ use std::sync::Arc;
 pub const NUMBERS: u32 = 1;
 
 /// Sections that describe the sweep and not a run.
-const SWEEP_KEYS: [&str; 9] = ["grid", "strategy", "skip", "compare", "quick", VARIANT, "cost", "published", "claim"];
+const SWEEP_KEYS: [&str; 11] =
+    ["grid", STRATEGY, AXIS, "skip", INCOMPATIBLE, "compare", "quick", VARIANT, "cost", "published", "claim"];
 
 /// The sections of named variants.
 const VARIANT: &str = "variant";
 
 /// The axis whose values are the `[strategy.NAME]` sections.
 const STRATEGY: &str = "strategy";
+
+/// The sections of further axes whose values set several things at once: `[axis.NAME.VALUE]`.
+const AXIS: &str = "axis";
+
+/// What happens to cells whose model cannot give what acquisition or kernel ask of it.
+const INCOMPATIBLE: &str = "incompatible";
+
+/// The section that holds the values of an axis.
+fn section_of(axis: &str) -> Vec<&str> {
+    if axis == STRATEGY { vec![STRATEGY] } else { vec![AXIS, axis] }
+}
 
 fn no_fields() -> &'static [&'static str] {
     &[]
@@ -103,6 +115,8 @@ pub struct Sweep {
     pub file: PathBuf,
     /// Cells in grid order; equal cells are merged.
     pub arms: Vec<Arm>,
+    /// Why cells were left out because the model cannot give what they need, and how many.
+    pub incompatible: Vec<(String, usize)>,
     /// Seeds, the same for every arm.
     pub seeds: Seeds,
     /// The first comment lines of the file: its question.
@@ -116,17 +130,19 @@ struct Choice {
     value: Value,
     word: Value,
     position: usize,
+    /// Whether `value` is a section of several settings.
+    several: bool,
 }
 
 impl Choice {
     /// What this value of `axis` sets: dotted path, value, and where the file says so.
     fn settings(&self, axis: &str) -> Vec<(String, Value, Vec<Step>)> {
         match (&self.value, axis) {
-            (Value::Object(set), STRATEGY) => set
+            (Value::Object(set), _) if self.several => set
                 .iter()
                 .map(|(path, value)| {
-                    let place = [STRATEGY, &self.label, path].map(|k| Step::Key(k.into())).to_vec();
-                    (path.clone(), value.clone(), place)
+                    let keys = section_of(axis).into_iter().chain([self.label.as_str(), path]);
+                    (path.clone(), value.clone(), keys.map(|k| Step::Key(k.into())).collect())
                 })
                 .collect(),
             (_, "prior") => vec![("priors".into(), self.value.clone(), grid_path(axis, Some(self.position)))],
@@ -155,11 +171,20 @@ impl Sweep {
             base.remove(*k);
         });
         let mut axes = doc.keys("grid");
-        if doc.value.contains_key(STRATEGY) && !axes.iter().any(|a| a == STRATEGY) {
-            axes.insert(0, STRATEGY.into());
-        }
+        let named = named_axes(&doc);
+        let unlisted = named.iter().filter(|a| !axes.contains(a)).cloned().collect::<Vec<_>>();
+        axes.splice(0..0, unlisted);
         let choices = read_grid(&doc, &axes, &base, &mut mistakes);
-        let skips = read_skips(doc.value.get("skip"), &mut mistakes);
+        let skips = read_skips(doc.value.get("skip"), &named, &mut mistakes);
+        let skip_misfits = match doc.value.get(INCOMPATIBLE).map(|v| v.as_str()) {
+            None | Some(Some("error")) => false,
+            Some(Some("skip")) => true,
+            Some(_) => {
+                let text = "expected \"error\" (the default) or \"skip\"";
+                mistakes.push(Mistake::at(&[INCOMPATIBLE], text));
+                false
+            }
+        };
         let mut cells: Vec<Cell> = Vec::new();
         for chosen in product(&choices) {
             let mut table = base.clone();
@@ -178,36 +203,50 @@ impl Sweep {
         if cells.is_empty() && mistakes.is_empty() {
             mistakes.push(Mistake::at(&["skip"], "the skip rules leave no arm; remove one of them"));
         }
-        for cell in &cells {
-            let mut found = Vec::new();
+        let mut incompatible: Vec<(String, usize)> = Vec::new();
+        cells.retain(|cell| {
+            let (mut found, mut misfits) = (Vec::new(), Vec::new());
             check_table(&cell.table, SLOTS, &SWEEP_KEYS, &mut found);
             if found.is_empty() {
-                check_meaning(&cell.table, &mut found);
+                misfits = check_meaning(&cell.table, &mut found);
             }
-            mistakes.extend(found.into_iter().map(|m| relocate(m, &axes, &cell.choices)));
+            if skip_misfits && let Some(why) = misfits.first().filter(|_| found.is_empty()) {
+                let why = misfit_text(&cell.table, &why.text);
+                match incompatible.iter_mut().find(|i| i.0 == why) {
+                    Some(known) => known.1 += 1,
+                    None => incompatible.push((why, 1)),
+                }
+                return false;
+            }
+            mistakes.extend(found.into_iter().chain(misfits).map(|m| relocate(m, &axes, &cell.choices)));
+            true
+        });
+        if let (true, true, Some((why, _))) = (cells.is_empty(), mistakes.is_empty(), incompatible.first()) {
+            mistakes.push(Mistake::at(&[INCOMPATIBLE], format!("no arm is left: {why}")));
         }
         if cells.is_empty() {
             check_table(&base, SLOTS, &SWEEP_KEYS, &mut mistakes);
         }
-        check_conditions(doc.value.get("compare"), &mut mistakes);
-        check_judging(&doc.value, *form == Form::default(), &mut mistakes);
+        check_conditions(doc.value.get("compare"), &named, &mut mistakes);
+        check_judging(&doc.value, *form == Form::default(), &named, &mut mistakes);
         if !mistakes.is_empty() {
             for m in &mut mistakes {
                 let _ = overrides.iter().rev().any(|o| o.relocate(m));
             }
             return Err(doc.report(&mistakes));
         }
-        Self::assemble(&doc, axes, cells, form)
+        Ok(Self { incompatible, ..Self::assemble(&doc, axes, cells, form)? })
     }
 
     fn assemble(doc: &Document, axes: Vec<String>, cells: Vec<Cell>, form: &Form) -> Result<Self> {
         let mut arms: Vec<Arm> = Vec::new();
         let mut kept: Vec<Cell> = Vec::new();
+        let mut known = std::collections::HashSet::new();
         for cell in cells {
             let scenario: Scenario = serde_json::from_value(Value::Object(cell.table.clone()))
                 .map_err(|e| Error::Config(format!("{}: {e}", doc.path.display())))?;
             let resolved = resolve(&scenario)?;
-            if arms.iter().any(|a| a.resolved == resolved) {
+            if !known.insert(resolved.to_string()) {
                 continue;
             }
             let named = axes.iter().cloned().zip(cell.choices.iter().map(|c| c.label.clone())).collect();
@@ -302,6 +341,7 @@ impl Sweep {
             claims,
             file: doc.path.clone(),
             arms,
+            incompatible: vec![],
             seeds,
             question: doc.question(),
         })
@@ -331,7 +371,7 @@ fn read_at(value: Option<&Value>) -> Option<At> {
 }
 
 /// Checks `[cost]`, `[published]` and `[[claim]]`. Only the `whole` form has all rounds that a claim may name.
-fn check_judging(table: &Map<String, Value>, whole: bool, mistakes: &mut Vec<Mistake>) {
+fn check_judging(table: &Map<String, Value>, whole: bool, named: &[String], mistakes: &mut Vec<Mistake>) {
     let metrics: Vec<&str> =
         table.get("metrics").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
     let fixed = whole && table.get("grid").is_none_or(|g| g.get("rounds").is_none());
@@ -372,7 +412,7 @@ fn check_judging(table: &Map<String, Value>, whole: bool, mistakes: &mut Vec<Mis
         check_typed(claim.clone(), plugin::fields::<ClaimEntry>(), plugin::check::<ClaimEntry>, &path, mistakes);
         for side in ["better", "than"] {
             if let Some(v) = claim.get(side) {
-                check_heads(&conditions(v), &[&path[..], &[Step::Key(side.into())]].concat(), mistakes);
+                check_heads(&conditions(v), &[&path[..], &[Step::Key(side.into())]].concat(), named, mistakes);
             }
         }
         if mistakes.len() > before {
@@ -459,7 +499,7 @@ fn apply_form(doc: &mut Document, form: &Form, mistakes: &mut Vec<Mistake>) -> R
         });
     }
     let mut known: Vec<&str> = SLOTS.iter().map(|s| s.0).filter(|k| *k != "name").collect();
-    known.extend(["grid", STRATEGY, "compare", "cost", "published"]);
+    known.extend(["grid", STRATEGY, AXIS, "compare", "cost", "published"]);
     let all: Vec<Vec<String>> = variants
         .iter()
         .map(|v| vec![VARIANT.to_string(), v.clone()])
@@ -517,8 +557,13 @@ fn inside<'a>(table: &'a Map<String, Value>, keys: &[impl AsRef<str>]) -> Option
     rest.iter().try_fold(table.get(first.as_ref())?, |v, k| v.get(k.as_ref()))
 }
 
-/// Sets one dotted path of a whole file and gives its place. `grid.AXIS` replaces the values of an axis, and
-/// `strategy.NAME.PATH` a setting of a strategy.
+/// The axes that have sections of their own, in the order of the file: `strategy` first.
+fn named_axes(doc: &Document) -> Vec<String> {
+    doc.value.contains_key(STRATEGY).then(|| STRATEGY.to_string()).into_iter().chain(doc.keys(AXIS)).collect()
+}
+
+/// Sets one dotted path of a whole file and gives its place. `grid.AXIS` replaces the values of an axis,
+/// `strategy.NAME.PATH` a setting of a strategy and `axis.NAME.VALUE.PATH` one of another named axis.
 fn set_override(file: &mut Map<String, Value>, path: &str, value: Value) -> Result<Vec<Step>, String> {
     let steps = |list: &[&str]| list.iter().map(|k| Step::Key(k.to_string())).collect();
     let put = |file: &mut Map<String, Value>, keys: &[&str], key: &str, value: Value| -> Option<()> {
@@ -531,7 +576,8 @@ fn set_override(file: &mut Map<String, Value>, path: &str, value: Value) -> Resu
     };
     match path.split_once('.') {
         Some(("grid", axis)) => {
-            if file.get("grid").and_then(|g| g.get(axis)).is_none() && axis != STRATEGY {
+            let named = axis == STRATEGY || file.get(AXIS).is_some_and(|a| a.get(axis).is_some());
+            if file.get("grid").and_then(|g| g.get(axis)).is_none() && !named {
                 return Err(format!("[grid] has no axis `{axis}` to replace"));
             }
             file.entry("grid").or_insert_with(|| json!({}));
@@ -545,6 +591,14 @@ fn set_override(file: &mut Map<String, Value>, path: &str, value: Value) -> Resu
             }
             put(file, &[STRATEGY, name], key, value).ok_or(format!("there is no [strategy.{name}] section"))?;
             Ok(steps(&[STRATEGY, name, key]))
+        }
+        Some((AXIS, rest)) => {
+            let mut parts = rest.splitn(3, '.');
+            let (Some(axis), Some(name), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
+                return Err("name the axis, its value and what it sets, such as \"axis.NAME.VALUE.batch\"".into());
+            };
+            put(file, &[AXIS, axis, name], key, value).ok_or(format!("there is no [axis.{axis}.{name}] section"))?;
+            Ok(steps(&[AXIS, axis, name, key]))
         }
         _ => {
             set_path(file, path, value)?;
@@ -570,14 +624,16 @@ fn read_grid(
         _ => vec![],
     };
     let known: Vec<&str> = SLOTS.iter().map(|s| s.0).collect();
+    let named = named_axes(doc);
     let mut all = Vec::new();
     for axis in axes {
         let mut bad = |at: Option<usize>, text: String| {
             mistakes.push(Mistake { path: grid_path(axis, at), at_key: at.is_none(), text });
         };
         let head = axis.split('.').next().unwrap_or(axis);
-        if axis == STRATEGY {
-            all.push(strategies(doc, mistakes));
+        if named.contains(axis) {
+            let choices = sections(doc, axis, mistakes);
+            all.extend(Some(choices).filter(|c| !c.is_empty()));
             continue;
         }
         if !known.contains(&head) {
@@ -601,11 +657,12 @@ fn read_grid(
                         value: json!(set),
                         word: value.clone(),
                         position,
+                        several: false,
                     })),
                     Err(text) => bad(Some(position), text),
                 }
             } else {
-                choices.push(Choice { label: label_of(&value), word: value.clone(), value, position });
+                choices.push(Choice { label: label_of(&value), word: value.clone(), value, position, several: false });
             }
         }
         if !choices.is_empty() {
@@ -615,41 +672,49 @@ fn read_grid(
     all
 }
 
-/// The `[strategy.NAME]` sections: those that the grid lists, or all.
-fn strategies(doc: &Document, mistakes: &mut Vec<Mistake>) -> Vec<Choice> {
-    let listed = doc.value.get("grid").and_then(|g| g.get(STRATEGY));
+/// The `[strategy.NAME]` or `[axis.AXIS.NAME]` sections of an axis: those that the grid lists, or all.
+fn sections(doc: &Document, axis: &str, mistakes: &mut Vec<Mistake>) -> Vec<Choice> {
+    let section = section_of(axis);
+    let header = section.join(".");
+    let listed = doc.value.get("grid").and_then(|g| g.get(axis));
     let mut bad = |path: Vec<Step>, text: String| mistakes.push(Mistake { path, at_key: false, text });
-    let known = doc.keys(STRATEGY);
+    let at = |more: &[&str]| section.iter().chain(more).map(|k| Step::Key((*k).into())).collect::<Vec<_>>();
+    if axis != STRATEGY && SLOTS.iter().map(|s| s.0).chain(SWEEP_KEYS).any(|k| k == axis) {
+        bad(at(&[]), format!("`{axis}` is a key of the scenario; give the axis another name"));
+    }
+    let known = doc.keys(&header);
     let names: Vec<String> = match listed {
         None => known.clone(),
         Some(Value::Array(list)) => list.iter().map(|v| v.as_str().unwrap_or_default().to_string()).collect(),
         Some(_) => {
-            bad(grid_path(STRATEGY, None), "an axis is a list: strategy = [ \"NAME\", ... ]".into());
+            bad(grid_path(axis, None), format!("an axis is a list: {axis} = [ \"NAME\", ... ]"));
             vec![]
         }
     };
+    if names.is_empty() && listed.is_none() {
+        bad(at(&[]), format!("the axis has no values; write each as a [{header}.NAME] section"));
+    }
     let mut choices = Vec::new();
     for (position, name) in names.into_iter().enumerate() {
-        match doc.value.get(STRATEGY).and_then(|s| s.get(&name)) {
+        match inside(&doc.value, &section).and_then(|s| s.get(&name)) {
             Some(Value::Object(set)) => {
                 for key in set.keys() {
                     let head = key.split('.').next().unwrap_or(key);
-                    let place = || [STRATEGY, &name, key].map(|k| Step::Key(k.into())).to_vec();
                     if ["name", "seeds", "metrics"].contains(&head) {
-                        bad(place(), format!("`{head}` cannot differ between strategies; all arms share it"));
+                        bad(at(&[&name, key]), format!("`{head}` cannot be an axis; all arms share it"));
                     } else if !SLOTS.iter().any(|s| s.0 == head) {
                         let near = hint(head, SLOTS.iter().map(|s| s.0));
-                        bad(place(), format!("unknown key `{head}`{near}"));
+                        bad(at(&[&name, key]), format!("unknown key `{head}`{near}"));
                     }
                 }
                 let word = json!(name);
-                choices.push(Choice { label: name, value: Value::Object(set.clone()), word, position });
+                choices.push(Choice { label: name, value: Value::Object(set.clone()), word, position, several: true });
             }
             _ => {
                 let near = hint(&name, known.iter().map(String::as_str));
                 bad(
-                    grid_path(STRATEGY, Some(position)),
-                    format!("unknown strategy `{name}`{near}; write it as a [strategy.NAME] section"),
+                    grid_path(axis, Some(position)),
+                    format!("unknown {axis} `{name}`{near}; write it as a [{header}.NAME] section"),
                 );
             }
         }
@@ -800,7 +865,7 @@ fn conditions(table: &Value) -> Vec<(String, Value)> {
     }
 }
 
-fn read_skips(value: Option<&Value>, mistakes: &mut Vec<Mistake>) -> Vec<Skip> {
+fn read_skips(value: Option<&Value>, named: &[String], mistakes: &mut Vec<Mistake>) -> Vec<Skip> {
     match value {
         None => vec![],
         Some(Value::Array(list)) => list
@@ -808,7 +873,7 @@ fn read_skips(value: Option<&Value>, mistakes: &mut Vec<Mistake>) -> Vec<Skip> {
             .enumerate()
             .map(|(i, s)| {
                 let skip = Skip { when: conditions(s), not: s.get("not").map(conditions).unwrap_or_default() };
-                check_heads(&skip.when, &[Step::Key("skip".into()), Step::At(i)], mistakes);
+                check_heads(&skip.when, &[Step::Key("skip".into()), Step::At(i)], named, mistakes);
                 skip
             })
             .collect(),
@@ -819,11 +884,11 @@ fn read_skips(value: Option<&Value>, mistakes: &mut Vec<Mistake>) -> Vec<Skip> {
     }
 }
 
-fn check_heads(list: &[(String, Value)], path: &[Step], mistakes: &mut Vec<Mistake>) {
+fn check_heads(list: &[(String, Value)], path: &[Step], named: &[String], mistakes: &mut Vec<Mistake>) {
     let known: Vec<&str> = SLOTS.iter().map(|s| s.0).collect();
     for (key, _) in list {
         let head = key.split('.').next().unwrap_or(key);
-        if head != STRATEGY && !known.contains(&head) {
+        if !named.iter().any(|n| n == head) && !known.contains(&head) {
             let mut path = path.to_vec();
             path.push(Step::Key(key.clone()));
             let text = format!("unknown key `{head}`{}", hint(head, known.iter().copied()));
@@ -832,7 +897,7 @@ fn check_heads(list: &[(String, Value)], path: &[Step], mistakes: &mut Vec<Mista
     }
 }
 
-fn check_conditions(compare: Option<&Value>, mistakes: &mut Vec<Mistake>) {
+fn check_conditions(compare: Option<&Value>, named: &[String], mistakes: &mut Vec<Mistake>) {
     let Some(Value::Object(m)) = compare else { return };
     for key in m.keys().filter(|k| *k != "reference") {
         mistakes.push(Mistake {
@@ -842,15 +907,24 @@ fn check_conditions(compare: Option<&Value>, mistakes: &mut Vec<Mistake>) {
         });
     }
     if let Some(r) = m.get("reference") {
-        check_heads(&conditions(r), &[Step::Key("compare".into()), Step::Key("reference".into())], mistakes);
+        check_heads(&conditions(r), &[Step::Key("compare".into()), Step::Key("reference".into())], named, mistakes);
     }
 }
 
-/// Rules that types cannot express.
-fn check_meaning(table: &Map<String, Value>, mistakes: &mut Vec<Mistake>) {
+/// Which model does not serve which acquisition or kernel, and why.
+fn misfit_text(table: &Map<String, Value>, why: &str) -> String {
+    let name = |key: &str| table.get(key).and_then(|v| v.get("use")).and_then(Value::as_str).unwrap_or("none");
+    format!("model {} with acquisition {} and kernel {}: {why}", name("model"), name("acquisition"), name("kernel"))
+}
+
+/// Rules that types cannot express. Gives apart what only another model would mend.
+fn check_meaning(table: &Map<String, Value>, mistakes: &mut Vec<Mistake>) -> Vec<Mistake> {
     let scenario: Scenario = match serde_json::from_value(Value::Object(table.clone())) {
         Ok(s) => s,
-        Err(e) => return mistakes.push(Mistake::at(&[], e.to_string())),
+        Err(e) => {
+            mistakes.push(Mistake::at(&[], e.to_string()));
+            return vec![];
+        }
     };
     for (i, m) in scenario.metrics.iter().enumerate() {
         if metrics::find(m).is_none() {
@@ -889,15 +963,18 @@ fn check_meaning(table: &Map<String, Value>, mistakes: &mut Vec<Mistake>) {
             bad(&["priors"], format!("unknown prior `{p}`{}", hint(p, scenario.prior.keys().map(String::as_str))));
         }
     }
-    for (path, text) in check_needs(
+    let mut misfits = vec![];
+    for m in check_needs(
         scenario.model.as_deref(),
         scenario.kernel.as_deref(),
         &*scenario.acquisition,
         !scenario.active_priors().is_empty(),
         scenario.pool.init > 0,
     ) {
-        bad(&[path], text);
+        let to = if m.of_model { &mut misfits } else { &mut *mistakes };
+        to.push(Mistake::at(&[m.section], m.text));
     }
+    misfits
 }
 
 const CAMPAIGN_SLOTS: &[Slot] = &[
@@ -928,15 +1005,26 @@ pub(crate) fn check_campaign(doc: &Document) -> Result<Campaign> {
         .map_err(|e| Error::Config(format!("{}: {e}", doc.path.display())))
 }
 
-/// Whether model, kernel and acquisition fit together; each misfit with the section to change.
+/// Something that does not fit together.
+pub(crate) struct Misfit {
+    /// The section to change.
+    pub(crate) section: &'static str,
+    /// What is wrong.
+    pub(crate) text: String,
+    /// Whether the model cannot give what is asked of it.
+    pub(crate) of_model: bool,
+}
+
+/// Whether model, kernel and acquisition fit together.
 pub(crate) fn check_needs(
     model: Option<&dyn plugin::Model>,
     kernel: Option<&dyn plugin::Kernel>,
     acquisition: &dyn plugin::Acquisition,
     any_prior: bool,
     any_measured: bool,
-) -> Vec<(&'static str, String)> {
-    let mut bad = Vec::new();
+) -> Vec<Misfit> {
+    let mut all = Vec::new();
+    let mut bad = |section, text: String, of_model| all.push(Misfit { section, text, of_model });
     let needs = acquisition.needs();
     let providers = |who: &str, what: &str, has: fn(plugin::Provides) -> bool| {
         let able: Vec<&str> = plugin::catalogue()
@@ -958,76 +1046,69 @@ pub(crate) fn check_needs(
     let asks_model = needs.model || needs.sd || needs.draws || needs.covariance || needs.variance_gradient;
     match model {
         None if asks_model => {
-            bad.push(("acquisition", "this acquisition needs a model; add a [model] section".into()));
+            bad("acquisition", "this acquisition needs a model; add a [model] section".into(), false);
         }
         Some(m) => {
             let p = m.provides();
             if needs.sd && !p.sd {
-                bad.push(("acquisition", providers("acquisition", "predicted standard deviations", |p| p.sd)));
+                bad("acquisition", providers("acquisition", "predicted standard deviations", |p| p.sd), true);
             }
             if needs.draws && !p.draws {
-                bad.push(("acquisition", providers("acquisition", "posterior draws", |p| p.draws)));
+                bad("acquisition", providers("acquisition", "posterior draws", |p| p.draws), true);
             }
             if needs.covariance && !p.covariance {
-                bad.push(("acquisition", providers("acquisition", "posterior covariances", |p| p.covariance)));
+                bad("acquisition", providers("acquisition", "posterior covariances", |p| p.covariance), true);
             }
             if needs.variance_gradient && !p.variance_gradient {
                 let what = "the gradient of its variance with respect to the features";
-                bad.push(("acquisition", providers("acquisition", what, |p| p.variance_gradient)));
+                bad("acquisition", providers("acquisition", what, |p| p.variance_gradient), true);
             }
             if m.requires().features && !any_prior {
-                bad.push((
+                bad(
                     "model",
                     "this model learns from features and no prior is active; add a [prior.NAME] section".into(),
-                ));
+                    false,
+                );
             }
         }
         None => {}
     }
     if model.is_some() && asks_model && !any_measured {
-        bad.push((
-            "acquisition",
-            "this acquisition needs a fitted model from the first round on, and nothing is measured before; set init under [pool]".into(),
-        ));
+        bad("acquisition", "this acquisition needs a fitted model from the first round on, and nothing is measured before; set init under [pool]".into(), false);
     }
     if needs.gram && kernel.is_none() && !any_prior {
-        bad.push(("acquisition", "this acquisition compares perturbations but nothing describes them; add a [kernel] or a [prior.NAME] section".into()));
+        bad("acquisition", "this acquisition compares perturbations but nothing describes them; add a [kernel] or a [prior.NAME] section".into(), false);
     }
     if let Some(k) = kernel {
         let needs = k.needs();
         if needs.input {
-            bad.push((
-                "kernel",
-                "this transform has no kernel to act on; put it after one in the `steps` of a chain, or give it one as `of`"
-                    .into(),
-            ));
+            bad("kernel", "this transform has no kernel to act on; put it after one in the `steps` of a chain, or give it one as `of`"
+                    .into(), false);
         }
         if needs.features && !any_prior {
-            bad.push((
+            bad(
                 "kernel",
                 "this kernel compares feature rows and no prior is active; add a [prior.NAME] section".into(),
-            ));
+                false,
+            );
         }
         let reads_model = needs.model || needs.embedding || needs.layers;
         match model {
             None if reads_model => {
-                bad.push(("kernel", "this kernel reads the fitted model; add a [model] section".into()))
+                bad("kernel", "this kernel reads the fitted model; add a [model] section".into(), false)
             }
             Some(m) if needs.layers && !m.provides().layers => {
-                bad.push(("kernel", providers("kernel", "the layers of a network", |p| p.layers)));
+                bad("kernel", providers("kernel", "the layers of a network", |p| p.layers), true);
             }
             Some(m) if needs.embedding && !m.provides().embedding => {
-                bad.push(("kernel", providers("kernel", "the model's own representation", |p| p.embedding)));
+                bad("kernel", providers("kernel", "the model's own representation", |p| p.embedding), true);
             }
             _ => {}
         }
         if (reads_model || needs.measured) && !any_measured {
-            bad.push((
-                "kernel",
-                "this kernel needs measurements from the first round on, and nothing is measured before; set init under [pool]"
-                    .into(),
-            ));
+            bad("kernel", "this kernel needs measurements from the first round on, and nothing is measured before; set init under [pool]"
+                    .into(), false);
         }
     }
-    bad
+    all
 }
