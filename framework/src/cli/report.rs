@@ -1,7 +1,10 @@
 use super::run::Plan;
 use super::{Folders, Which};
 use crate::error::{Error, Result, hint};
+use crate::metrics::HITS_PER_KUSD;
 use crate::report::{Along, PublishedCurves, RunCurve, Study, StudyArm};
+use crate::runner::CEILING;
+use crate::scenario::Cost;
 use crate::store::Finished;
 use clap::{Args, ValueEnum};
 use std::collections::{BTreeMap, HashMap};
@@ -43,6 +46,14 @@ pub(crate) struct Report {
     /// are matched is set in the scenario's [published]
     #[arg(long, value_name = "FILE")]
     against: Option<PathBuf>,
+    /// Group arms by these axes (comma between them) and report what each choice changes, averaged over the rest of the
+    /// grid [default: the scenario's [compare] by]
+    #[arg(long, value_name = "AXIS,...", value_delimiter = ',')]
+    by: Vec<String>,
+    /// Only arms with this value of an axis (may be given several times; several values of an axis are all kept); the
+    /// report goes to a folder of its own
+    #[arg(long = "where", value_name = "AXIS=VALUE")]
+    only: Vec<String>,
     /// Draw kernel alignment with the truth by round, for the model and each prior, in one arm (default: the
     /// reference arm, else the first); the scenario must list `alignment` or `centred_alignment` in metrics
     #[arg(long, value_name = "ARM", num_args = 0..=1, default_missing_value = "")]
@@ -55,6 +66,13 @@ impl Report {
     pub(crate) fn execute(self) -> Result<u8> {
         let plan = Plan::read(&self.scenario, &self.which, &self.folders)?;
         let mut study = study(&plan)?;
+        if !self.by.is_empty() {
+            for axis in &self.by {
+                known_axis(&study, axis, "--by")?;
+            }
+            study.by = self.by.clone();
+        }
+        let folder = restrict(&mut study, &self.only)?;
         study.along = match self.axis {
             Axis::Measured => Along::Measured,
             Axis::Round => Along::Round,
@@ -91,7 +109,7 @@ impl Report {
         }
         add_published(&mut study, &plan, self.against.as_deref())?;
         super::print(&study.table());
-        for path in write(&plan, &study)? {
+        for path in write(&plan, &study, &folder)? {
             super::print(&format!("wrote {}", path.display()));
         }
         Ok(super::OK)
@@ -115,9 +133,15 @@ pub(crate) fn study(plan: &Plan) -> Result<Study> {
         for (s, &seed) in seeds.iter().enumerate() {
             let Some(f) = finished.get(&plan.ids[a * seeds.len() + s]) else { continue };
             let rounds = f.rounds()?;
-            let n_measured = rounds.integers("n_measured")?.into_iter().map(|n| n as f64).collect();
-            let values: BTreeMap<String, Vec<f64>> =
-                metrics.iter().filter_map(|m| Some((m.clone(), rounds.numbers_or_missing(m).ok()?))).collect();
+            let n_measured: Vec<f64> = rounds.integers("n_measured")?.into_iter().map(|n| n as f64).collect();
+            let ceilings = metrics.iter().map(|m| format!("{CEILING} {m}"));
+            let mut values: BTreeMap<String, Vec<f64>> = metrics
+                .iter()
+                .cloned()
+                .chain(ceilings)
+                .filter_map(|m| rounds.numbers_or_missing(&m).ok().map(|v| (m, v)))
+                .collect();
+            add_hits_per_cost(&mut values, &metrics, &n_measured, plan.sweep.cost);
             runs.push(RunCurve { seed, n_measured, values });
         }
         let cell = arm.axes.iter().zip(&differs).filter(|(_, d)| **d).map(|((_, v), _)| v.clone()).collect();
@@ -129,10 +153,85 @@ pub(crate) fn study(plan: &Plan) -> Result<Study> {
         metrics,
         axes,
         arms,
+        by: plan.sweep.by.clone(),
         cost: plan.sweep.cost,
         claims: plan.sweep.claims.clone(),
         ..Study::default()
     })
+}
+
+/// Fills the metric that is made of `hits` and prices.
+fn add_hits_per_cost(values: &mut BTreeMap<String, Vec<f64>>, metrics: &[String], n_measured: &[f64], cost: Cost) {
+    if metrics.iter().any(|m| m == HITS_PER_KUSD)
+        && let Some(hits) = values.get("hits")
+    {
+        let money = n_measured.iter().enumerate().map(|(t, n)| cost.money(t as f64, *n));
+        let per = hits.iter().zip(money).map(|(h, m)| if m > 0.0 { 1000.0 * h / m } else { f64::NAN }).collect();
+        values.insert(HITS_PER_KUSD.into(), per);
+    }
+}
+
+fn known_axis(study: &Study, axis: &str, option: &str) -> Result<usize> {
+    study.axes.iter().position(|a| a == axis).ok_or_else(|| {
+        let near = hint(axis, study.axes.iter().map(String::as_str));
+        let list = if near.is_empty() { format!("; there are: {}", study.axes.join(", ")) } else { near };
+        Error::Config(format!("{option} {axis}: no axis of this scenario on which arms differ{list}"))
+    })
+}
+
+/// Keeps the arms with the values asked for and gives the name of the report's folder.
+fn restrict(study: &mut Study, only: &[String]) -> Result<String> {
+    let mut wanted: BTreeMap<usize, Vec<&str>> = BTreeMap::new();
+    for rule in only {
+        let Some((axis, value)) = rule.split_once('=') else {
+            return Err(Error::Config(format!(
+                "--where {rule}: write an axis and a value, such as --where model=forest"
+            )));
+        };
+        let x = known_axis(study, axis.trim(), "--where")?;
+        let value = value.trim();
+        if !study.arms.iter().any(|a| a.cell.get(x).is_some_and(|v| v == value)) {
+            let mut values: Vec<&str> = study.arms.iter().filter_map(|a| a.cell.get(x)).map(String::as_str).collect();
+            values.sort_unstable();
+            values.dedup();
+            let near = hint(value, values.iter().copied());
+            let list = if near.is_empty() { format!("; there are: {}", values.join(", ")) } else { near };
+            return Err(Error::Config(format!("--where {rule}: no arm has `{value}`{list}")));
+        }
+        wanted.entry(x).or_default().push(value);
+    }
+    let keep: Vec<usize> = (0..study.arms.len())
+        .filter(|&i| wanted.iter().all(|(&x, v)| study.arms[i].cell.get(x).is_some_and(|c| v.contains(&c.as_str()))))
+        .collect();
+    if keep.is_empty() {
+        return Err(Error::Config(format!("no arm fits all of: {}", only.join(", "))));
+    }
+    let mut arms: Vec<StudyArm> = keep.iter().map(|&i| study.arms[i].clone()).collect();
+    for arm in &mut arms {
+        arm.reference = arm.reference.and_then(|r| keep.iter().position(|&k| k == r));
+    }
+    let folder = std::iter::once("report".to_string()).chain(only.iter().map(|rule| {
+        let safe = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
+        rule.chars().map(safe).collect::<String>()
+    }));
+    let folder = folder.collect::<Vec<_>>().join("-");
+    // Axes on which the arms left no longer differ leave the labels.
+    let differs: Vec<bool> =
+        (0..study.axes.len()).map(|x| arms.iter().any(|a| a.cell.get(x) != arms[0].cell.get(x))).collect();
+    if !only.is_empty() {
+        let kept = |all: &[String]| all.iter().zip(&differs).filter(|d| *d.1).map(|d| d.0.clone()).collect::<Vec<_>>();
+        for arm in &mut arms {
+            arm.cell = kept(&arm.cell);
+            if !arm.cell.is_empty() {
+                arm.label = arm.cell.join(" / ");
+            }
+        }
+        study.axes = kept(&study.axes);
+        study.by.retain(|b| study.axes.contains(b));
+        study.name = format!("{}: {}", study.name, only.join(", "));
+    }
+    study.arms = arms;
+    Ok(folder)
 }
 
 /// Adds the published curves that the command or the scenario names; without their file it says so and goes on.
@@ -210,8 +309,8 @@ fn alignment(plan: &Plan, study: &Study, arm: &str) -> Result<(Study, String)> {
 }
 
 /// Figures and tables in the store, and the long table beside it.
-pub(crate) fn write(plan: &Plan, study: &Study) -> Result<Vec<PathBuf>> {
-    let mut written = study.write(&plan.store.folder().join("report"))?;
+pub(crate) fn write(plan: &Plan, study: &Study, folder: &str) -> Result<Vec<PathBuf>> {
+    let mut written = study.write(&plan.store.folder().join(folder))?;
     let path = plan.store.folder().with_extension("parquet");
     table::write_parquet(&long_table(plan)?, &path)?;
     written.push(path);

@@ -233,7 +233,7 @@ impl Run {
             let mut study = super::report::study(&plan)?;
             super::report::add_published(&mut study, &plan, None)?;
             super::print(&study.table());
-            let written = super::report::write(&plan, &study)?;
+            let written = super::report::write(&plan, &study, "report")?;
             if let Some(figure) = written.iter().find(|p| p.extension().is_some_and(|e| e == "svg")) {
                 super::print(&format!("figure: {}", figure.display()));
             }

@@ -35,6 +35,19 @@ pub fn half_width_95(x: &[f64]) -> f64 {
     }
 }
 
+/// Holm's step-down correction of p-values over their family; NaN stays NaN and does not count (Holm 1979).
+pub fn holm(p: &[f64]) -> Vec<f64> {
+    let mut order: Vec<usize> = (0..p.len()).filter(|&i| !p[i].is_nan()).collect();
+    order.sort_by(|&a, &b| p[a].total_cmp(&p[b]).then(a.cmp(&b)));
+    let mut out = vec![f64::NAN; p.len()];
+    let mut least: f64 = 0.0;
+    for (k, &i) in order.iter().enumerate() {
+        least = least.max((p[i] * (order.len() - k) as f64).min(1.0));
+        out[i] = least;
+    }
+    out
+}
+
 /// Two-sided p of the exact sign-flip permutation test that paired differences have mean zero: the
 /// share of the 2ⁿ sign patterns whose |mean| is at least the observed one. Exact up to n = 20; above,
 /// the t test's p. NaN of nothing.
@@ -142,6 +155,10 @@ mod tests {
     #[test]
     fn sign_flips_by_hand() {
         // Of the 8 patterns of {1, 2, 3} only all-plus and all-minus reach |sum| = 6.
+        let h = holm(&[0.01, f64::NAN, 0.04, 0.03, 0.005]);
+        assert!(h[1].is_nan());
+        let want = [0.03, 0.06, 0.06, 0.02];
+        assert!([h[0], h[2], h[3], h[4]].iter().zip(want).all(|(a, b)| (a - b).abs() < 1e-12), "{h:?}");
         assert_eq!(sign_flip_p(&[1.0, 2.0, 3.0]), 0.25);
         assert_eq!(sign_flip_p(&[1.0, -1.0]), 1.0);
         assert_eq!(sign_flip_p(&[0.0, 0.0, 0.0]), 1.0);

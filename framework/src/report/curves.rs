@@ -6,6 +6,7 @@ use super::canvas::{Canvas, Point, fit, text_width};
 use super::summary::{CurvePoint, larger_is_better};
 use super::theme::{FAINT_STYLE, GRID, INK, Marker, SOFT_INK, Style, reference_style, style};
 use crate::metrics::find;
+use crate::runner::CEILING;
 use plotters::style::text_anchor::HPos;
 
 /// More arms than this are spread over panels.
@@ -263,6 +264,19 @@ pub(super) fn draw(study: &Study, looks: &Looks, metric: &str) -> Option<Canvas>
             }
         }
         c.text(&fit(&panel.title, TEXT, true, panel_width), (x0, y0 - 8.0), TEXT, HPos::Left, INK, true);
+
+        // What noise allows, where it is the same for all arms of the panel and in sight.
+        let ceiling = format!("{CEILING} {metric}");
+        let of = |i: usize| study.curve(i, &ceiling).into_iter().map(|p| (p.x, p.mean)).collect::<Vec<_>>();
+        if let Some(line) = panel.arms.first().map(|&i| of(i)).filter(|l| l.iter().any(|p| p.1.is_finite())) {
+            let same = panel.arms.iter().all(|&i| of(i) == line);
+            let points: Vec<Point> = line.iter().filter(|p| p.1.is_finite()).map(|p| (x.at(p.0), y.at(p.1))).collect();
+            let inside: Vec<Point> = points.into_iter().filter(|p| p.1 >= y0 && p.1 <= y1).collect();
+            if same && inside.len() > 1 {
+                c.line(&inside, SOFT_INK, 1.2, &[1.5, 3.0]);
+                c.text("noise ceiling", (inside[0].0 + 4.0, inside[0].1 - 5.0), SMALL, HPos::Left, SOFT_INK, false);
+            }
+        }
 
         // Faint curves lie lowest, then references of other panels, then the panel's own.
         let faint = panel.arms.iter().filter(|&&i| looks.styles[i].is_faint());

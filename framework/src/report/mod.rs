@@ -9,14 +9,17 @@ mod canvas;
 mod claims;
 mod curves;
 mod glyph;
+mod groups;
 mod heat;
 mod published;
 mod speedup;
 mod summary;
 mod text;
 mod theme;
+mod tradeoff;
 
 pub use claims::Verdict;
+pub use groups::GroupSummary;
 pub use published::PublishedCurves;
 pub use summary::{ArmSummary, Difference, Paired};
 
@@ -91,6 +94,9 @@ pub struct Study {
     pub axes: Vec<String>,
     /// The arms, in the order of the grid.
     pub arms: Vec<StudyArm>,
+    /// Axes by which arms are grouped for the effects of a choice averaged over the rest of the grid; see
+    /// [`GroupSummary`].
+    pub by: Vec<String>,
     /// What figures are drawn over.
     pub along: Along,
     /// What a screen costs.
@@ -107,7 +113,8 @@ pub struct Study {
 
 impl Study {
     /// Writes `arms.csv`, `curves.csv`, a figure for each metric as `curves_METRIC.svg` and `.png`, for a grid of two
-    /// axes also `heat_METRIC` of the first metric, and `report.md`, and gives their paths; with two arms
+    /// axes also `heat_METRIC` of the first metric, where error and hits are reported `tradeoff`, and `report.md`, and
+    /// gives their paths; with [`Study::by`] `groups.csv`, with two arms
     /// `speedup.csv`, with claims `claims.csv`, with published curves `published.csv` and figures `published_METRIC`.
     /// Each file appears whole or not at all.
     pub fn write(&self, dir: &Path) -> Result<Vec<PathBuf>> {
@@ -125,11 +132,17 @@ impl Study {
             .collect::<Result<_>>()?;
         let first = &self.metrics[0];
         figures.insert(0, write_figure(heat::draw(self, &rows, first), &format!("heat_{first}"), dir)?);
+        let groups = self.group_summaries();
+        let at = figures.len().min(1);
+        figures.insert(at, write_figure(tradeoff::draw(self, &groups), "tradeoff", dir)?);
         let mut paths = vec![dir.join("arms.csv"), dir.join("curves.csv")];
         table::write_csv(&self.arms_table(&rows, &order), &paths[0])?;
         table::write_csv(&self.curves_table(), &paths[1])?;
         let (speedups, judged) = (self.speedups(), self.judged());
         let mut more = vec![];
+        if !self.by.is_empty() {
+            more.push(("groups.csv", self.groups_table(&groups)));
+        }
         if !speedups.is_empty() {
             more.push(("speedup.csv", self.speedup_table(&speedups)));
         }
@@ -144,7 +157,7 @@ impl Study {
             }
         }
         // Of an earlier report that had more to say.
-        for name in ["speedup.csv", "claims.csv", "published.csv"] {
+        for name in ["groups.csv", "speedup.csv", "claims.csv", "published.csv"] {
             if !more.iter().any(|m| m.0 == name) {
                 let _ = std::fs::remove_file(dir.join(name));
             }
@@ -157,7 +170,7 @@ impl Study {
         paths.extend(names.iter().flat_map(|n| [dir.join(format!("{n}.svg")), dir.join(format!("{n}.png"))]));
         paths.push(dir.join("report.md"));
         put(&dir.join("report.md"), |part| {
-            std::fs::write(part, self.markdown(&rows, &order, &speedups, &judged, &names))
+            std::fs::write(part, self.markdown(&rows, &order, &groups, &speedups, &judged, &names))
         })?;
         Ok(paths)
     }
@@ -214,6 +227,7 @@ impl Study {
             .with("n_aulc", count(&|r| r.n_aulc))
             .with("aulc_mean", number(&|r| r.aulc_mean))
             .with("aulc_half_width", number(&|r| r.aulc_half_width))
+            .with("ceiling", number(&|r| r.ceiling))
             .with("reference", text(&|r| r.difference.as_ref().map_or("", |d| &d.reference)));
         type Pick = fn(&Difference) -> &Paired;
         let kinds: [(&str, Pick); 2] = [("final", |d| &d.last), ("aulc", |d| &d.aulc)];

@@ -3,6 +3,7 @@
 use super::{Along, RunCurve, Study, StudyArm};
 use crate::metrics::{aulc, find};
 use crate::numerics::stats::{half_width_95, mean, sign_flip_p};
+use crate::runner::CEILING;
 use rayon::prelude::*;
 use std::cmp::Ordering;
 
@@ -25,6 +26,8 @@ pub struct ArmSummary {
     pub aulc_mean: f64,
     /// Half width of its 95 % t interval; NaN below two seeds.
     pub aulc_half_width: f64,
+    /// What the noise of the readouts allows after the last round, mean over seeds; NaN where it is not known.
+    pub ceiling: f64,
     /// Whether the arm is what others, or itself, are compared with and has no other reference.
     pub is_reference: bool,
     /// The comparison with the arm's reference, if it has another arm as one.
@@ -92,6 +95,9 @@ impl Study {
             n_aulc: area.len(),
             aulc_mean: mean(&area),
             aulc_half_width: half_width_95(&area),
+            ceiling: mean(
+                &arm.by_seed(&format!("{CEILING} {metric}"), last_value).into_iter().map(|v| v.1).collect::<Vec<_>>(),
+            ),
             is_reference: reference.is_none() && self.arms.iter().any(|other| other.reference == Some(a)),
             difference: reference.map(|r| Difference {
                 reference: r.label.clone(),

@@ -1,9 +1,10 @@
 //! Tables for the terminal and the Markdown report.
 
+use super::axis::extent;
 use super::claims::Judged;
 use super::speedup::{Reach, SpeedUp};
 use super::summary::larger_is_better;
-use super::{ArmSummary, Paired, Study};
+use super::{ArmSummary, GroupSummary, Paired, Study};
 use crate::metrics::find;
 use crate::numerics::stats::quantile;
 
@@ -252,6 +253,7 @@ impl Study {
         &self,
         rows: &[ArmSummary],
         order: &[usize],
+        groups: &[GroupSummary],
         speedups: &[SpeedUp],
         judged: &[Judged],
         figures: &[&str],
@@ -276,6 +278,7 @@ impl Study {
             out += &format!("- {}\n", escape(&note));
         }
         out.push('\n');
+        out += &self.groups_markdown(groups);
         out += &self.claims_markdown(judged);
         out += &self.speed_markdown(speedups, order);
         out += &self.published_markdown();
@@ -289,6 +292,7 @@ impl Study {
         }
         out += "\n## Files\n\n- `arms.csv`: one row for each arm and metric\n- `curves.csv`: the mean curves\n";
         for (name, what, there) in [
+            ("groups.csv", "what each choice changes, averaged over the rest of the grid", !self.by.is_empty()),
             ("claims.csv", "what became of each claim", !judged.is_empty()),
             ("speedup.csv", "how soon each arm reaches what another has in the end", !speedups.is_empty()),
             ("published.csv", "published curves beside ours", self.published.is_some()),
@@ -362,6 +366,17 @@ impl Study {
              scale; - where a run has a round without value"
                 .to_string(),
         ];
+        for (m, metric) in self.metrics.iter().enumerate() {
+            let known = rows.iter().skip(m).step_by(self.metrics.len()).map(|r| r.ceiling).filter(|c| c.is_finite());
+            if let Some((lo, hi)) = extent(known) {
+                let range = if hi - lo < 5e-4 * hi.abs() { format!("{hi:.3}") } else { format!("{lo:.3} to {hi:.3}") };
+                let what = match metric.as_str() {
+                    "hit_ratio" => "one replicate finds of another's hits by taking as many of its most wanted",
+                    _ => "a prediction of the noise-free readout would have, from the agreement of replicates",
+                };
+                out.push(format!("noise ceiling of {metric}: {range}, what {what}"));
+            }
+        }
         let compared: Vec<&Paired> = rows.iter().filter_map(|r| r.difference.as_ref()).map(|d| &d.aulc).collect();
         if compared.is_empty() {
             return out;

@@ -4,6 +4,6 @@ mod round;
 mod workers;
 mod world;
 
-pub use round::{RoundRecord, Seconds, Start, check_batch, execute, fill_note, select_batch};
+pub use round::{CEILING, RoundRecord, Seconds, Start, check_batch, execute, fill_note, select_batch};
 pub use workers::{Event, Job, Outcome, run_all};
 pub use world::{Base, RunSeeds, Split, Worlds};

@@ -115,6 +115,8 @@ pub struct Sweep {
     pub file: PathBuf,
     /// Cells in grid order; equal cells are merged.
     pub arms: Vec<Arm>,
+    /// Axes by which reports group arms: `[compare] by`.
+    pub by: Vec<String>,
     /// Why cells were left out because the model cannot give what they need, and how many.
     pub incompatible: Vec<(String, usize)>,
     /// Seeds, the same for every arm.
@@ -227,7 +229,7 @@ impl Sweep {
         if cells.is_empty() {
             check_table(&base, SLOTS, &SWEEP_KEYS, &mut mistakes);
         }
-        check_conditions(doc.value.get("compare"), &named, &mut mistakes);
+        check_conditions(doc.value.get("compare"), &named, &axes, &mut mistakes);
         check_judging(&doc.value, *form == Form::default(), &named, &mut mistakes);
         if !mistakes.is_empty() {
             for m in &mut mistakes {
@@ -235,7 +237,9 @@ impl Sweep {
             }
             return Err(doc.report(&mistakes));
         }
-        Ok(Self { incompatible, ..Self::assemble(&doc, axes, cells, form)? })
+        let by = doc.value.get("compare").and_then(|c| c.get("by")).cloned();
+        let by = by.and_then(|v| serde_json::from_value(v).ok()).unwrap_or_default();
+        Ok(Self { by, incompatible, ..Self::assemble(&doc, axes, cells, form)? })
     }
 
     fn assemble(doc: &Document, axes: Vec<String>, cells: Vec<Cell>, form: &Form) -> Result<Self> {
@@ -341,6 +345,7 @@ impl Sweep {
             claims,
             file: doc.path.clone(),
             arms,
+            by: vec![],
             incompatible: vec![],
             seeds,
             question: doc.question(),
@@ -897,13 +902,29 @@ fn check_heads(list: &[(String, Value)], path: &[Step], named: &[String], mistak
     }
 }
 
-fn check_conditions(compare: Option<&Value>, named: &[String], mistakes: &mut Vec<Mistake>) {
+fn check_conditions(compare: Option<&Value>, named: &[String], axes: &[String], mistakes: &mut Vec<Mistake>) {
     let Some(Value::Object(m)) = compare else { return };
-    for key in m.keys().filter(|k| *k != "reference") {
+    let by: Vec<&Value> = m.get("by").and_then(Value::as_array).into_iter().flatten().collect();
+    if m.contains_key("by") && by.is_empty() {
+        mistakes.push(Mistake::at(&["compare", "by"], "expected a list of axes, such as by = [\"strategy\"]"));
+    }
+    for (i, axis) in by.iter().enumerate() {
+        let axis = axis.as_str().unwrap_or_default();
+        if !axes.iter().any(|a| a == axis) {
+            let near = hint(axis, axes.iter().map(String::as_str));
+            let list = if near.is_empty() { format!("; there are: {}", axes.join(", ")) } else { near };
+            mistakes.push(Mistake {
+                path: vec![Step::Key("compare".into()), Step::Key("by".into()), Step::At(i)],
+                at_key: false,
+                text: format!("no axis `{axis}`{list}"),
+            });
+        }
+    }
+    for key in m.keys().filter(|k| !["reference", "by"].contains(&k.as_str())) {
         mistakes.push(Mistake {
             path: vec![Step::Key("compare".into()), Step::Key(key.clone())],
             at_key: true,
-            text: format!("unknown key `{key}`{}; known here: reference", hint(key, ["reference"])),
+            text: format!("unknown key `{key}`{}; known here: reference, by", hint(key, ["reference", "by"])),
         });
     }
     if let Some(r) = m.get("reference") {
@@ -942,6 +963,10 @@ fn check_meaning(table: &Map<String, Value>, mistakes: &mut Vec<Mistake>) -> Vec
         }
     }
     let mut bad = |path: &[&str], text: String| mistakes.push(Mistake::at(path, text));
+    let lists = |m: &str| scenario.metrics.iter().any(|n| n == m);
+    if lists(metrics::HITS_PER_KUSD) && !lists("hits") {
+        bad(&["metrics"], format!("`{}` is made of `hits`; list that too", metrics::HITS_PER_KUSD));
+    }
     if scenario.batch == 0 {
         bad(&["batch"], "the batch is empty; choose at least 1".into());
     }
