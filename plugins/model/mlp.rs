@@ -11,6 +11,7 @@
 //! of rows in parallel.
 
 use framework::numerics::network::{Activation, Adam, Network, Pass, Start};
+use framework::numerics::{OutputScale, Scaling};
 use framework::prelude::*;
 use rand::seq::SliceRandom;
 use rayon::prelude::*;
@@ -74,16 +75,6 @@ pub enum Parametrisation {
     Ntk,
     /// As they are.
     Standard,
-}
-
-/// How centred outputs are scaled for training.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OutputScale {
-    /// By one number, so that the loss weighs outputs as the readout does.
-    Together,
-    /// Each by its own sd, for outputs in different units.
-    Each,
 }
 
 impl Mlp {
@@ -188,8 +179,9 @@ impl Model for Mlp {
     fn fit(&self, cx: &FitContext) -> Result<Box<dyn Surrogate>> {
         self.check(cx.inputs)?;
         let observed = cx.observed;
-        let scale = Scale::new(self, cx.inputs, observed)?;
-        let (x, y) = (scale.rows(cx.inputs, &observed.ids)?, scale.targets(&observed.y));
+        let base = Scaling::new("mlp", cx.inputs, observed, self.output_scale)?;
+        let scale = Scale { base, clip: self.clip };
+        let (x, y) = (scale.rows(cx.inputs, &observed.ids)?, scale.base.targets(&observed.y));
         // A perturbation is kept from training with all its replicates.
         let mut distinct = observed.distinct();
         distinct.shuffle(&mut cx.streams.rng("validation"));
@@ -212,11 +204,13 @@ impl Model for Mlp {
     }
 
     fn provides(&self) -> Provides {
+        let several = self.members > 1;
         Provides {
-            sd: self.members > 1,
-            draws: self.members > 1,
+            sd: several,
+            draws: several,
             embedding: true,
             layers: true,
+            variance_gradient: several,
             ..Provides::default()
         }
     }
@@ -228,58 +222,22 @@ impl Model for Mlp {
 
 /// From features and readouts to what the networks see, and back.
 struct Scale {
-    x_mean: Array1<f64>,
-    x_sd: Array1<f64>,
+    base: Scaling,
     clip: f64,
-    y_mean: Array1<f64>,
-    y_sd: Array1<f64>,
 }
 
 impl Scale {
-    fn new(model: &Mlp, inputs: &Inputs, observed: &Observed) -> Result<Self> {
-        let x = finite_rows(inputs, &observed.ids)?;
-        let n = x.nrows() as f64;
-        let mean_sd = |x: &Array2<f64>| {
-            let mean = x.sum_axis(Axis(0)) / n;
-            let squares = (x - &mean).mapv(|v| v * v).sum_axis(Axis(0));
-            (mean, squares.mapv(|s| (s / (n - 1.0).max(1.0)).sqrt()))
-        };
-        let (x_mean, mut x_sd) = mean_sd(&x);
-        // What does not vary among the measured, rounding aside, keeps its unit: elsewhere it may tell.
-        x_sd.zip_mut_with(&x_mean, |s, m| *s = if *s > 1e-9 * m.abs() { *s } else { 1.0 });
-        let (y_mean, mut y_sd) = mean_sd(&observed.y);
-        if model.output_scale == OutputScale::Together {
-            let all = (y_sd.dot(&y_sd) / y_sd.len() as f64).sqrt();
-            y_sd.fill(all);
-        }
-        y_sd.zip_mut_with(&y_mean, |s, m| *s = if *s > 1e-9 * m.abs() { *s } else { 0.0 });
-        Ok(Self { x_mean, x_sd, clip: model.clip, y_mean, y_sd })
-    }
-
     /// Rows of inputs: ids x features.
     fn rows(&self, inputs: &Inputs, ids: &[usize]) -> Result<Array2<f64>> {
-        let mut x = (finite_rows(inputs, ids)? - &self.x_mean) / &self.x_sd;
-        if self.clip > 0.0 {
-            x.mapv_inplace(|v| self.clip * (v / self.clip).tanh());
-        }
+        let mut x = self.base.rows(inputs, ids)?;
+        self.limit(&mut x);
         Ok(x)
     }
 
-    /// Readouts as targets; 0 where they do not vary.
-    fn targets(&self, y: &Array2<f64>) -> Array2<f64> {
-        (y - &self.y_mean) * self.y_sd.mapv(|s| if s > 0.0 { 1.0 / s } else { 0.0 })
-    }
-}
-
-/// Features of `ids`, every one of them a number.
-fn finite_rows(inputs: &Inputs, ids: &[usize]) -> Result<Array2<f64>> {
-    let x = inputs.features(ids);
-    match x.indexed_iter().find(|(_, v)| !v.is_finite()) {
-        None => Ok(x),
-        Some(((r, c), v)) => Err(Error::Data(format!(
-            "model mlp: feature {c} of perturbation `{}` is {v}; features must be finite, so correct the prior's table",
-            inputs.pool().label(ids[r])
-        ))),
+    fn limit(&self, x: &mut Array2<f64>) {
+        if self.clip > 0.0 {
+            x.mapv_inplace(|v| self.clip * (v / self.clip).tanh());
+        }
     }
 }
 
@@ -297,11 +255,11 @@ const TILE: usize = 4096;
 impl Fitted {
     /// Outputs of some members: members x ids x outputs.
     fn outputs(&self, ids: &[usize], members: &[usize]) -> Result<Array3<f64>> {
-        let mut out = Array3::zeros((members.len(), ids.len(), self.scale.y_mean.len()));
+        let mut out = Array3::zeros((members.len(), ids.len(), self.scale.base.y_mean.len()));
         for (t, tile) in ids.chunks(TILE).enumerate() {
             let x = self.scale.rows(&self.inputs, tile)?;
             for (k, &m) in members.iter().enumerate() {
-                let f = self.networks[m].forward(x.view()) * &self.scale.y_sd + &self.scale.y_mean;
+                let f = self.networks[m].forward(x.view()) * &self.scale.base.y_sd + &self.scale.base.y_mean;
                 out.slice_mut(framework::ndarray::s![k, t * TILE..t * TILE + tile.len(), ..]).assign(&f);
             }
         }
@@ -337,6 +295,36 @@ impl Surrogate for Fitted {
         Ok(f.select(Axis(0), &rows))
     }
 
+    /// The members, where there are several.
+    fn functions(&self, ids: &[usize]) -> Result<Option<Array3<f64>>> {
+        let n = self.networks.len();
+        if n < 2 { Ok(None) } else { self.outputs(ids, &(0..n).collect::<Vec<_>>()).map(Some) }
+    }
+
+    /// Σ_o Var f_o and its gradient, 2/n Σ_mo (f_mo - mean) ∇f_mo over the n members, through soft limit and scale.
+    fn variance_gradient(&self, x: ArrayView2<f64>) -> Result<(Array1<f64>, Array2<f64>)> {
+        let n = self.networks.len();
+        if n < 2 {
+            return Err(Error::Unsupported("one network gives no variance; set `members` of the mlp above 1".into()));
+        }
+        let base = &self.scale.base;
+        let mut scaled = (&x - &base.x_mean) / &base.x_sd;
+        self.scale.limit(&mut scaled);
+        let mut f: Vec<Array2<f64>> = self.networks.iter().map(|m| m.forward(scaled.view()) * &base.y_sd).collect();
+        let mean = f.iter().fold(Array2::zeros(f[0].dim()), |sum, f| sum + f) / n as f64;
+        let (mut variance, mut gradient) = (Array1::zeros(x.nrows()), Array2::zeros(x.dim()));
+        for (network, f) in self.networks.iter().zip(&mut f) {
+            *f -= &mean;
+            variance += &(f.mapv(|v| v * v).sum_axis(Axis(1)) / n as f64);
+            *f *= &(&base.y_sd * (2.0 / n as f64));
+            gradient += &network.input_gradient(scaled.view(), f.view());
+        }
+        if self.scale.clip > 0.0 {
+            gradient.zip_mut_with(&scaled, |g, x| *g *= 1.0 - (x / self.scale.clip).powi(2));
+        }
+        Ok((variance, gradient / &base.x_sd))
+    }
+
     /// Last hidden layer, members side by side.
     fn embed(&self, ids: &[usize]) -> Result<Array2<f64>> {
         let widths = self.networks.iter().map(|n| n.layers.last().map_or(0, |l| l.weight.nrows()));
@@ -363,11 +351,11 @@ impl Surrogate for Fitted {
         let network = self.networks.get(member).ok_or_else(|| {
             Error::Plugin(format!("member {member} of a network ensemble of {} was asked for", self.networks.len()))
         })?;
-        if directions.nrows() != self.scale.y_mean.len() {
+        if directions.nrows() != self.scale.base.y_mean.len() {
             return Err(Error::Plugin(format!(
                 "directions of {} outputs for a network of {}",
                 directions.nrows(),
-                self.scale.y_mean.len()
+                self.scale.base.y_mean.len()
             )));
         }
         let factors = network.gradient_factors(self.scale.rows(&self.inputs, ids)?.view(), directions);
@@ -460,6 +448,41 @@ mod tests {
         let one = fit(&small(1), &world.inputs, &observed).unwrap();
         assert!(members.contains(&one.predict(&ids).unwrap().mean));
         assert!(one.predict(&ids).unwrap().sd.is_none() && one.draw(&ids, 1, &mut Streams::new(4).rng("draw")).is_err());
+    }
+
+    #[test]
+    fn members_are_functions_and_the_variance_has_their_gradient() {
+        let world = TinyWorld::new(60, 4, 2, false, 3).unwrap();
+        let observed = world.observe(&(0..40).collect::<Vec<_>>(), 1).unwrap();
+        let ids: Vec<usize> = (35..60).collect();
+        let s = fit(&small(3), &world.inputs, &observed).unwrap();
+        let (p, f) = (s.predict(&ids).unwrap(), s.functions(&ids).unwrap().unwrap());
+        assert_eq!(f.dim(), (3, 25, 2));
+        let sd = p.sd.unwrap();
+        for ((i, o), m) in p.mean.indexed_iter() {
+            let v: Vec<f64> = (0..3).map(|m| f[(m, i, o)]).collect();
+            let mean = v.iter().sum::<f64>() / 3.0;
+            let var = v.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / 3.0;
+            assert!((m - mean).abs() < 1e-12 && (sd[(i, o)] - var.sqrt()).abs() < 1e-12);
+        }
+        let x = world.inputs.features(&ids);
+        let (variance, gradient) = s.variance_gradient(x.view()).unwrap();
+        for (i, v) in variance.iter().enumerate() {
+            let want: f64 = sd.row(i).mapv(|s| s * s).sum();
+            assert!((v / want - 1.0).abs() < 1e-9);
+            for j in 0..4 {
+                let by = |h: f64| {
+                    let mut x = x.clone();
+                    x[(i, j)] += h;
+                    s.variance_gradient(x.view()).unwrap().0[i]
+                };
+                let want = (by(1e-6) - by(-1e-6)) / 2e-6;
+                assert!((gradient[(i, j)] - want).abs() < 1e-6 * variance.sum(), "{i} {j}: {} {want}", gradient[(i, j)]);
+            }
+        }
+        let one = fit(&small(1), &world.inputs, &observed).unwrap();
+        assert!(one.functions(&ids).unwrap().is_none() && one.variance_gradient(x.view()).is_err());
+        assert!(small(3).provides().variance_gradient && !small(1).provides().variance_gradient);
     }
 
     #[test]

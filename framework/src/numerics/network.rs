@@ -220,6 +220,32 @@ impl<T: Real> Network<T> {
         inputs.into_iter().zip(signals).collect()
     }
 
+    /// Gradient of `signal`ᵀ f(x) with respect to x, each row with a signal of its own (rows x outputs): rows x inputs.
+    /// Tiles of rows in parallel.
+    pub fn input_gradient(&self, x: ArrayView2<T>, signal: ArrayView2<T>) -> Array2<T> {
+        let (widths, depth) = (self.widths(), self.layers.len());
+        let mut out = [Array2::zeros(x.dim())];
+        let rows = x.axis_chunks_iter(Axis(0), TILE).zip(signal.axis_chunks_iter(Axis(0), TILE));
+        tiles(&mut out).into_par_iter().zip(rows.collect::<Vec<_>>()).for_each(|(out, (x, signal))| {
+            let (mut values, mut slopes) = (buffers(x.nrows(), &widths), buffers(x.nrows(), &widths[1..depth]));
+            let mut signals = buffers(x.nrows(), &widths);
+            values[0].assign(&x);
+            signals[depth].assign(&signal);
+            self.forward_tile(&mut slices(&mut values), &mut slices(&mut slopes), &[], 0);
+            let mut signals = slices(&mut signals);
+            for l in (0..depth).rev() {
+                let (before, after) = signals.split_at_mut(l + 1);
+                product_t(before[l], after[0], self.layers[l].weight.view(), self.layers[l].weight_factor);
+                if l > 0 {
+                    multiply(before[l], flat(&slopes[l - 1]));
+                }
+            }
+            out.into_iter().for_each(|o| o.copy_from_slice(signals[0]));
+        });
+        let [out] = out;
+        out
+    }
+
     fn widths(&self) -> Vec<usize> {
         self.layers.iter().map(Layer::inputs).chain(self.layers.last().map(Layer::outputs)).collect()
     }
@@ -479,7 +505,7 @@ struct Block<'a, T> {
 
 /// The numbers of one step.
 #[derive(Clone, Copy)]
-struct Rates<T> {
+pub(super) struct Rates<T> {
     beta1: T,
     beta2: T,
     epsilon: T,
@@ -573,7 +599,7 @@ impl<T: Real> FlatAdam<T> {
 }
 
 impl<T: Real> Rates<T> {
-    fn new(beta1: f64, beta2: f64, epsilon: f64, l2: f64, rate: f64, steps: i32) -> Self {
+    pub(super) fn new(beta1: f64, beta2: f64, epsilon: f64, l2: f64, rate: f64, steps: i32) -> Self {
         let corrected = (1.0 - beta2.powi(steps)).sqrt();
         Self {
             beta1: T::of(beta1),
@@ -595,7 +621,7 @@ wide! {
 }
 
 wide! {
-    fn update<T: Real>(parameters: &mut [T], mean: &mut [T], square: &mut [T], gradient: &[T], rates: Rates<T>) {
+    pub(super) fn update<T: Real>(parameters: &mut [T], mean: &mut [T], square: &mut [T], gradient: &[T], rates: Rates<T>) {
         let Rates { beta1, beta2, epsilon, l2, rate } = rates;
         let (rest1, rest2) = (T::one() - beta1, T::one() - beta2);
         let moments = mean.iter_mut().zip(square).zip(gradient);
@@ -611,6 +637,24 @@ wide! {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn input_gradients_are_those_of_the_outputs() {
+        for activation in [Activation::Relu, Activation::Gelu] {
+            let network = Network::<f64>::new(&[5, 7, 6, 3], activation, NTK, &mut rng("start"));
+            let (x, signal) = (normal::<f64>(140, 5, "x"), normal::<f64>(140, 3, "signal"));
+            let own = network.input_gradient(x.view(), signal.view());
+            for (r, j) in [(0, 0), (17, 3), (128, 4), (139, 2)] {
+                let by = |h: f64| {
+                    let mut x = x.clone();
+                    x[(r, j)] += h;
+                    (network.forward(x.view()) * &signal).sum()
+                };
+                let want = (by(1e-6) - by(-1e-6)) / 2e-6;
+                assert!((own[(r, j)] - want).abs() < 1e-6, "{activation:?} {r} {j}: {} {want}", own[(r, j)]);
+            }
+        }
+    }
 
     /// Moves one number of a network or its input by a step.
     type Move<'a> = dyn Fn(&mut Network<f64>, &mut Array2<f64>, f64) + 'a;
