@@ -98,7 +98,7 @@ impl Model for Gp {
     }
 
     fn provides(&self) -> Provides {
-        Provides { sd: true, draws: true, ..Provides::default() }
+        Provides { sd: true, draws: true, covariance: true, ..Provides::default() }
     }
 
     fn requires(&self) -> Requires {
@@ -377,6 +377,29 @@ impl Surrogate for Fitted {
         Ok(Array3::from_shape_fn((n, ids.len(), l), |(k, i, o)| mean[(i, o)] + deviation[(i, k * l + o)]))
     }
 
+    /// s²(k(a, b) - k_aᵀ(K + rI)⁻¹k_b), in feature space σ² φ_aᵀ(ΦᵀΦ + rI)⁻¹φ_b: the same for all outputs.
+    fn covariance(&self, a: &[usize], b: &[usize], _: usize) -> Result<Array2<f64>> {
+        let half = |ids: &[usize]| -> Result<Array2<f64>> {
+            Ok(match self.features.is_some() {
+                true => self.factor.half_solve(self.rows(ids)?.t()),
+                false => self.factor.half_solve(self.gram.block(&self.observed.ids, ids).view()),
+            })
+        };
+        let product = matmul(half(a)?.t(), half(b)?.view());
+        Ok(match self.features.is_some() {
+            true => product * (self.fit.scale2 * self.fit.ratio),
+            false => (self.gram.block(a, b) - product) * self.fit.scale2,
+        })
+    }
+
+    fn covariance_scales(&self) -> Option<Array1<f64>> {
+        Some(Array1::ones(self.y_mean.len()))
+    }
+
+    fn noise_variance(&self) -> Option<Array1<f64>> {
+        Some(Array1::from_elem(self.y_mean.len(), self.fit.scale2 * self.fit.ratio))
+    }
+
     /// [(K + rI)⁻¹(y - ȳ)]ᵢ / [(K + rI)⁻¹]ᵢᵢ (Rasmussen & Williams 2006, eq. 5.12), at fixed hyper-parameters and
     /// centre. O(n³).
     fn loo_residuals(&self) -> Option<Array2<f64>> {
@@ -419,6 +442,7 @@ framework::register!(Model, Gp, "gp", "Gaussian process with a kernel of the pri
 mod tests {
     use super::*;
     use framework::domain::Readouts;
+    use framework::ndarray;
     use framework::testing::TinyWorld;
 
     fn gp(form: serde_json::Value) -> Gp {
@@ -620,6 +644,11 @@ mod tests {
             let cross = g.block(&observed.ids, &kept) * 0.49;
             let explained = cross.t().dot(&Cholesky::new(own.view()).unwrap().solve(cross.view()));
             let covariance = g.to_dense(&kept) * 0.49 - explained;
+            let own = s.covariance(&kept, &kept[..3], 0).unwrap();
+            assert!((&own - &covariance.slice(ndarray::s![.., ..3])).iter().all(|d| d.abs() < 1e-9));
+            let sd = s.predict(&kept).unwrap().sd.unwrap();
+            assert!((0..3).all(|i| (own[(i, i)] - sd[(i, 0)].powi(2)).abs() < 1e-9));
+            assert!((s.noise_variance().unwrap()[0] - 0.25).abs() < 1e-12);
             check_draws(&*s, &ids, &keep, &covariance, tolerance);
         }
     }

@@ -72,7 +72,7 @@ impl Model for Ridge {
     }
 
     fn provides(&self) -> Provides {
-        Provides { sd: true, draws: true, ..Provides::default() }
+        Provides { sd: true, draws: true, covariance: true, ..Provides::default() }
     }
 
     fn requires(&self) -> Requires {
@@ -254,6 +254,28 @@ impl Surrogate for Fitted {
         Ok(out)
     }
 
+    /// σ²(1/n + xᵀ(XᵀX + λI)⁻¹x') of centred rows.
+    fn covariance(&self, a: &[usize], b: &[usize], output: usize) -> Result<Array2<f64>> {
+        let (x, y) = (self.rows(a), self.rows(b));
+        let (along_x, along_y) = (matmul(x.view(), self.axes.view()), matmul(y.view(), self.axes.view()));
+        // Inside the axes 1 / (s + λ), outside 1 / λ.
+        let outside = if self.squared.len() < x.ncols() { 1.0 / self.penalty } else { 0.0 };
+        let inside = self.squared.mapv(|s| 1.0 / (s + self.penalty) - outside);
+        let mut k = matmul_t((&along_x * &inside).view(), along_y.view()) + 1.0 / self.n;
+        if outside > 0.0 {
+            k += &(matmul_t(x.view(), y.view()) * outside);
+        }
+        Ok(k * self.noise[output].powi(2))
+    }
+
+    fn covariance_scales(&self) -> Option<Array1<f64>> {
+        Some(&self.noise * &self.noise)
+    }
+
+    fn noise_variance(&self) -> Option<Array1<f64>> {
+        Some(&self.noise * &self.noise)
+    }
+
     fn loo_residuals(&self) -> Option<Array2<f64>> {
         self.residuals.clone()
     }
@@ -395,6 +417,25 @@ mod tests {
     }
 
     #[test]
+    fn covariances_inside_and_outside_the_axes_have_the_variances_on_their_diagonal() {
+        for (features, rows) in [(3, 12), (20, 8)] {
+            let world = TinyWorld::new(30, features, 2, false, 5).unwrap();
+            let observed = noisy(&world, &(0..rows).collect::<Vec<_>>());
+            let s = fit(&Ridge { penalty: Some(0.9), ..Ridge::default() }, &world, &observed);
+            let ids: Vec<usize> = (4..30).collect();
+            let sd = s.predict(&ids).unwrap().sd.unwrap();
+            for o in 0..2 {
+                let k = s.covariance(&ids, &ids, o).unwrap();
+                assert!((0..26).all(|i| (k[(i, i)] - sd[(i, o)].powi(2)).abs() < 1e-10));
+                assert!((&k / s.covariance_scales().unwrap()[o]
+                    - s.covariance(&ids, &ids, 0).unwrap() / s.noise_variance().unwrap()[0])
+                    .iter()
+                    .all(|d| d.abs() < 1e-10));
+            }
+        }
+    }
+
+    #[test]
     fn draws_have_the_posterior_mean_and_covariance() {
         let world = TinyWorld::new(30, 9, 1, false, 5).unwrap();
         let observed = noisy(&world, &[0, 3, 5, 8, 11, 12]);
@@ -407,6 +448,8 @@ mod tests {
         let star = world.inputs.features(&ids) - &x.mean_axis(Axis(0)).unwrap();
         let noise2 = s.record()[1].1.powi(2);
         let covariance = (star.dot(&a.solve(star.t())) + 1.0 / 6.0) * noise2;
+        let own = s.covariance(&ids[..2], &ids, 0).unwrap();
+        assert!((&own - &covariance.slice(ndarray::s![..2, ..])).iter().all(|d| d.abs() < 1e-10));
         for i in 0..3 {
             let m = d.slice(ndarray::s![.., i, 0]).mean().unwrap();
             assert!((m - p.mean[(i, 0)]).abs() < 4.0 * p.sd.as_ref().unwrap()[(i, 0)] / (n as f64).sqrt());

@@ -29,6 +29,7 @@ macro_rules! wide {
 pub mod band;
 pub mod batch_norm;
 pub mod condition;
+pub mod conditioned;
 pub mod counts;
 pub mod deep_relu;
 mod dots;
@@ -51,6 +52,7 @@ pub mod stats;
 
 pub use band::Band;
 pub use condition::{posterior, posterior_rows};
+pub use conditioned::Conditioned;
 pub use counts::{CountLaw, CountSampler, Moments};
 pub use deep_relu::{DeepRelu, Wide};
 pub use exp::exp_slice;

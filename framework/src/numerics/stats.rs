@@ -130,6 +130,40 @@ pub fn normal_pdf(z: f64) -> f64 {
     Normal::standard().pdf(z)
 }
 
+/// ln Φ(z), to full relative precision however small Φ is.
+pub fn log_normal_cdf(z: f64) -> f64 {
+    if z > FAR { normal_cdf(z).ln() } else { log_normal_pdf(z) + tail_fraction(-z, 1).ln() }
+}
+
+/// ln E[max(g + z, 0)] = ln(z Φ(z) + φ(z)) of a standard normal g, to full relative precision.
+pub fn log_normal_excess(z: f64) -> f64 {
+    if z > FAR {
+        return (z * normal_cdf(z) + normal_pdf(z)).ln();
+    }
+    // 1 - x R(x) = R(x) / (x + 2 / (x + ...)) with R Mills' ratio, without cancellation.
+    log_normal_pdf(z) + tail_fraction(-z, 1).ln() + tail_fraction(-z, 2).ln()
+}
+
+/// ln(eᵃ + eᵇ).
+pub fn sum_of_logs(a: f64, b: f64) -> f64 {
+    let (low, high) = (a.min(b), a.max(b));
+    if high == f64::NEG_INFINITY { high } else { high + (low - high).exp().ln_1p() }
+}
+
+/// Below this, logarithms of the tail come from its continued fraction.
+const FAR: f64 = -3.0;
+
+fn log_normal_pdf(z: f64) -> f64 {
+    -0.5 * (z * z + std::f64::consts::TAU.ln())
+}
+
+/// 1 / (x + first / (x + (first + 1) / (x + ...))), from which first = 1 makes Mills' ratio (1 - Φ(x)) / φ(x)
+/// (Laplace).
+fn tail_fraction(x: f64, first: usize) -> f64 {
+    const TERMS: usize = 200;
+    1.0 / (first..first + TERMS).rev().fold(x, |rest, k| x + k as f64 / rest)
+}
+
 /// Φ⁻¹.
 pub fn normal_quantile(p: f64) -> f64 {
     Normal::standard().inverse_cdf(p)
@@ -151,6 +185,26 @@ mod tests {
         assert!((half_width_95(&[1.0, 2.0, 3.0, 4.0, 5.0]) - 2.776445 * 2.5f64.sqrt() / 5f64.sqrt()).abs() < 1e-5);
         assert!(half_width_95(&[1.0]).is_nan());
     }
+
+    #[test]
+    fn logarithms_of_the_tail() {
+        // (z, ln Φ(z), ln(zΦ(z) + φ(z))), computed with 60 digits.
+        for (z, cdf, excess) in LOG_TAILS {
+            assert!((log_normal_cdf(z) / cdf - 1.0).abs() < 1e-11, "{z}: {} {cdf}", log_normal_cdf(z));
+            assert!((log_normal_excess(z) / excess - 1.0).abs() < 1e-11, "{z}: {} {excess}", log_normal_excess(z));
+        }
+        let (a, b) = (log_normal_excess(FAR + 1e-9), log_normal_excess(FAR - 1e-9));
+        assert!((a - b).abs() < 1e-7);
+    }
+
+    const LOG_TAILS: [(f64, f64, f64); 6] = [
+        (1.5, -0.06914345561223398, 0.4248145567622593),
+        (-0.5, -1.175911761593619, -1.62051626438732),
+        (-2.5, -5.08164827727869, -6.212541645443513),
+        (-4.0, -10.36010148652729, -11.84906157755066),
+        (-12.0, -75.4106730015688, -77.90910054500735),
+        (-45.0, -1017.226094241952, -1021.033742441914),
+    ];
 
     #[test]
     fn sign_flips_by_hand() {

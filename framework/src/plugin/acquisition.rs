@@ -1,12 +1,12 @@
 //! Acquisitions: which perturbations to measure next.
 
-use super::{Kernel, KernelContext, Plugin, Surrogate};
+use super::{Covariance, Kernel, KernelContext, Plugin, Surrogate};
 use crate::domain::{Batch, Candidates, Inputs, Observed, Pool, Posterior, Target, Top};
 use crate::error::{Error, Result};
 use crate::numerics::Gram;
 use crate::streams::{StreamRng, Streams};
 use device::Device;
-use ndarray::{Array2, ArrayView2};
+use ndarray::{Array1, Array2, ArrayView2};
 use serde::{Deserialize, Serialize};
 use std::cell::{OnceCell, RefCell};
 use std::sync::Arc;
@@ -50,6 +50,17 @@ pub enum Mode {
     P,
     /// The perturbations of the last round only, as in GeneDisco's released Core-Set.
     Last,
+}
+
+/// What counts as the best so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Best {
+    /// The best measured readout.
+    #[default]
+    Measured,
+    /// The best predicted mean of a measured perturbation, which noise does not flatter.
+    Mean,
 }
 
 /// Everything an acquisition sees.
@@ -194,6 +205,11 @@ impl<'a> RunContext<'a> {
         self.streams.rng(purpose)
     }
 
+    /// The node of streams for one purpose in this round, for numbers keyed by perturbation.
+    pub fn stream(&self, purpose: &str) -> Streams {
+        self.streams.child(purpose)
+    }
+
     /// The fitted model.
     pub fn surrogate(&self) -> Result<&dyn Surrogate> {
         self.surrogate.ok_or_else(|| {
@@ -206,6 +222,60 @@ impl<'a> RunContext<'a> {
         let p = self.surrogate()?.predict(ids)?;
         p.check(ids.len(), self.observed.n_outputs())?;
         Ok(p)
+    }
+
+    /// The merit of the best perturbation so far, for the rule of the given name.
+    pub fn best(&self, rule: &str, by: Best) -> Result<f64> {
+        let merits: Vec<f64> = match by {
+            Best::Measured => self.observed.y.outer_iter().map(|y| self.target.merit(&y.to_vec())).collect(),
+            Best::Mean => {
+                let ids = self.observed.distinct();
+                let p = self.posterior(&ids)?;
+                (0..ids.len()).map(|i| p.merit(i, &self.target)).collect()
+            }
+        };
+        merits.into_iter().reduce(f64::max).ok_or_else(|| {
+            Error::Config(format!(
+                "`{rule}` improves on the best measurement and there are none yet; set `init` under [pool]"
+            ))
+        })
+    }
+
+    /// Variance of the noise of a measurement, an output each: the model's, or the mean squared residual of the
+    /// measured rows where it assumes none.
+    pub fn noise_variance(&self) -> Result<Array1<f64>> {
+        if let Some(noise) = self.surrogate()?.noise_variance() {
+            return Ok(noise);
+        }
+        let mut sum = Array1::zeros(self.observed.n_outputs());
+        if self.observed.is_empty() {
+            return Ok(sum);
+        }
+        for (ids, y) in self.observed.ids.chunks(TILE).zip(self.observed.y.axis_chunks_iter(ndarray::Axis(0), TILE)) {
+            sum += &(&y - &self.posterior(ids)?.mean).mapv(|d| d * d).sum_axis(ndarray::Axis(0));
+        }
+        Ok(sum / self.observed.len() as f64)
+    }
+
+    /// Posterior covariances of the given perturbations, in whatever form the model has them; `draws` joint draws
+    /// stand in where it has neither covariances nor functions.
+    pub fn covariance(&self, ids: Vec<usize>, draws: usize, rng: &mut StreamRng) -> Result<Covariance<'_>> {
+        let n_outputs = self.observed.n_outputs();
+        let (mut mean, mut sd) = (Array2::zeros((ids.len(), n_outputs)), Array2::zeros((ids.len(), n_outputs)));
+        for (t, tile) in ids.chunks(TILE).enumerate() {
+            let p = self.posterior(tile)?;
+            let rows = ndarray::s![t * TILE..t * TILE + tile.len(), ..];
+            mean.slice_mut(rows).assign(&p.mean);
+            match p.sd {
+                Some(s) => sd.slice_mut(rows).assign(&s),
+                None => {
+                    return Err(Error::Unsupported(
+                        "this acquisition needs predicted standard deviations and the model gives none".into(),
+                    ));
+                }
+            }
+        }
+        Covariance::new(self.surrogate()?, ids, Posterior { mean, sd: Some(sd) }, draws, rng)
     }
 
     /// The scenario's kernel over the pool, or inner products of the prior features where it names none;

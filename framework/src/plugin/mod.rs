@@ -5,6 +5,7 @@
 //! the catalogue share one name.
 
 mod acquisition;
+mod covariance;
 mod fusion;
 mod interaction;
 mod kernel;
@@ -12,7 +13,8 @@ mod model;
 mod oracle;
 mod prior;
 
-pub use acquisition::{Acquisition, Mode, Needs, Round, RunContext};
+pub use acquisition::{Acquisition, Best, Mode, Needs, Round, RunContext};
+pub use covariance::Covariance;
 pub use fusion::{Repair, Source, Sources, fit_weights, gp_problem, mean_readouts};
 pub use interaction::{InteractionTest, TestOutcome};
 pub use kernel::{FeatureMap, Kernel, KernelContext, KernelNeeds, Outputs, fourier_features, median_distance};

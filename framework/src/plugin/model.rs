@@ -93,6 +93,12 @@ pub trait Surrogate: Send + Sync {
         Err(Error::Unsupported("this model gives no posterior covariances".into()))
     }
 
+    /// Where the covariances of all outputs are one matrix times a number each: these numbers. Spares the others'
+    /// computation.
+    fn covariance_scales(&self) -> Option<Array1<f64>> {
+        None
+    }
+
     /// Variance of the noise of a measurement that the fit assumes, for each output.
     fn noise_variance(&self) -> Option<Array1<f64>> {
         None

@@ -46,6 +46,12 @@ impl Surrogate for MockSurrogate {
         Ok(out)
     }
 
+    /// Perturbations are independent.
+    fn covariance(&self, a: &[usize], b: &[usize], _: usize) -> Result<Array2<f64>> {
+        let own = |i: usize, j: usize| if a[i] == b[j] { self.sd[a[i]].powi(2) } else { 0.0 };
+        Ok(Array2::from_shape_fn((a.len(), b.len()), |(i, j)| own(i, j)))
+    }
+
     fn embed(&self, ids: &[usize]) -> Result<Array2<f64>> {
         Ok(Array2::from_shape_fn((ids.len(), 2), |(i, j)| if j == 0 { self.mean[ids[i]] } else { self.sd[ids[i]] }))
     }
@@ -63,6 +69,55 @@ impl Surrogate for MockSurrogate {
         let head = Array2::from_shape_fn((ids.len(), 4), |(i, u)| if u < 3 { hidden[(i, u)] } else { 1.0 });
         let out = Array2::from_shape_fn((ids.len(), q), |(_, k)| directions[(0, k)]);
         Ok(vec![LayerFactors { input, signal }, LayerFactors { input: head, signal: out }])
+    }
+}
+
+/// A Gaussian posterior with chosen means and covariances of the whole pool, one output.
+#[derive(Clone, Debug)]
+pub struct MockGaussian {
+    /// Mean by pool id.
+    pub mean: Vec<f64>,
+    /// Covariance of the pool.
+    pub covariance: Array2<f64>,
+    /// Noise variance of a measurement, if the model is to know it.
+    pub noise: Option<f64>,
+}
+
+impl Surrogate for MockGaussian {
+    fn predict(&self, ids: &[usize]) -> Result<Posterior> {
+        let column = |f: &dyn Fn(usize) -> f64| Array2::from_shape_fn((ids.len(), 1), |(i, _)| f(ids[i]));
+        let sd = |i: usize| self.covariance[(i, i)].sqrt();
+        Ok(Posterior { mean: column(&|i| self.mean[i]), sd: Some(column(&sd)) })
+    }
+
+    fn draw(&self, ids: &[usize], n: usize, rng: &mut StreamRng) -> Result<Array3<f64>> {
+        let z = Array2::from_shape_simple_fn((self.mean.len(), n), || StandardNormal.sample(rng));
+        let off = crate::numerics::Cholesky::new(self.covariance.view())?.times(z.view());
+        Ok(Array3::from_shape_fn((n, ids.len(), 1), |(k, i, _)| self.mean[ids[i]] + off[(ids[i], k)]))
+    }
+
+    fn covariance(&self, a: &[usize], b: &[usize], _: usize) -> Result<Array2<f64>> {
+        Ok(Array2::from_shape_fn((a.len(), b.len()), |(i, j)| self.covariance[(a[i], b[j])]))
+    }
+
+    fn noise_variance(&self) -> Option<ndarray::Array1<f64>> {
+        self.noise.map(|v| ndarray::Array1::from_elem(1, v))
+    }
+}
+
+/// A surrogate made of chosen functions.
+#[derive(Clone, Debug)]
+pub struct MockFunctions(pub Array3<f64>);
+
+impl Surrogate for MockFunctions {
+    fn predict(&self, ids: &[usize]) -> Result<Posterior> {
+        let f = self.0.select(ndarray::Axis(1), ids);
+        let mean = f.mean_axis(ndarray::Axis(0)).ok_or_else(|| Error::Plugin("no functions".into()))?;
+        Ok(Posterior { mean, sd: Some(f.std_axis(ndarray::Axis(0), 0.0)) })
+    }
+
+    fn functions(&self, ids: &[usize]) -> Result<Option<Array3<f64>>> {
+        Ok(Some(self.0.select(ndarray::Axis(1), ids)))
     }
 }
 
