@@ -27,24 +27,25 @@ impl Plan {
         if !planned.sweep.question.is_empty() {
             let _ = writeln!(out, "{}", planned.sweep.question);
         }
-        let s = &planned.sweep.arms[0].scenario;
-        let _ = writeln!(
-            out,
-            "each run: {} initial + {} rounds x {} perturbations; seeds {} to {}",
-            s.pool.init,
-            s.rounds,
-            s.batch,
-            planned.sweep.seeds.from,
-            planned.sweep.seeds.from + planned.sweep.seeds.count - 1
-        );
+        let last_seed = planned.sweep.seeds.from + planned.sweep.seeds.count - 1;
+        let _ = writeln!(out, "seeds {} to {last_seed}", planned.sweep.seeds.from);
         let cost = planned.sweep.cost;
-        let measured = s.pool.init + s.rounds * s.batch;
-        let _ = writeln!(
-            out,
-            "such a screen: {measured} perturbations, {:.0} USD, {} months (see [cost])",
-            cost.money(s.rounds as f64, measured as f64),
-            cost.months(s.rounds as f64)
-        );
+        let mut shapes: Vec<(usize, usize, usize)> = vec![];
+        for s in planned.sweep.arms.iter().map(|a| &a.scenario) {
+            let shape = (s.pool.init, s.rounds, s.batch);
+            if !shapes.contains(&shape) {
+                shapes.push(shape);
+            }
+        }
+        for (init, rounds, batch) in shapes {
+            let measured = init + rounds * batch;
+            let _ = writeln!(
+                out,
+                "a screen: {init} initial + {rounds} rounds x {batch} = {measured} perturbations, {:.0} USD, {} months (see [cost])",
+                cost.money(rounds as f64, measured as f64),
+                cost.months(rounds as f64)
+            );
+        }
         if !planned.sweep.variants.is_empty() {
             let _ = writeln!(out, "variants (--variant NAME): {}", planned.sweep.variants.join(", "));
         }

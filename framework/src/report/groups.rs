@@ -117,6 +117,46 @@ impl Study {
             .with("aulc_change_p", number(&|r| change(r.aulc, |p| p.p)))
     }
 
+    /// For the terminal: the groups, best first by the first metric, and what they change of the first metrics.
+    pub(super) fn groups_text(&self, most: usize) -> String {
+        if self.by.is_empty() {
+            return String::new();
+        }
+        let rows = self.group_summaries();
+        let metrics: Vec<&String> = self.metrics.iter().take(3).collect();
+        let of = |metric: &str| rows.iter().filter(|r| r.metric == metric).collect::<Vec<_>>();
+        let columns: Vec<Vec<&GroupSummary>> = metrics.iter().map(|m| of(m)).collect();
+        let Some(first) = columns.first() else { return String::new() };
+        let sign = if larger_is_better(metrics[0]) { -1.0 } else { 1.0 };
+        let key = |r: &GroupSummary| sign * r.last.map_or(0.0, |p| p.mean);
+        let mut order: Vec<usize> = (0..first.len()).collect();
+        order.sort_by(|&a, &b| key(first[a]).total_cmp(&key(first[b])).then(a.cmp(&b)));
+        let width = first.iter().map(|r| r.label.chars().count()).max().unwrap_or(0).min(40);
+        let heads: Vec<String> = metrics.iter().map(|m| format!("{m:>24}")).collect();
+        let by = self.by.join(" / ");
+        let mut out = format!(
+            "\nBy {by}: change of the last value over the reference, mean over all else, 95 % t interval over seeds\n\
+             {:width$}   cells{}\n",
+            "",
+            heads.concat()
+        );
+        for &i in order.iter().take(most) {
+            let cells = columns.iter().map(|c| match c[i].last {
+                Some(p) => {
+                    let text = format!("{:+.1} % [{:+.1}, {:+.1}]", 100.0 * p.mean, 100.0 * p.lo, 100.0 * p.hi);
+                    format!("{text:>24}")
+                }
+                None => format!("{:>24}", "reference"),
+            });
+            let label: String = first[i].label.chars().take(width).collect();
+            out += &format!("{label:width$}   {:>5}{}\n", first[i].arms.len(), cells.collect::<String>());
+        }
+        if order.len() > most {
+            out += &format!("... {} more in groups.csv\n", order.len() - most);
+        }
+        out
+    }
+
     /// The section of `report.md`, groups from best to worst by the change of each metric; nothing without `by`.
     pub(super) fn groups_markdown(&self, rows: &[GroupSummary]) -> String {
         if self.by.is_empty() {

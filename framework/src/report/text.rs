@@ -89,6 +89,7 @@ impl Study {
         for note in self.notes(&rows, full).iter().chain(&speed).chain(&self.definitions()) {
             out += &wrap(note, WIDTH);
         }
+        out += &self.groups_text(MOST_ARMS);
         let judged = self.judged();
         if !judged.is_empty() {
             out += "\nClaims (difference: better - other, paired by seed, 95 % interval; see claims.csv)\n";
