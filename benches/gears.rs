@@ -12,17 +12,11 @@ use framework::numerics::Sparse;
 use framework::prelude::*;
 use plugins::model::gears::{Data, Gears, Net, PARTS, Pair, Source, Work};
 use rand_distr::{Distribution, StandardNormal};
+use screenwright_benches::on_processor;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
-
-/// Seconds that the threads of this process have spent on a processor; wall time tells little on a shared machine.
-fn on_processor() -> f64 {
-    let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
-    let spent = tasks.filter_map(|t| std::fs::read_to_string(t.path().join("schedstat")).ok());
-    spent.filter_map(|s| s.split_whitespace().next()?.parse::<f64>().ok()).sum::<f64>() * 1e-9
-}
 
 fn normals(n: usize, sd: f32, name: &str) -> Vec<f32> {
     let mut rng = Streams::new(1).child("bench").rng(name);

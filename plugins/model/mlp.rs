@@ -10,12 +10,12 @@
 //! Trains in single precision, answers in double. O(epochs x rows x parameters) for each member, members and tiles
 //! of rows in parallel.
 
+use framework::numerics::ensemble::Ensemble;
 use framework::numerics::network::{Activation, Adam, Network, Pass, Start};
 use framework::numerics::{OutputScale, Scaling};
 use framework::prelude::*;
 use rand::seq::SliceRandom;
 use rayon::prelude::*;
-use std::sync::Arc;
 
 /// Fully connected ReLU network on the prior features, or an ensemble of them. Gives its last hidden layer and the
 /// factors of its gradient; several members also the sd between them, and themselves as draws.
@@ -40,7 +40,8 @@ pub struct Mlp {
     pub bias_sd: f64,
     /// Soft limit c of standardised inputs x, which become c tanh(x/c); 0: none; default 5.
     pub clip: f64,
-    /// How outputs are scaled after centring; default "together".
+    /// How outputs are scaled: "together" (default), centred and over the root mean square sd of all outputs; "each", over
+    /// the own sd; "raw", as they are.
     pub output_scale: OutputScale,
     /// Share of the measured perturbations kept from training, whose error chooses the epoch; default 0: the last.
     pub validation: f64,
@@ -179,9 +180,10 @@ impl Model for Mlp {
     fn fit(&self, cx: &FitContext) -> Result<Box<dyn Surrogate>> {
         self.check(cx.inputs)?;
         let observed = cx.observed;
-        let base = Scaling::new("mlp", cx.inputs, observed, self.output_scale)?;
-        let scale = Scale { base, clip: self.clip };
-        let (x, y) = (scale.rows(cx.inputs, &observed.ids)?, scale.base.targets(&observed.y));
+        let scaling = Scaling::new("mlp", cx.inputs, observed, self.output_scale)?;
+        let y = scaling.targets(&observed.y);
+        let mut ensemble = Ensemble { inputs: cx.inputs.clone(), scaling, clip: self.clip, networks: vec![] };
+        let x = ensemble.rows(&observed.ids)?;
         // A perturbation is kept from training with all its replicates.
         let mut distinct = observed.distinct();
         distinct.shuffle(&mut cx.streams.rng("validation"));
@@ -198,9 +200,10 @@ impl Model for Mlp {
             .into_par_iter()
             .map(|m| self.train(&train, &validation, &cx.streams.index(m)))
             .collect();
-        let (networks, errors): (Vec<_>, Vec<_>) = fits?.into_iter().map(|(n, e)| (n.cast::<f64>(), e)).unzip();
+        let errors: Vec<f64>;
+        (ensemble.networks, errors) = fits?.into_iter().map(|(n, e)| (n.cast::<f64>(), e)).unzip();
         let error = errors.iter().sum::<f64>() / errors.len() as f64;
-        Ok(Box::new(Fitted { inputs: cx.inputs.clone(), scale, networks, error }))
+        Ok(Box::new(Fitted { ensemble, error }))
     }
 
     fn provides(&self) -> Provides {
@@ -220,145 +223,40 @@ impl Model for Mlp {
     }
 }
 
-/// From features and readouts to what the networks see, and back.
-struct Scale {
-    base: Scaling,
-    clip: f64,
-}
-
-impl Scale {
-    /// Rows of inputs: ids x features.
-    fn rows(&self, inputs: &Inputs, ids: &[usize]) -> Result<Array2<f64>> {
-        let mut x = self.base.rows(inputs, ids)?;
-        self.limit(&mut x);
-        Ok(x)
-    }
-
-    fn limit(&self, x: &mut Array2<f64>) {
-        if self.clip > 0.0 {
-            x.mapv_inplace(|v| self.clip * (v / self.clip).tanh());
-        }
-    }
-}
-
 struct Fitted {
-    inputs: Arc<Inputs>,
-    scale: Scale,
-    networks: Vec<Network<f64>>,
+    ensemble: Ensemble,
     /// Root mean squared training error in units of the scaled outputs, mean over members.
     error: f64,
 }
 
-/// Rows answered in one piece.
-const TILE: usize = 4096;
-
-impl Fitted {
-    /// Outputs of some members: members x ids x outputs.
-    fn outputs(&self, ids: &[usize], members: &[usize]) -> Result<Array3<f64>> {
-        let mut out = Array3::zeros((members.len(), ids.len(), self.scale.base.y_mean.len()));
-        for (t, tile) in ids.chunks(TILE).enumerate() {
-            let x = self.scale.rows(&self.inputs, tile)?;
-            for (k, &m) in members.iter().enumerate() {
-                let f = self.networks[m].forward(x.view()) * &self.scale.base.y_sd + &self.scale.base.y_mean;
-                out.slice_mut(framework::ndarray::s![k, t * TILE..t * TILE + tile.len(), ..]).assign(&f);
-            }
-        }
-        Ok(out)
-    }
-}
-
 impl Surrogate for Fitted {
-    /// Mean over members, and for several the sd between them (÷ members).
     fn predict(&self, ids: &[usize]) -> Result<Posterior> {
-        let n = self.networks.len();
-        let f = self.outputs(ids, &(0..n).collect::<Vec<_>>())?;
-        let mean = f.sum_axis(Axis(0)) / n as f64;
-        let sd = (n > 1).then(|| {
-            let squares = (f - &mean).mapv(|v| v * v).sum_axis(Axis(0));
-            squares.mapv(|s| (s / n as f64).sqrt())
-        });
-        Ok(Posterior { mean, sd })
+        self.ensemble.predict(ids)
     }
 
-    /// Each draw is a member, drawn uniformly.
     fn draw(&self, ids: &[usize], n: usize, rng: &mut StreamRng) -> Result<Array3<f64>> {
-        let k = self.networks.len();
-        if k < 2 {
-            return Err(Error::Unsupported("one network gives no draws; set `members` of the mlp above 1".into()));
-        }
-        let drawn: Vec<usize> = (0..n).map(|_| rng.random_range(0..k)).collect();
-        let mut used = drawn.clone();
-        used.sort_unstable();
-        used.dedup();
-        let f = self.outputs(ids, &used)?;
-        let rows: Vec<usize> = drawn.iter().map(|m| used.partition_point(|u| u < m)).collect();
-        Ok(f.select(Axis(0), &rows))
+        self.ensemble.draw(ids, n, rng)
     }
 
-    /// The members, where there are several.
     fn functions(&self, ids: &[usize]) -> Result<Option<Array3<f64>>> {
-        let n = self.networks.len();
-        if n < 2 { Ok(None) } else { self.outputs(ids, &(0..n).collect::<Vec<_>>()).map(Some) }
+        self.ensemble.functions(ids)
     }
 
-    /// Σ_o Var f_o and its gradient, 2/n Σ_mo (f_mo - mean) ∇f_mo over the n members, through soft limit and scale.
     fn variance_gradient(&self, x: ArrayView2<f64>) -> Result<(Array1<f64>, Array2<f64>)> {
-        let n = self.networks.len();
-        if n < 2 {
-            return Err(Error::Unsupported("one network gives no variance; set `members` of the mlp above 1".into()));
-        }
-        let base = &self.scale.base;
-        let mut scaled = (&x - &base.x_mean) / &base.x_sd;
-        self.scale.limit(&mut scaled);
-        let mut f: Vec<Array2<f64>> = self.networks.iter().map(|m| m.forward(scaled.view()) * &base.y_sd).collect();
-        let mean = f.iter().fold(Array2::zeros(f[0].dim()), |sum, f| sum + f) / n as f64;
-        let (mut variance, mut gradient) = (Array1::zeros(x.nrows()), Array2::zeros(x.dim()));
-        for (network, f) in self.networks.iter().zip(&mut f) {
-            *f -= &mean;
-            variance += &(f.mapv(|v| v * v).sum_axis(Axis(1)) / n as f64);
-            *f *= &(&base.y_sd * (2.0 / n as f64));
-            gradient += &network.input_gradient(scaled.view(), f.view());
-        }
-        if self.scale.clip > 0.0 {
-            gradient.zip_mut_with(&scaled, |g, x| *g *= 1.0 - (x / self.scale.clip).powi(2));
-        }
-        Ok((variance, gradient / &base.x_sd))
+        self.ensemble.variance_gradient(x)
     }
 
-    /// Last hidden layer, members side by side.
     fn embed(&self, ids: &[usize]) -> Result<Array2<f64>> {
-        let widths = self.networks.iter().map(|n| n.layers.last().map_or(0, |l| l.weight.nrows()));
-        let mut out = Array2::zeros((ids.len(), widths.sum()));
-        for (t, tile) in ids.chunks(TILE).enumerate() {
-            let x = self.scale.rows(&self.inputs, tile)?;
-            let mut at = 0;
-            for network in &self.networks {
-                let h = network.last_hidden(x.view());
-                let place = framework::ndarray::s![t * TILE..t * TILE + tile.len(), at..at + h.ncols()];
-                out.slice_mut(place).assign(&h);
-                at += h.ncols();
-            }
-        }
-        Ok(out)
+        self.ensemble.embed(ids)
     }
 
     fn n_members(&self) -> usize {
-        self.networks.len()
+        self.ensemble.networks.len()
     }
 
     /// Of the network itself, whose outputs are centred and scaled.
     fn layers(&self, ids: &[usize], member: usize, directions: ArrayView2<f64>) -> Result<Vec<LayerFactors>> {
-        let network = self.networks.get(member).ok_or_else(|| {
-            Error::Plugin(format!("member {member} of a network ensemble of {} was asked for", self.networks.len()))
-        })?;
-        if directions.nrows() != self.scale.base.y_mean.len() {
-            return Err(Error::Plugin(format!(
-                "directions of {} outputs for a network of {}",
-                directions.nrows(),
-                self.scale.base.y_mean.len()
-            )));
-        }
-        let factors = network.gradient_factors(self.scale.rows(&self.inputs, ids)?.view(), directions);
+        let factors = self.ensemble.factors(ids, member, directions)?;
         Ok(factors.into_iter().map(|(input, signal)| LayerFactors { input, signal }).collect())
     }
 
@@ -372,6 +270,7 @@ framework::register!(Model, Mlp, "mlp", "fully connected network, or an ensemble
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Arc;
     use framework::domain::Readouts;
     use framework::testing::TinyWorld;
 

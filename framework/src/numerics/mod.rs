@@ -34,6 +34,7 @@ pub mod counts;
 pub mod deep_relu;
 mod dots;
 pub mod dropout_mlp;
+pub mod ensemble;
 pub mod exp;
 pub mod explained;
 pub mod features;

@@ -22,7 +22,7 @@ pub enum OutputScale {
 #[derive(Clone, Debug)]
 pub struct Scaling {
     /// Who asks, for messages.
-    model: &'static str,
+    pub(super) model: &'static str,
     /// Of each feature.
     pub x_mean: Array1<f64>,
     /// Of each feature, positive.

@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::numerics::Gram;
 use crate::plugin::{Kernel, KernelContext, LayerFactors, Round, RunContext, Surrogate};
 use crate::streams::{StreamRng, Streams};
-use ndarray::{Array2, Array3, ArrayView2};
+use ndarray::{Array1, Array2, Array3, ArrayView2, Axis};
 use rand_distr::{Distribution, StandardNormal};
 use std::sync::Arc;
 
@@ -54,6 +54,12 @@ impl Surrogate for MockSurrogate {
 
     fn embed(&self, ids: &[usize]) -> Result<Array2<f64>> {
         Ok(Array2::from_shape_fn((ids.len(), 2), |(i, j)| if j == 0 { self.mean[ids[i]] } else { self.sd[ids[i]] }))
+    }
+
+    /// Var(x) = Σ_j (x_j - m)² about the sum m of all means.
+    fn variance_gradient(&self, x: ArrayView2<f64>) -> Result<(Array1<f64>, Array2<f64>)> {
+        let away = &x - self.mean.iter().sum::<f64>();
+        Ok(((&away * &away).sum_axis(Axis(1)), 2.0 * away))
     }
 
     /// Of the network Σ_u w_u tanh(z_u) + c with z_u = v_u mean + w_u sd + b_u, three hidden units and fixed weights.
