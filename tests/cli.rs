@@ -717,3 +717,155 @@ fn mistakes_in_prices_claims_and_published_curves_are_shown_at_plan_time() {
     );
     says(&bad("[[claim]]", "[claim]"), 2, &["claim"]);
 }
+
+/// Two donors of 60 genes, two tables of features, two sizes of screen, two models and a rule that one of them cannot
+/// serve.
+fn benchmark(d: &Path) -> String {
+    let donor = |i: usize, k: usize| (i * 37 % 23) as f64 / 10.0 - 1.1 + ((i * (5 + 2 * k) + k) % 7) as f64 / 10.0;
+    let rows: String = (0..60).map(|i| format!("G{i:03},{},{}\n", donor(i, 0), donor(i, 1))).collect();
+    write(d, "donors.csv", &format!("gene,d1,d2\n{rows}"));
+    for (name, m) in [("a", 23), ("b", 11)] {
+        let rows: String = (0..60).map(|i| format!("G{i:03},{},{}\n", i * 37 % m, i % 7)).collect();
+        write(d, &format!("{name}.csv"), &format!("gene,x,y\n{rows}"));
+    }
+    "name = \"bench\"\nseeds = { from = 0, count = 3 }\nrounds = 3\nbatch = 4\nincompatible = \"skip\"\n\
+     metrics = [\"hit_ratio\", \"mse\", \"pearson\", \"hits\", \"hits_per_kusd\", \"enrichment\", \"hit_ratio_all\"]\n\
+     [pool]\ninit = 6\nexhausted = \"stop\"\ncovered_by = \"all\"\n\
+     [oracle]\nuse = \"screen_table\"\npath = \"donors.csv\"\nreplicates = [\"d1\", \"d2\"]\n\
+     [acquisition]\nuse = \"random\"\n\
+     [strategy.random]\nacquisition = { use = \"random\" }\n\
+     [strategy.greedy]\nacquisition = { use = \"greedy\" }\n\
+     [strategy.ucb]\nacquisition = { use = \"ucb\" }\n\
+     [axis.features.a]\n\"prior.a\" = { use = \"embedding_table\", path = \"a.csv\" }\n\
+     [axis.features.both]\n\"prior.a\" = { use = \"embedding_table\", path = \"a.csv\" }\n\
+     \"prior.b\" = { use = \"embedding_table\", path = \"b.csv\" }\n\
+     [axis.size.small]\nbatch = 4\n[axis.size.large]\nbatch = 30\nrounds = 2\n\
+     [axis.learner.ridge]\nmodel = { use = \"ridge\" }\n[axis.learner.mean]\nmodel = { use = \"mlp\", widths = [4], epochs = 2 }\n\
+     [compare]\nreference = { strategy = \"random\" }\nby = [\"strategy\", \"learner\"]\n"
+        .to_string()
+}
+
+#[test]
+fn named_axes_skip_what_does_not_fit_and_reports_group_what_is_left() {
+    let d = dir();
+    let text = benchmark(d.path());
+    let file = write(d.path(), "bench.toml", &text);
+    let file = file.to_str().expect("utf-8");
+    let with = |args: &[&str]| run(d.path(), &[args, &["--data-dir", "."]].concat());
+    says(
+        &with(&["plan", file]),
+        0,
+        &[
+            "20 arms x 3 seeds = 60 runs",
+            "left out as incompatible: 4 arms",
+            "4 x model mlp with acquisition ucb and kernel none: this acquisition needs predicted standard deviations",
+            "6 initial + 3 rounds x 4 = 18 perturbations",
+            "6 initial + 2 rounds x 30 = 66 perturbations",
+        ],
+    );
+    let r = with(&["run", file]);
+    says(&r, 0, &["60 runs: 60 ok", "By strategy / learner", "greedy / ridge", "noise ceiling of pearson"]);
+    let folder = d.path().join("results/bench/report");
+    let read = |name: &str| std::fs::read_to_string(folder.join(name)).expect(name);
+    let groups = read("groups.csv");
+    assert!(groups.starts_with("group,metric,n_cells,final_mean"), "{groups}");
+    assert!(groups.lines().any(|l| l.starts_with("greedy / ridge,hit_ratio,4,")), "{groups}");
+    assert!(read("tradeoff.svg").contains("change of mse over the reference"));
+    assert!(read("report.md").contains("p (Holm)"));
+    // 48 genes of which 6 are measured first: a round of 30 fits, a second does not.
+    let log = std::fs::read_dir(d.path().join("results/bench"))
+        .expect("results")
+        .flatten()
+        .filter_map(|e| std::fs::read_to_string(e.path().join("log.txt")).ok())
+        .find(|l| l.contains("the pool is exhausted after 1 rounds of 30"));
+    assert!(log.is_some(), "a log tells that the screen stopped");
+    let arms = read("arms.csv");
+    let column = |name: &str, line: &str| -> f64 {
+        let at = arms.lines().next().and_then(|h| h.split(',').position(|c| c == name)).expect(name);
+        line.split(',').nth(at).and_then(|v| v.parse().ok()).expect("a number")
+    };
+    let of = |metric: &str| {
+        let start = format!("random / a / small / ridge,{metric},");
+        arms.lines().find(|l| l.contains(&start)).unwrap_or_else(|| panic!("{metric} in {arms}"))
+    };
+    assert!(column("ceiling", of("pearson")) > 0.5 && column("ceiling", of("pearson")) < 1.0);
+    assert!(column("ceiling", of("hit_ratio")) >= 0.0);
+    // 18 perturbations at 30 USD.
+    let (hits, per) = (column("final_mean", of("hits")), column("final_mean", of("hits_per_kusd")));
+    assert!((per - hits / 0.54).abs() < 1e-6, "{per} for {hits}");
+    let (ratio, enrichment) = (column("final_mean", of("hit_ratio")), column("final_mean", of("enrichment")));
+    assert!((enrichment - ratio / (18.0 / 48.0)).abs() < 1e-6);
+
+    says(
+        &with(&["report", file, "--where", "size=small", "--where", "learner=ridge", "--by", "strategy"]),
+        0,
+        &["bench: size=small, learner=ridge", "By strategy", "report-size_small-learner_ridge"],
+    );
+    says(&with(&["report", file, "--where", "size=smal"]), 2, &["no arm has `smal`; did you mean `small`?"]);
+    says(&with(&["report", file, "--where", "sise=small"]), 2, &["did you mean `size`?"]);
+    says(&with(&["report", file, "--by", "lerner"]), 2, &["--by lerner: no axis", "did you mean `learner`?"]);
+}
+
+#[test]
+fn mistakes_in_named_axes_and_hits_are_told_at_their_place() {
+    let d = dir();
+    let text = benchmark(d.path());
+    let told = |from: &str, to: &str| {
+        assert!(text.contains(from), "{from}");
+        let file = write(d.path(), "bad.toml", &text.replacen(from, to, 1));
+        run(d.path(), &["run", file.to_str().expect("utf-8"), "--data-dir", "."])
+    };
+    says(&told("incompatible = \"skip\"", "incompatible = \"error\""), 2, &["needs predicted standard deviations"]);
+    says(
+        &told("incompatible = \"skip\"", "incompatible = \"drop\""),
+        2,
+        &["expected \"error\" (the default) or \"skip\""],
+    );
+    says(
+        &told("[axis.size.small]\nbatch", "[axis.size.small]\nbach"),
+        2,
+        &["unknown key `bach`; did you mean `batch`?"],
+    );
+    says(
+        &told("[axis.features.a]", "[axis.batch.a]"),
+        2,
+        &["`batch` is a key of the scenario; give the axis another name"],
+    );
+    says(&told("by = [\"strategy\"", "by = [\"stratgy\""), 2, &["no axis `stratgy`; did you mean `strategy`?"]);
+    says(
+        &told("[compare]", "[grid]\nsize = [\"smal\"]\n[compare]"),
+        2,
+        &["unknown size `smal`; did you mean `small`?"],
+    );
+    says(
+        &told("\"hits\", \"hits_per_kusd\"", "\"hits_per_kusd\""),
+        2,
+        &["`hits_per_kusd` is made of `hits`; list that too"],
+    );
+    says(&told("exhausted = \"stop\"", "exhausted = \"error\""), 3, &["set exhausted = \"stop\" under [pool]"]);
+    says(
+        &told("[pool]", "[target]\nhit_threshold = 99.0\n[pool]"),
+        3,
+        &["no perturbation reaches hit_threshold = 99; lower it"],
+    );
+    says(
+        &told("init = 6", "init = 60"),
+        3,
+        &["asks for 72 perturbations (60 initial + 3 rounds x 4) but only 48 are left"],
+    );
+    let rows: String = (0..60).map(|i| format!("G{i:03},1,1\n")).collect();
+    write(d.path(), "donors.csv", &format!("gene,d1,d2\n{rows}"));
+    let r = told("name = \"bench\"", "name = \"flat\"");
+    says(&r, 0, &["60 runs: 60 ok"]);
+    let logs: Vec<String> = std::fs::read_dir(d.path().join("results/flat"))
+        .expect("results")
+        .flatten()
+        .filter_map(|e| std::fs::read_to_string(e.path().join("log.txt")).ok())
+        .collect();
+    assert!(
+        logs.iter().all(|l| l.contains("every perturbation has the same readout") && l.contains("hits cannot be told"))
+    );
+    let rows: String = (0..60).map(|i| format!("G{:03},1,{i}\n", i / 2)).collect();
+    write(d.path(), "donors.csv", &format!("gene,d1,d2\n{rows}"));
+    says(&told("name = \"bench\"", "name = \"twice\""), 3, &["G000 is measured twice", "set repeats = \"mean\""]);
+}
