@@ -1,10 +1,10 @@
 //! Expected improvement over the best so far.
 //!
-//! For a posterior N(μ, σ²) of f and τ = best + ξ: E[max(f - τ, 0)] = σ (z Φ(z) + φ(z)), z = (μ - τ)/σ, for targets that
-//! are large (Mockus 1975; Jones et al. 1998), the same with -μ for small ones, and for large absolute values both
-//! tails, E[max(|f| - τ, 0)] = EI(μ, τ) + EI(-μ, τ) as τ ≥ 0. A profile counts by its norm, taken as Gaussian. Ranked by the
-//! logarithm (Ament et al. 2023), so that candidates far below the best are still told apart. One prediction of the
-//! pool.
+//! For a posterior N(μ, σ²) of f and τ = best + ξ: E[max(f - τ, 0)] = σ (z Φ(z) + φ(z)), z = (μ - τ)/σ, for targets
+//! that are large (Mockus 1975; Jones et al. 1998), the same with -μ for small ones, and for large absolute values
+//! both tails, E[max(|f| - τ, 0)] = EI(μ, τ) + EI(-μ, τ) as τ ≥ 0. A profile counts by its norm, taken as Gaussian.
+//! Ranked by the logarithm (Ament et al. 2023), so that candidates far below the best are still told apart. One
+//! prediction of the pool.
 
 use framework::numerics::stats::{log_normal_excess, sum_of_logs};
 use framework::prelude::*;

@@ -1,11 +1,11 @@
 //! GP-UCB with a batch by hallucination (GP-BUCB).
 //!
-//! score(x) = merit(μ(x)) + β_t σ_S(x), β_t = √(2 log(|A| t² π² / 6δ)) with |A| the size of the pool and t the round (Srinivas
-//! et al. 2010, theorem 1). Within a batch the mean stays and σ_S shrinks as if the picks S had been measured and gave
-//! their predicted means (Desautels, Krause & Burdick 2014): σ_S² = k(x, x) - k(x, S)(k(S, S) + σ²I)⁻¹k(S, x) with k the
-//! posterior covariance and σ² the noise variance of a measurement; both are the model's own, else those of its
-//! functions or of joint draws, and the mean squared residual of the measured rows. A profile is judged by its norm,
-//! linearised at its predicted mean. With a β of one's own and no shrinking it is `ucb`.
+//! score(x) = merit(μ(x)) + β_t σ_S(x), β_t = √(2 log(|A| t² π² / 6δ)) with |A| the size of the pool and t the round
+//! (Srinivas et al. 2010, theorem 1). Within a batch the mean stays and σ_S shrinks as if the picks S had been
+//! measured and gave their predicted means (Desautels, Krause & Burdick 2014): σ_S² = k(x, x) - k(x, S)(k(S, S) +
+//! σ²I)⁻¹k(S, x) with k the posterior covariance and σ² the noise variance of a measurement; both are the model's own,
+//! else those of its functions or of joint draws, and the mean squared residual of the measured rows. A profile is
+//! judged by its norm, linearised at its predicted mean. With a β of one's own and no shrinking it is `ucb`.
 //!
 //! Cost: O(n b²) and n b numbers beside the model's covariances of some hundred candidates with all.
 
@@ -13,16 +13,16 @@ use framework::numerics::Conditioned;
 use framework::prelude::*;
 use std::collections::HashMap;
 
-/// Takes the candidate of best optimistic value, one after another, as if those before had been measured. The score
-/// is the optimistic value at that time.
+/// Takes the candidate of best optimistic value, one after another, as if those before had been measured. The score is
+/// the optimistic value at that time.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GpUcb {
     /// Chance δ that the bound fails somewhere, between 0 and 1. Default 0.1.
     #[serde(default = "delta")]
     pub delta: f64,
-    /// Noise sd of a measurement in units of the readout; absent: the model's, or the root mean squared residual of the
-    /// measured rows.
+    /// Noise sd of a measurement in units of the readout; absent: the model's, or the root mean squared residual of
+    /// the measured rows.
     #[serde(default)]
     pub noise: Option<f64>,
     /// Number of joint draws for a model that gives neither covariances nor functions; default 100.
@@ -122,13 +122,13 @@ mod tests {
                 json!({ "use": "gp", "kernel": { "use": kernel, "length": 2.0 }, "noise": 0.5, "scale": 1.3 }),
             )
             .unwrap_or_else(|_| {
-                serde_json::from_value(
-                    json!({ "use": "gp", "kernel": { "use": kernel }, "noise": 0.5, "scale": 1.3 }),
-                )
-                .unwrap()
+                serde_json::from_value(json!({ "use": "gp", "kernel": { "use": kernel }, "noise": 0.5, "scale": 1.3 }))
+                    .unwrap()
             });
             let streams = Streams::new(2);
-            let fit = |observed: &Observed| model.fit(&FitContext { inputs: &world.inputs, observed, streams: &streams }).unwrap();
+            let fit = |observed: &Observed| {
+                model.fit(&FitContext { inputs: &world.inputs, observed, streams: &streams }).unwrap()
+            };
             let s = fit(&observed);
             for direction in [Direction::Max, Direction::Abs, Direction::Min] {
                 let mut cx = world.context(30, &candidates, &observed, Some(&*s), None, 1);
@@ -174,7 +174,8 @@ mod tests {
             let mean = f.mean_axis(Axis(0)).unwrap();
             let norm = |i: usize| if outputs == 1 { mean[(i, 0)] } else { mean.row(i).dot(&mean.row(i)).sqrt() };
             let weight = |i: usize, o: usize| if outputs == 1 { 1.0 } else { mean[(i, o)] / norm(i) };
-            let off = |i: usize, j: usize| (0..outputs).map(|o| weight(i, o) * (f[(j, i, o)] - mean[(i, o)])).sum::<f64>();
+            let off =
+                |i: usize, j: usize| (0..outputs).map(|o| weight(i, o) * (f[(j, i, o)] - mean[(i, o)])).sum::<f64>();
             let noise_of = |o: usize| (0..2).map(|i| (y[(i, o)] - mean[(i, o)]).powi(2)).sum::<f64>() / 2.0;
             let noise = |i: usize| (0..outputs).map(|o| weight(i, o).powi(2) * noise_of(o)).sum::<f64>();
             // The predicted variance of a norm takes outputs as independent.
@@ -201,6 +202,38 @@ mod tests {
     }
 
     #[test]
+    fn profiles_are_conditioned_by_their_norms_slope() {
+        let world = TinyWorld::new(30, 3, 4, false, 4).unwrap();
+        let observed = world.observe(&(0..9).collect::<Vec<_>>(), 1).unwrap();
+        let candidates = Candidates::new(30, (0..9).collect());
+        let streams = Streams::new(2);
+        // Of ridge the outputs have covariances of different sizes, of gp one.
+        for model in ["ridge", "gp"] {
+            let model: Box<dyn Model> = serde_json::from_value(json!({ "use": model })).unwrap();
+            let cx = FitContext { inputs: &world.inputs, observed: &observed, streams: &streams };
+            let s = model.fit(&cx).unwrap();
+            let cx = world.context(3, &candidates, &observed, Some(&*s), None, 1);
+            let ids = candidates.to_vec();
+            let k = cx.covariance(ids.clone(), 5, &mut cx.rng("x")).unwrap();
+            let p = s.predict(&ids).unwrap();
+            let weight = |i: usize, o: usize| p.mean[(i, o)] / p.mean.row(i).dot(&p.mean.row(i)).sqrt();
+            let columns = k.columns(&[3, 8]).unwrap();
+            let each: Vec<Array2<f64>> = (0..4).map(|o| s.covariance(&ids, &ids, o).unwrap()).collect();
+            let noise = k.noise(&cx.noise_variance().unwrap());
+            for i in 0..21 {
+                for (c, j) in [3, 8].into_iter().enumerate() {
+                    let want: f64 = (0..4).map(|o| weight(i, o) * weight(j, o) * each[o][(i, j)]).sum();
+                    assert!((columns[(c, i)] - want).abs() < 1e-10, "{i} {j}");
+                }
+                assert!((k.variance()[i] - k.block(&[i], &[i]).unwrap()[(0, 0)]).abs() < 1e-9);
+                let want: f64 = (0..4).map(|o| weight(i, o).powi(2) * s.noise_variance().unwrap()[o]).sum();
+                assert!((noise[i] - want).abs() < 1e-12);
+            }
+            assert_eq!(GpUcb::default().select(&cx).unwrap().ids.len(), 3);
+        }
+    }
+
+    #[test]
     fn more_picks_than_columns_at_once_and_any_number_of_threads() {
         let n = 300;
         let world = TinyWorld::new(n, 3, 1, false, 4).unwrap();
@@ -208,7 +241,8 @@ mod tests {
         let candidates = Candidates::new(n, vec![0, 1]);
         let x = world.inputs.features(&(0..n).collect::<Vec<_>>());
         let model = MockGaussian { mean: vec![0.0; n], covariance: x.dot(&x.t()), noise: Some(0.1) };
-        let pick = || GpUcb::default().select(&world.context(200, &candidates, &observed, Some(&model), None, 1)).unwrap();
+        let pick =
+            || GpUcb::default().select(&world.context(200, &candidates, &observed, Some(&model), None, 1)).unwrap();
         let b = pick();
         let mut sorted = b.ids.clone();
         sorted.sort_unstable();

@@ -61,9 +61,9 @@ impl Acquisition for Margin {
         if surrogate.functions(&some)?.is_some() {
             let mut top = Top::new(cx.batch());
             cx.candidates.tiles(TILE, |ids| {
-                let f = surrogate.functions(ids)?.ok_or_else(|| {
-                    Error::Plugin("the model gave functions of some perturbations only".into())
-                })?;
+                let f = surrogate
+                    .functions(ids)?
+                    .ok_or_else(|| Error::Plugin("the model gave functions of some perturbations only".into()))?;
                 let (mut low, mut high) = empty(ids.len());
                 widen(&mut low, &mut high, &f)?;
                 top.extend(ids, &(high - low).sum_axis(Axis(1)).to_vec())

@@ -1,9 +1,9 @@
 //! Probability of improvement over the best so far.
 //!
-//! For a posterior N(μ, σ²) of f and τ = best + ξ: P(f > τ) = Φ((μ - τ)/σ) for targets that are large (Kushner 1964), the same
-//! with -μ for small ones, and P(|f| > τ) = Φ((μ - τ)/σ) + Φ((-μ - τ)/σ) for large absolute values. A profile counts by its
-//! norm, taken as Gaussian. Ranked by the logarithm, so that candidates far below the best are still told apart; with
-//! a threshold of one's own it is `probability_of_hit`. One prediction of the pool.
+//! For a posterior N(μ, σ²) of f and τ = best + ξ: P(f > τ) = Φ((μ - τ)/σ) for targets that are large (Kushner 1964),
+//! the same with -μ for small ones, and P(|f| > τ) = Φ((μ - τ)/σ) + Φ((-μ - τ)/σ) for large absolute values. A profile
+//! counts by its norm, taken as Gaussian. Ranked by the logarithm, so that candidates far below the best are still
+//! told apart; with a threshold of one's own it is `probability_of_hit`. One prediction of the pool.
 
 use framework::numerics::stats::{log_normal_cdf, sum_of_logs};
 use framework::prelude::*;

@@ -1,9 +1,10 @@
 //! Soft uncertainty sampling: draws without replacement, more often where the prediction is less certain.
 //!
-//! w(x) = exp(I(x)/T) with I = ½ log(1 + V) and V the predictive variance (GeneDisco, Mehrjou et al. 2021); the released
-//! code has w(x) = exp((1e-7 + V)^{1/T}), an exponential of an exponential, at T = 0.9. A batch drawn one after another
-//! in proportion to w is the top of log w + g with independent Gumbel noise g (Gumbel-top-k, Kool et al. 2019). V of a
-//! profile is the sum of its outputs' variances. One prediction of the pool; the noise is keyed by perturbation.
+//! w(x) = exp(I(x)/T) with I = ½ log(1 + V) and V the predictive variance (GeneDisco, Mehrjou et al. 2021); the
+//! released code has w(x) = exp((1e-7 + V)^{1/T}), an exponential of an exponential, at T = 0.9. A batch drawn one
+//! after another in proportion to w is the top of log w + g with independent Gumbel noise g (Gumbel-top-k, Kool et al.
+//! 2019). V of a profile is the sum of its outputs' variances. One prediction of the pool; the noise is keyed by
+//! perturbation.
 
 use framework::prelude::*;
 use rand_distr::{Distribution, Exp1};
@@ -111,7 +112,8 @@ mod tests {
             let total: f64 = weight[1..].iter().sum();
             let mut seen = Array2::<f64>::zeros((N, N));
             for seed in 0..RUNS {
-                let b = rule.select(&world.context(2, &candidates, &observed, Some(&model), None, seed as u64)).unwrap();
+                let b =
+                    rule.select(&world.context(2, &candidates, &observed, Some(&model), None, seed as u64)).unwrap();
                 seen[(b.ids[0], b.ids[1])] += 1.0;
             }
             let (mut pairs, mut first) = (0.0, 0.0);

@@ -427,10 +427,12 @@ mod tests {
             for o in 0..2 {
                 let k = s.covariance(&ids, &ids, o).unwrap();
                 assert!((0..26).all(|i| (k[(i, i)] - sd[(i, o)].powi(2)).abs() < 1e-10));
-                assert!((&k / s.covariance_scales().unwrap()[o]
-                    - s.covariance(&ids, &ids, 0).unwrap() / s.noise_variance().unwrap()[0])
-                    .iter()
-                    .all(|d| d.abs() < 1e-10));
+                assert!(
+                    (&k / s.covariance_scales().unwrap()[o]
+                        - s.covariance(&ids, &ids, 0).unwrap() / s.noise_variance().unwrap()[0])
+                        .iter()
+                        .all(|d| d.abs() < 1e-10)
+                );
             }
         }
     }
