@@ -50,6 +50,7 @@ pub mod outer_mlp;
 pub mod scaling;
 pub mod sparse;
 pub mod stats;
+pub mod trees;
 
 pub use band::Band;
 pub use condition::{posterior, posterior_rows};
