@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
-# Times our selection rules beside bmdal_reg, and `gears` beside itself in PyTorch, on the same inputs, in one run, and
-# prints the ratios:
+# Times our selection rules beside bmdal_reg, and `gears` and `mc_dropout_mlp` beside themselves in PyTorch, on the same
+# inputs, in one run, and prints the ratios:
 #   benches/compare.sh PYTHON PEERS
-# PYTHON is an interpreter with torch and bmdal_reg, PEERS the folder with bench_select.py and bench_kernel.py.
+# PYTHON is an interpreter with torch and bmdal_reg, PEERS the folder with bench_select.py, bench_kernel.py
+# and bench_cycle.py.
 # Two threads, single precision, median of the runs. Give the machine nothing else to do.
 set -euo pipefail
 python=${1:?usage: benches/compare.sh PYTHON PEERS}
 peers=${2:?usage: benches/compare.sh PYTHON PEERS}
 cd "$(dirname "$0")/.."
-cargo bench --profile dev --no-run -p screenwright-benches --bench select --bench fuse --bench gears
+cargo bench --profile dev --no-run -p screenwright-benches --bench select --bench fuse --bench gears --bench cycle
 "$python" benches/compare.py "$peers"
 
 # Training of `gears` beside the same network in PyTorch, same start, cells and order: ten steps each, in turns.
@@ -28,4 +29,21 @@ for turn in (1, 2, 3):
     losses = [f"{r['loss'][0]:.6f} {r['loss'][-1]:.6f}" for r in (peer, ours)]
     a, b = peer["wall_s_step"], ours["wall_s_step"]
     print(f"| turn {turn} | {a:.3f} | {b:.3f} | {a / b:.1f} | {losses[0]} | {losses[1]} |")
+TABLE
+
+# One GeneDisco cycle with the dropout network: 100 epochs on 1,000 x 808, then mean and spread of 17,000, in turns.
+ours=$(ls -t target/debug/deps/cycle-* | grep -v '\.d$' | head -n 1)
+for turn in 1 2 3; do
+    "$ours" threads=2 seed="$turn" >"$steps/ours.$turn"
+    "$python" "$peers/bench_cycle.py" impl=bnn threads=2 repeats=3 seed="$turn" >"$steps/peer.$turn"
+done
+"$python" - "$steps" <<'TABLE'
+import json, sys
+print("\n| dropout network, s a cycle | PyTorch (fit, predict; processor) | ours (fit, predict; processor) | times faster | floor s | correlation, PyTorch | ours | mean sd, PyTorch | ours |")
+print("|---|---|---|---|---|---|---|---|---|")
+for turn in (1, 2, 3):
+    ours, peer = (json.loads(open(f"{sys.argv[1]}/{who}.{turn}").read().splitlines()[-1]) for who in ("ours", "peer"))
+    a, b = (f"{r['wall_s']:.3f} ({r['fit_s']:.3f}, {r['predict_s']:.3f}; {r['cpu_s']:.3f})" for r in (peer, ours))
+    quality = " | ".join(f"{r[k]:.3f}" for k in ("pool_r", "mean_std") for r in (peer, ours))
+    print(f"| turn {turn} | {a} | {b} | {peer['wall_s'] / ours['wall_s']:.1f} | {ours['floor_s']:.3f} | {quality} |")
 TABLE

@@ -1,11 +1,12 @@
-//! One round of a screen for a model: fit on the measured rows, mean and spread of the pool, as one JSON line. The rows
-//! are drawn as in bench_cycle.py (impl=bnn), whose network, batches and epochs are the default here.
+//! One round of a screen for a model: fit on the measured rows, mean and spread of the pool and, with acquisition=, the
+//! choice of a batch (select_s), as one JSON line. The rows are drawn as in bench_cycle.py (impl=bnn), whose network,
+//! batches and epochs are the default here.
 //!
 //!   cargo bench --profile dev -p screenwright-benches --bench cycle -- n=1000 d=808 pool=17000 threads=2
 //!   cargo bench --profile dev -p screenwright-benches --bench cycle -- n=1300 d=64 pool=8000 threads=1 \
-//!       model='{"use":"mc_dropout_mlp"}'
+//!       model='{"use":"mc_dropout_mlp"}' acquisition='{"use":"adversarial_bim"}' choose=64
 //!
-//! pool_r is the correlation of mean and readout over the pool, mean_std the mean spread: figures to compare answers by.
+//! pool_r is the correlation of mean and readout over the pool, mean_std the mean spread, to compare answers by.
 //! floor_s is the time of the arithmetic of the default network on `threads` cores at 109 GFLOP/s (two fused
 //! multiply-adds of eight single precision numbers a cycle at 3.4 GHz): 4 n d hidden an epoch, 2 pool d hidden.
 
@@ -35,6 +36,11 @@ fn main() -> Result<()> {
     };
     let model: Box<dyn Model> = serde_json::from_value(form.clone()).map_err(|e| Error::Config(e.to_string()))?;
 
+    let rule: Option<Box<dyn Acquisition>> = match given.get("acquisition") {
+        Some(text) => Some(serde_json::from_str(text).map_err(|e| Error::Config(e.to_string()))?),
+        None => None,
+    };
+
     let mut rng = Streams::new(number("seed", 0) as u64).rng("bench");
     let mut normal = || -> f64 { StandardNormal.sample(&mut rng) };
     let x = Array2::from_shape_simple_fn((n + pool, d), &mut normal);
@@ -53,7 +59,9 @@ fn main() -> Result<()> {
     let threads_pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
     let threads_pool = threads_pool.map_err(|e| Error::Numerical(e.to_string()))?;
     threads_pool.install(|| {
-        let (mut fits, mut predictions, mut cpus) = (vec![], vec![], vec![]);
+        let (mut fits, mut predictions, mut choices, mut cpus) = (vec![], vec![], vec![], vec![]);
+        let candidates = Candidates::new(n + pool, ids.clone());
+        let round = Round { index: 1, of: 1, batch: number("choose", 64) };
         let mut last = None;
         // The first round warms up.
         for _ in 0..=repeats {
@@ -65,6 +73,22 @@ fn main() -> Result<()> {
             fits.push(fit);
             predictions.push(start.elapsed().as_secs_f64() - fit);
             cpus.push(on_processor() - cpu);
+            if let Some(rule) = &rule {
+                let streams = Streams::new(1).child("rule");
+                let cx = RunContext::new(
+                    round,
+                    Target::default(),
+                    &inputs,
+                    &candidates,
+                    &observed,
+                    Some(&*fitted),
+                    None,
+                    streams,
+                );
+                let start = Instant::now();
+                rule.select(&cx)?;
+                choices.push(start.elapsed().as_secs_f64());
+            }
             last = Some((p, fitted.record()));
         }
         let median = |v: &[f64]| {
@@ -86,6 +110,7 @@ fn main() -> Result<()> {
             serde_json::json!({
                 "bench": "cycle", "model": form, "n": n, "d": d, "pool": pool, "threads": threads,
                 "wall_s": median(&fits) + median(&predictions), "fit_s": median(&fits), "predict_s": median(&predictions),
+                "select_s": rule.is_some().then(|| median(&choices)),
                 "cpu_s": median(&cpus), "pool_r": r,
                 "mean_std": p.sd.map(|s| mean(s.as_slice().unwrap_or_default())),
                 "floor_s": given.get("model").is_none().then_some(work / 109e9 / threads as f64),

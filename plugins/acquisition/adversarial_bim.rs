@@ -10,9 +10,9 @@
 //! id) that none before has taken.
 //!
 //! "code": what the released genedisco does. Only the first 100 candidates climb, from t by ε = 0.05 in each feature,
-//! without a way back: until |t̃ - t| is no longer below γ|t|, or for 1000 steps. Those of least |t̃ - t|² are chosen, ties
-//! to the lower id: that is, nearest in absolute terms to the rim of their ball, whatever the variance. Candidates
-//! beyond the first 100 follow in their order; how many were chosen so is recorded as `unscored`.
+//! without a way back: until |t̃ - t| is no longer below γ|t|, or for 1000 steps. Those of least |t̃ - t|² are chosen,
+//! ties to the lower id: as a rule those of smallest norm, for the way ends just outside the ball. Candidates beyond
+//! the first 100 follow in their order; how many were chosen so is recorded as `unscored`.
 //!
 //! Cost: a gradient of the variance for each start and step, most starts resting after some 15 steps, and batch x
 //! candidates x features for the nearest. All starts of a tile climb together.
@@ -29,13 +29,13 @@ pub struct AdversarialBim {
     pub form: Form,
     /// Radius of the ball over the norm of the candidate's features; default 0.35.
     pub gamma: f64,
-    /// Change of each feature in a step, in its unit; absent: a tenth of the radius over √features in "paper", 0.05 in
-    /// "code".
+    /// Change of each feature in a step, in its unit; absent: a tenth of the radius over √features in "paper", 0.05
+    /// in "code".
     pub step: Option<f64>,
     /// Most steps of a start; absent: 50 in "paper", 1000 in "code".
     pub steps: Option<usize>,
-    /// Candidates that climb, at least the batch; absent: in "paper" all up to 16,384, which bounds the time, above that
-    /// as many drawn uniformly; in "code" the first 100.
+    /// Candidates that climb, at least the batch; absent: in "paper" all up to 16,384, which bounds the time, above
+    /// that as many drawn uniformly; in "code" the first 100.
     pub starts: Option<usize>,
 }
 
@@ -94,8 +94,8 @@ impl AdversarialBim {
         let (n, d) = (cx.candidates.len(), cx.inputs.n_features());
         if n.saturating_mul(d) > MOST {
             return Err(Error::Config(format!(
-                "`adversarial_bim` compares with the features of all candidates, {n} x {d}; make the pool smaller or the \
-                 features fewer, or use a score-based rule, which streams"
+                "`adversarial_bim` compares with the features of all candidates, {n} x {d}; make the pool smaller or \
+                 the features fewer, or use a score-based rule, which streams"
             )));
         }
         let most = self.starts.unwrap_or(MOST_STARTS).max(cx.batch());
@@ -307,7 +307,8 @@ mod tests {
     #[test]
     fn the_climb_ends_where_the_ball_does() {
         let mut rng = Streams::new(1).rng("x");
-        let t = Array2::from_shape_simple_fn((50, 6), || rng.random_range(0.5..3.0) * [1.0, -1.0][rng.random_range(0..2)]);
+        let t =
+            Array2::from_shape_simple_fn((50, 6), || rng.random_range(0.5..3.0) * [1.0, -1.0][rng.random_range(0..2)]);
         let bowl = Bowl::new(&[0.0; 6], &[1.0; 6]);
         let climb = Climb { gamma: 0.35, step: None, steps: 50 };
         let (best, variance, asked) = climb.run(&bowl, t.clone()).unwrap();

@@ -1,10 +1,10 @@
-//! Deep ensemble (Lakshminarayanan et al. 2017): networks of their own start and order that each predict mean and noise.
+//! Deep ensemble (Lakshminarayanan et al. 2017): networks of different start and order that predict mean and noise.
 //!
 //! A member gives μ(t) and σ²(t) = softplus(r(t)) + 1e-6 for each output and is trained on the Gaussian likelihood,
 //! ℓ = ½ log σ² + (y - μ)²/2σ², by Adam (0.9, 0.999, 1e-8) on all measured rows. The mean over members is the
-//! prediction, the spread of their means (÷ members) the sd: that of the noise-free readout. The mean σ² over members and
-//! measured rows is the noise variance. With `adversarial` = ε > 0 each row also enters as t + ε sign ∂ℓ/∂t (the paper's
-//! section 2.4; ε in units of the features' standard deviation).
+//! prediction, the spread of their means (÷ members) the sd: that of the noise-free readout. The mean σ² over members
+//! and measured rows is the noise variance. With `adversarial` = ε > 0 each row also enters as t + ε sign ∂ℓ/∂t (the
+//! paper's adversarial training; ε in units of the features' standard deviation).
 //!
 //! Unlike `mlp` with several members it has a noise head: rows that are noisy weigh less. Its ReLU network is in the
 //! standard parametrisation, and features and readouts are standardised.
@@ -38,8 +38,8 @@ pub struct DeepEnsemble {
     pub l2: f64,
     /// Step of adversarial training in standard deviations of the features; default 0: off.
     pub adversarial: f64,
-    /// Readouts: "together" (default), centred and over the root mean square sd of all outputs; "each", over the own sd;
-    /// "raw", as they are.
+    /// Readouts: "together" (default), centred and over the root mean square sd of all outputs; "each", over the own
+    /// sd; "raw", as they are.
     pub output_scale: OutputScale,
 }
 
@@ -140,7 +140,10 @@ impl DeepEnsemble {
                     Some(rest) if rows.len() < batch => rest,
                     _ => &mut full,
                 };
-                pass.input_mut().outer_iter_mut().zip(rows.iter().cycle()).for_each(|(mut to, r)| to.assign(&x.row(*r)));
+                pass.input_mut()
+                    .outer_iter_mut()
+                    .zip(rows.iter().cycle())
+                    .for_each(|(mut to, r)| to.assign(&x.row(*r)));
                 if let Some(attack) = attack {
                     attack.input_mut().outer_iter_mut().zip(rows).for_each(|(mut to, r)| to.assign(&x.row(*r)));
                     attack.forward(&network);
@@ -193,7 +196,14 @@ impl Model for DeepEnsemble {
     }
 
     fn provides(&self) -> Provides {
-        Provides { sd: true, draws: true, embedding: true, layers: true, variance_gradient: true, ..Provides::default() }
+        Provides {
+            sd: true,
+            draws: true,
+            embedding: true,
+            layers: true,
+            variance_gradient: true,
+            ..Provides::default()
+        }
     }
 
     fn requires(&self) -> Requires {
@@ -265,7 +275,8 @@ mod tests {
 
     #[test]
     fn the_likelihood_has_its_derivatives() {
-        for (mean, r, y) in [(0.3, -2.0, 1.0), (-1.0, 0.0, 2.5), (0.0, 5.0, 0.1), (2.0, -9.0, 2.001), (0.0, 40.0, 3.0)] {
+        for (mean, r, y) in [(0.3, -2.0, 1.0), (-1.0, 0.0, 2.5), (0.0, 5.0, 0.1), (2.0, -9.0, 2.001), (0.0, 40.0, 3.0)]
+        {
             let (loss, by_mean, by_noise) = likelihood(mean, r, y);
             let v = f64::ln_1p(f64::exp(r)) + 1e-6;
             assert!((loss - (0.5 * v.ln() + 0.5 * (y - mean) * (y - mean) / v)).abs() < 1e-9 * loss.abs().max(1.0));
@@ -336,8 +347,10 @@ mod tests {
             let (network, loss) = model.train(&rows.mapv(|v| v as f32), &targets, &Streams::new(1));
             let f = network.cast::<f64>().forward(rows.view());
             let sd = |below: bool| {
-                let of: Vec<f64> =
-                    (0..1500).filter(|i| (x[*i] < 0.0) == below && x[*i].abs() > 0.4).map(|i| noise(f[(i, 1)]).0).collect();
+                let of: Vec<f64> = (0..1500)
+                    .filter(|i| (x[*i] < 0.0) == below && x[*i].abs() > 0.4)
+                    .map(|i| noise(f[(i, 1)]).0)
+                    .collect();
                 (of.iter().sum::<f64>() / of.len() as f64).sqrt() * scaling.y_sd[0]
             };
             assert!((sd(true) - 0.1).abs() < 0.05 && (sd(false) - 0.5).abs() < 0.08, "{} {}", sd(true), sd(false));

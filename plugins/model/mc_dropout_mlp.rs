@@ -13,7 +13,8 @@
 //! released genedisco and slingpy do: the share is held out just so, but training ends, and the epoch is chosen, by
 //! the mean training loss of the epoch; `search` > 0 draws units and start that many times and keeps the draw of
 //! least absolute error on the share, and 0, the released single loop, never looks at it. Where a share is less than
-//! one perturbation nothing is held out: the first number of units that is tried, and the training loss, decide.
+//! one perturbation nothing is held out, and the first of `hidden` ("paper") or the last ("code") is trained by its
+//! training loss.
 //!
 //! GeneDisco trains on features and readouts as they are; here both are standardised unless told otherwise
 //! (`input_scale`, `output_scale`). An output that does not vary among the measured is predicted as that constant with
@@ -35,8 +36,8 @@ use std::sync::Arc;
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct McDropoutMlp {
-    /// What the held out perturbations decide: "paper" (default): units and epoch; "code": nothing, or with `search` the
-    /// units.
+    /// What the held out perturbations decide: "paper" (default), units and epoch; "code", nothing, or with `search`
+    /// the units.
     pub protocol: Protocol,
     /// Numbers of units to choose from; default [4, 8, 16].
     pub hidden: Vec<usize>,
@@ -62,8 +63,8 @@ pub struct McDropoutMlp {
     pub masks: usize,
     /// Features: "standard" (default), mean 0 and sd 1 over the measured rows, or "raw", as they are (GeneDisco).
     pub input_scale: InputScale,
-    /// Readouts: "together" (default), centred and over the root mean square sd of all outputs; "each", over the own sd;
-    /// "raw", as they are (GeneDisco).
+    /// Readouts: "together" (default), centred and over the root mean square sd of all outputs; "each", over the own
+    /// sd; "raw", as they are (GeneDisco).
     pub output_scale: OutputScale,
     /// What the hidden layer shows to kernels: "penultimate" (default), relu(z), the expected input of the last layer
     /// (the paper), or "first_layer", z (the released code).
@@ -248,7 +249,8 @@ impl McDropoutMlp {
             }
             Protocol::Code => {
                 let mut rng = streams.rng("search");
-                let mut draw = |s| (self.hidden[rng.random_range(0..self.hidden.len())], 0, streams.child("search").index(s));
+                let mut draw =
+                    |s| (self.hidden[rng.random_range(0..self.hidden.len())], 0, streams.child("search").index(s));
                 (0..self.search).map(&mut draw).collect()
             }
         };
@@ -484,7 +486,8 @@ impl Surrogate for Fitted {
     /// gradient 2 Wᵀ (1[z > 0] ∘ C relu(z)) over the features' scale.
     fn variance_gradient(&self, x: ArrayView2<f64>) -> Result<(Array1<f64>, Array2<f64>)> {
         let n = &self.network;
-        let weight = Array2::from_shape_vec((n.inputs, n.hidden), n.weight().flatten().map(|v| f64::from(*v)).collect());
+        let weight =
+            Array2::from_shape_vec((n.inputs, n.hidden), n.weight().flatten().map(|v| f64::from(*v)).collect());
         let weight = weight.map_err(|e| Error::Plugin(format!("model mc_dropout_mlp: {e}")))?;
         let bias: Array1<f64> = n.bias().iter().map(|v| f64::from(*v)).collect();
         let c = self.head.t().dot(&self.head) * &self.mask_cov;
@@ -600,7 +603,10 @@ mod tests {
                 let some = s.functions(&[599, 0, 300]).unwrap().unwrap();
                 for m in 0..masks {
                     for (i, id) in [599, 0, 300].into_iter().enumerate() {
-                        assert_eq!(some.slice(framework::ndarray::s![m, i, ..]), f.slice(framework::ndarray::s![m, 599 - id, ..]));
+                        assert_eq!(
+                            some.slice(framework::ndarray::s![m, i, ..]),
+                            f.slice(framework::ndarray::s![m, 599 - id, ..])
+                        );
                     }
                 }
                 // A draw is one too, of masks of its own.
@@ -757,7 +763,12 @@ mod tests {
                 let s = fit(&model, &world.inputs, &observed).unwrap();
                 let ids: Vec<usize> = (0..900).collect();
                 let p = s.predict(&ids).unwrap();
-                (p.mean, p.sd, s.functions(&[7, 800]).unwrap(), s.variance_gradient(world.inputs.features(&ids).view()).unwrap())
+                (
+                    p.mean,
+                    p.sd,
+                    s.functions(&[7, 800]).unwrap(),
+                    s.variance_gradient(world.inputs.features(&ids).view()).unwrap(),
+                )
             })
         };
         assert!(run(1, 64) == run(4, 64));

@@ -40,8 +40,8 @@ pub struct Mlp {
     pub bias_sd: f64,
     /// Soft limit c of standardised inputs x, which become c tanh(x/c); 0: none; default 5.
     pub clip: f64,
-    /// How outputs are scaled: "together" (default), centred and over the root mean square sd of all outputs; "each", over
-    /// the own sd; "raw", as they are.
+    /// How outputs are scaled: "together" (default), centred and over the root mean square sd of all outputs; "each",
+    /// over the own sd; "raw", as they are.
     pub output_scale: OutputScale,
     /// Share of the measured perturbations kept from training, whose error chooses the epoch; default 0: the last.
     pub validation: f64,
@@ -116,9 +116,7 @@ impl Mlp {
     fn train(&self, train: &Rowed, validation: &Rowed, streams: &Streams) -> Result<(Network<f32>, f64)> {
         let start = match self.parametrisation {
             Parametrisation::Standard => Start::Standard,
-            Parametrisation::Ntk => {
-                Start::Ntk { sigma_w: self.sigma_w, sigma_b: self.sigma_b, bias_sd: self.bias_sd }
-            }
+            Parametrisation::Ntk => Start::Ntk { sigma_w: self.sigma_w, sigma_b: self.sigma_b, bias_sd: self.bias_sd },
         };
         let ends = ([train.x.ncols()], [train.y.ncols()]);
         let widths = [&ends.0[..], &self.widths, &ends.1].concat();
@@ -196,10 +194,8 @@ impl Model for Mlp {
             y: y.select(Axis(0), rows).mapv(|v| v as f32),
         };
         let (train, validation) = (rowed(&train), rowed(&validation));
-        let fits: Result<Vec<_>> = (0..self.members)
-            .into_par_iter()
-            .map(|m| self.train(&train, &validation, &cx.streams.index(m)))
-            .collect();
+        let fits: Result<Vec<_>> =
+            (0..self.members).into_par_iter().map(|m| self.train(&train, &validation, &cx.streams.index(m))).collect();
         let errors: Vec<f64>;
         (ensemble.networks, errors) = fits?.into_iter().map(|(n, e)| (n.cast::<f64>(), e)).unzip();
         let error = errors.iter().sum::<f64>() / errors.len() as f64;
@@ -270,9 +266,9 @@ framework::register!(Model, Mlp, "mlp", "fully connected network, or an ensemble
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
     use framework::domain::Readouts;
     use framework::testing::TinyWorld;
+    use std::sync::Arc;
 
     fn fit(model: &dyn Model, inputs: &Arc<Inputs>, observed: &Observed) -> Result<Box<dyn Surrogate>> {
         model.fit(&FitContext { inputs, observed, streams: &Streams::new(1).child("model") })
@@ -346,7 +342,9 @@ mod tests {
         // The first member of an ensemble is the network of one.
         let one = fit(&small(1), &world.inputs, &observed).unwrap();
         assert!(members.contains(&one.predict(&ids).unwrap().mean));
-        assert!(one.predict(&ids).unwrap().sd.is_none() && one.draw(&ids, 1, &mut Streams::new(4).rng("draw")).is_err());
+        assert!(
+            one.predict(&ids).unwrap().sd.is_none() && one.draw(&ids, 1, &mut Streams::new(4).rng("draw")).is_err()
+        );
     }
 
     #[test]
@@ -376,7 +374,11 @@ mod tests {
                     s.variance_gradient(x.view()).unwrap().0[i]
                 };
                 let want = (by(1e-6) - by(-1e-6)) / 2e-6;
-                assert!((gradient[(i, j)] - want).abs() < 1e-6 * variance.sum(), "{i} {j}: {} {want}", gradient[(i, j)]);
+                assert!(
+                    (gradient[(i, j)] - want).abs() < 1e-6 * variance.sum(),
+                    "{i} {j}: {} {want}",
+                    gradient[(i, j)]
+                );
             }
         }
         let one = fit(&small(1), &world.inputs, &observed).unwrap();
@@ -432,7 +434,8 @@ mod tests {
         let mut observed = world.observe(&(0..20).collect::<Vec<_>>(), 1).unwrap();
         observed.y.column_mut(1).fill(0.1);
         for output_scale in [OutputScale::Each, OutputScale::Together] {
-            let p = fit(&Mlp { output_scale, ..small(2) }, &world.inputs, &observed).unwrap().predict(&[1, 25]).unwrap();
+            let p =
+                fit(&Mlp { output_scale, ..small(2) }, &world.inputs, &observed).unwrap().predict(&[1, 25]).unwrap();
             assert!(output_scale == OutputScale::Together || (p.mean[(1, 1)] - 0.1).abs() < 1e-12);
             assert!(p.mean[(0, 0)] != p.mean[(1, 0)]);
         }

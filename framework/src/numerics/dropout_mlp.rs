@@ -300,6 +300,20 @@ struct Tile {
     squares: f64,
 }
 
+impl Tile {
+    /// Takes some rows in.
+    fn gather(&mut self, x: &[f32], y: &[f32], rows: &[usize], n: &DropoutMlp, stride: usize) {
+        self.x.resize(rows.len() * stride, 0.0);
+        self.y.resize(rows.len() * n.outputs, 0.0);
+        self.z.resize(rows.len() * n.lanes, 0.0);
+        let to = self.x.chunks_exact_mut(stride).zip(self.y.chunks_exact_mut(n.outputs));
+        for ((x_to, y_to), row) in to.zip(rows) {
+            x_to[..n.inputs].copy_from_slice(&x[row * n.inputs..(row + 1) * n.inputs]);
+            y_to.copy_from_slice(&y[row * n.outputs..(row + 1) * n.outputs]);
+        }
+    }
+}
+
 impl DropoutMlp {
     /// Weights and biases uniform in ±1/√inputs of their layer, as PyTorch's Linear. None of the sizes may be 0.
     pub fn new(inputs: usize, hidden: usize, outputs: usize, rng: &mut impl Rng) -> Self {
@@ -436,34 +450,18 @@ impl DropoutTraining {
     pub fn epoch(&mut self, x: &[f32], y: &[f32], rows: &[usize], rng: &mut impl Rng) -> f64 {
         let mut sum = 0.0;
         for rows in rows.chunks(self.batch) {
-            self.gather(x, y, rows);
-            self.draw(rng);
-            sum += self.pass(rows.len());
+            self.draw(rows.len(), rng);
+            sum += self.pass(x, y, rows);
             self.update(rows.len());
         }
         sum / rows.len().div_ceil(self.batch).max(1) as f64
     }
 
-    /// Fills the tiles with the rows of a batch.
-    fn gather(&mut self, x: &[f32], y: &[f32], rows: &[usize]) {
-        let (n, stride) = (&self.network, self.stride);
-        for (tile, rows) in self.tiles.iter_mut().zip(rows.chunks(TILE)) {
-            tile.x.resize(rows.len() * stride, 0.0);
-            tile.y.resize(rows.len() * n.outputs, 0.0);
-            tile.z.resize(rows.len() * n.lanes, 0.0);
-            tile.bits.resize(rows.len() * n.lanes / WIDE, u8::MAX);
-            let to = tile.x.chunks_exact_mut(stride).zip(tile.y.chunks_exact_mut(n.outputs));
-            for ((x_to, y_to), row) in to.zip(rows) {
-                x_to[..n.inputs].copy_from_slice(&x[row * n.inputs..(row + 1) * n.inputs]);
-                y_to.copy_from_slice(&y[row * n.outputs..(row + 1) * n.outputs]);
-            }
-        }
-    }
-
-    /// Masks for the rows in the tiles: a bit a unit, sixteen where the shares of 0 and 1 differ.
-    fn draw(&mut self, rng: &mut impl Rng) {
+    /// Masks for `rows` rows: a bit a unit, sixteen where the shares of 0 and 1 differ.
+    fn draw(&mut self, rows: usize, rng: &mut impl Rng) {
         let least = (self.dropout * 65536.0).round() as u32;
-        for tile in &mut self.tiles {
+        for (t, tile) in self.tiles.iter_mut().enumerate().take(rows.div_ceil(TILE)) {
+            tile.bits.resize((rows - t * TILE).min(TILE) * self.network.lanes / WIDE, u8::MAX);
             if self.dropout == 0.5 {
                 rng.fill_bytes(&mut tile.bits);
             } else if self.dropout > 0.0 {
@@ -477,10 +475,10 @@ impl DropoutTraining {
         }
     }
 
-    /// Sends the `rows` rows in the tiles there and back; gives the loss.
-    fn pass(&mut self, rows: usize) -> f64 {
+    /// Sends rows there and back with the masks drawn for them; gives the loss.
+    fn pass(&mut self, x: &[f32], y: &[f32], rows: &[usize]) -> f64 {
         let n = &self.network;
-        let ([_, bias, head, offset], values) = (n.at(), (rows * n.outputs) as f64);
+        let ([_, bias, head, offset], values) = (n.at(), (rows.len() * n.outputs) as f64);
         let layers = Layers {
             weight: &n.values[..bias],
             bias: &n.values[bias..head],
@@ -490,14 +488,15 @@ impl DropoutTraining {
             scale: (1.0 / (1.0 - self.dropout)) as f32,
             factor: (2.0 / values) as f32,
         };
-        let tiles = &mut self.tiles[..rows.div_ceil(TILE)];
-        let run = |t: &mut Tile| {
+        let tiles = &mut self.tiles[..rows.len().div_ceil(TILE)];
+        let run = |(t, rows): (&mut Tile, &[usize])| {
+            t.gather(x, y, rows, n, layers.stride);
             t.squares = tile_step(&layers, &t.x, &t.y, &t.bits, &mut t.z, &mut t.small, &mut t.work);
         };
-        if tiles.len() < 2 || rows * bias < SMALL {
-            tiles.iter_mut().for_each(run);
+        if tiles.len() < 2 || rows.len() * bias < SMALL {
+            tiles.iter_mut().zip(rows.chunks(TILE)).for_each(run);
         } else {
-            tiles.par_iter_mut().for_each(run);
+            tiles.par_iter_mut().zip(rows.par_chunks(TILE)).for_each(run);
         }
         tiles.iter().map(|t| t.squares).sum::<f64>() / values
     }
@@ -580,10 +579,9 @@ mod tests {
             let mut t = start(inputs, hidden, outputs, rows, dropout);
             let (x, y) = (normal(inputs * 100, "x"), normal(outputs * 100, "y"));
             let order: Vec<usize> = (0..rows).rev().collect();
-            t.gather(&x, &y, &order);
-            t.draw(&mut Streams::new(2).rng("masks"));
+            t.draw(rows, &mut Streams::new(2).rng("masks"));
             let values: Vec<f64> = t.network.values.iter().map(|v| f64::from(*v)).collect();
-            let loss = t.pass(rows);
+            let loss = t.pass(&x, &y, &order);
             assert!((loss / plain_loss(&t, &values, rows) - 1.0).abs() < 1e-5);
             let signals = t.clone();
             t.update(rows);
@@ -618,11 +616,10 @@ mod tests {
         for dropout in [0.5, 0.2, 0.85] {
             let (rows, hidden) = (64, 16);
             let mut t = start(3, hidden, 1, rows, dropout);
-            t.gather(&normal(300, "x"), &normal(100, "y"), &(0..rows).collect::<Vec<_>>());
             let mut rng = Streams::new(2).rng("masks");
             let (mut kept, mut both, draws) = (vec![0usize; hidden], 0, 400);
             for _ in 0..draws {
-                t.draw(&mut rng);
+                t.draw(rows, &mut rng);
                 for bits in t.tiles[0].bits.chunks(2) {
                     let word = u16::from_le_bytes([bits[0], bits[1]]);
                     (0..hidden).for_each(|u| kept[u] += usize::from(word >> u & 1));

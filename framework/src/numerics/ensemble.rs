@@ -129,8 +129,8 @@ impl Ensemble {
         Ok(network.gradient_factors(self.rows(ids)?.view(), padded.view()))
     }
 
-    /// Σ_o Var f_o at points of feature space and its gradient, 2/n Σ_mo (f_mo - mean) ∇f_mo over the n members, through
-    /// soft limit and scale.
+    /// Σ_o Var f_o at points of feature space and its gradient, 2/n Σ_mo (f_mo - mean) ∇f_mo over the n members,
+    /// through soft limit and scale.
     pub fn variance_gradient(&self, x: ArrayView2<f64>) -> Result<(Array1<f64>, Array2<f64>)> {
         let n = self.several("variance")?;
         let base = &self.scaling;

@@ -84,7 +84,8 @@ fn finite_rows(model: &str, inputs: &Inputs, ids: &[usize]) -> Result<Array2<f64
     match x.indexed_iter().find(|(_, v)| !v.is_finite()) {
         None => Ok(x),
         Some(((r, c), v)) => Err(Error::Data(format!(
-            "model {model}: feature {c} of perturbation `{}` is {v}; features must be finite, so correct the prior's table",
+            "model {model}: feature {c} of perturbation `{}` is {v}; features must be finite, so correct the prior's \
+             table",
             inputs.pool().label(ids[r])
         ))),
     }
