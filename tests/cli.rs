@@ -730,7 +730,7 @@ fn benchmark(d: &Path) -> String {
     }
     "name = \"bench\"\nseeds = { from = 0, count = 3 }\nrounds = 3\nbatch = 4\nincompatible = \"skip\"\n\
      metrics = [\"hit_ratio\", \"mse\", \"pearson\", \"hits\", \"hits_per_kusd\", \"enrichment\", \"hit_ratio_all\"]\n\
-     [pool]\ninit = 6\nexhausted = \"stop\"\ncovered_by = \"all\"\n\
+     [target]\nhit_fraction = 0.25\n[pool]\ninit = 6\nexhausted = \"stop\"\ncovered_by = \"all\"\n\
      [oracle]\nuse = \"screen_table\"\npath = \"donors.csv\"\nreplicates = [\"d1\", \"d2\"]\n\
      [acquisition]\nuse = \"random\"\n\
      [strategy.random]\nacquisition = { use = \"random\" }\n\
@@ -799,7 +799,7 @@ fn named_axes_skip_what_does_not_fit_and_reports_group_what_is_left() {
     says(
         &with(&["report", file, "--where", "size=small", "--where", "learner=ridge", "--by", "strategy"]),
         0,
-        &["bench: size=small, learner=ridge", "By strategy", "report-size_small-learner_ridge"],
+        &["By strategy", "report-size_small-learner_ridge"],
     );
     says(&with(&["report", file, "--where", "size=smal"]), 2, &["no arm has `smal`; did you mean `small`?"]);
     says(&with(&["report", file, "--where", "sise=small"]), 2, &["did you mean `size`?"]);
@@ -842,15 +842,15 @@ fn mistakes_in_named_axes_and_hits_are_told_at_their_place() {
         2,
         &["`hits_per_kusd` is made of `hits`; list that too"],
     );
-    says(&told("exhausted = \"stop\"", "exhausted = \"error\""), 3, &["set exhausted = \"stop\" under [pool]"]);
+    says(&told("exhausted = \"stop\"", "exhausted = \"error\""), 2, &["set exhausted = \"stop\" under [pool]"]);
     says(
-        &told("[pool]", "[target]\nhit_threshold = 99.0\n[pool]"),
-        3,
+        &told("hit_fraction = 0.25", "hit_threshold = 99.0"),
+        2,
         &["no perturbation reaches hit_threshold = 99; lower it"],
     );
     says(
         &told("init = 6", "init = 60"),
-        3,
+        2,
         &["asks for 72 perturbations (60 initial + 3 rounds x 4) but only 48 are left"],
     );
     let rows: String = (0..60).map(|i| format!("G{i:03},1,1\n")).collect();
@@ -867,5 +867,5 @@ fn mistakes_in_named_axes_and_hits_are_told_at_their_place() {
     );
     let rows: String = (0..60).map(|i| format!("G{:03},1,{i}\n", i / 2)).collect();
     write(d.path(), "donors.csv", &format!("gene,d1,d2\n{rows}"));
-    says(&told("name = \"bench\"", "name = \"twice\""), 3, &["G000 is measured twice", "set repeats = \"mean\""]);
+    says(&told("name = \"bench\"", "name = \"twice\""), 2, &["G000 is measured twice", "set repeats = \"mean\""]);
 }

@@ -452,7 +452,8 @@ mod tests {
         let replicates = Array2::from_shape_fn((n, 2), |(i, _)| signal[i] + 1.5 * z());
         let means: Vec<f64> = replicates.outer_iter().map(|r| (r[0] + r[1]) / 2.0).collect();
         let got: std::collections::BTreeMap<_, _> = ceilings(replicates.view()).into_iter().collect();
-        let near = |a: f64, b: f64| assert!((a - b).abs() < 0.015, "{a} for {b}");
+        // Five standard errors of a variance of 2 from 40,000 draws are 0.07.
+        let near = |a: f64, b: f64| assert!((a - b).abs() < 0.07 * b, "{a} for {b}");
         near(got["pearson"], stats::pearson(&signal, &means));
         near(got["pearson"], (8.0f64 / 17.0).sqrt());
         near(got["spearman"], stats::spearman(&signal, &means));
