@@ -390,7 +390,7 @@ mod tests {
             while 0.05 * k * 2.0 < radius - 1e-12 {
                 k += 1.0;
             }
-            (0.1 * k) as f64
+            0.1 * k
         };
         let mut order = ids.clone();
         order.sort_by(|a, b| way(*a).total_cmp(&way(*b)));

@@ -78,7 +78,9 @@ impl Acquisition for Bait {
             return Err(Error::Config(format!("`oversample` of bait must be at least 1, not {}", self.oversample)));
         }
         if self.mode == Mode::Last {
-            return Err(Error::Config("bait knows the modes \"p\" and \"tp\"; what it minimises counts all measured".into()));
+            return Err(Error::Config(
+                "bait knows the modes \"p\" and \"tp\"; what it minimises counts all measured".into(),
+            ));
         }
         // Forward only, and with noise: without it single precision loses the small variances that decide.
         if self.form == Form::F && self.sigma > 0.0 {
@@ -270,7 +272,11 @@ impl Covariance for InFeatures<'_> {
         let x = self.phi.row(p);
         let v = self.known.rest(x.view());
         let mut cv = Array1::zeros(v.len());
-        framework::numerics::linalg::times_vector(self.covariance.view(), v.view(), cv.as_slice_mut().unwrap_or(&mut []));
+        framework::numerics::linalg::times_vector(
+            self.covariance.view(),
+            v.view(),
+            cv.as_slice_mut().unwrap_or(&mut []),
+        );
         let w = self.known.rest(cv.view());
         self.phi.times_two(&v.to_vec(), &w.to_vec(), out);
         let (own, all) = (x.dot(&v), v.dot(&cv));

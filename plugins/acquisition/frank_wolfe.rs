@@ -139,7 +139,8 @@ impl<'a> ByColumns<'a> {
         const TILE: usize = 256;
         let n = gram.n();
         let all: Vec<usize> = (0..n).collect();
-        let sums: Vec<Vec<f64>> = all.par_chunks(TILE).map(|t| gram.block(t, &all).sum_axis(Axis(1)).to_vec()).collect();
+        let sums: Vec<Vec<f64>> =
+            all.par_chunks(TILE).map(|t| gram.block(t, &all).sum_axis(Axis(1)).to_vec()).collect();
         let (target, r) = (sums.concat(), norms.iter().sum());
         Self { gram, norms, r, target, at: vec![0.0; n], shared: 0.0, own: 0.0, column: vec![0.0; n] }
     }

@@ -42,10 +42,14 @@ impl Default for MaxDet {
 impl Acquisition for MaxDet {
     fn select(&self, cx: &RunContext) -> Result<Batch> {
         if !(self.sigma >= 0.0 && self.sigma.is_finite()) {
-            return Err(Error::Config(format!("`sigma` of max_det must be 0 or a positive number, not {}", self.sigma)));
+            return Err(Error::Config(format!(
+                "`sigma` of max_det must be 0 or a positive number, not {}",
+                self.sigma
+            )));
         }
         let noise = self.sigma * self.sigma;
-        let on_gpu = cx.on_device(self.mode, |gpu, rows, centres| gpu.max_det(rows, centres, noise as f32, cx.batch()))?;
+        let on_gpu =
+            cx.on_device(self.mode, |gpu, rows, centres| gpu.max_det(rows, centres, noise as f32, cx.batch()))?;
         if let Some(batch) = on_gpu {
             return Ok(cx.fill(batch));
         }

@@ -399,12 +399,21 @@ mod tests {
     fn ties_go_to_the_lowest_id_and_coinciding_points_are_left_over() {
         // A grid of 5 x 5 three times over: after its corners everything ties.
         let x = Array2::from_shape_fn((75, 2), |(i, c)| if c == 0 { (i % 5) as f64 } else { (i % 25 / 5) as f64 });
-        let b = farthest_first(&Gram::of_features(x.clone()), &Candidates::new(75, vec![12]), vec![12], 60, KEEP, &|_| {}).unwrap();
+        let b =
+            farthest_first(&Gram::of_features(x.clone()), &Candidates::new(75, vec![12]), vec![12], 60, KEEP, &|_| {})
+                .unwrap();
         assert_eq!(b.ids[..4], [0, 4, 20, 24]);
         assert_eq!(b.ids[4..8], [2, 10, 14, 22]);
         assert_eq!(b.ids.len(), 24, "24 grid points differ from the measured one");
         for keep in [30, 5] {
-            let same = farthest_first(&Gram::of_features(x.clone()), &Candidates::new(75, vec![12]), vec![12], 60, keep, &|_| {});
+            let same = farthest_first(
+                &Gram::of_features(x.clone()),
+                &Candidates::new(75, vec![12]),
+                vec![12],
+                60,
+                keep,
+                &|_| {},
+            );
             assert_eq!(same.unwrap().ids, b.ids);
         }
     }
@@ -414,7 +423,8 @@ mod tests {
         let genes = Arc::new(Genes::new((0..9).map(|i| format!("g{i}"))).unwrap());
         let x = Array2::from_shape_fn((9, 1), |(i, _)| f64::from(u8::from(i == 3)));
         let block = Block::new("p", x, vec![true; 9]).unwrap();
-        let inputs = Arc::new(Inputs::new(Arc::new(Pool::singles(genes)), vec![Arc::new(block)], Compose::Sum).unwrap());
+        let inputs =
+            Arc::new(Inputs::new(Arc::new(Pool::singles(genes)), vec![Arc::new(block)], Compose::Sum).unwrap());
         let (candidates, observed) = (Candidates::new(9, vec![0]), {
             let mut o = Observed::empty(1);
             o.push(&Readouts::plain(&[0], ndarray::array![[0.5]]), 0).unwrap();

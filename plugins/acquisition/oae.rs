@@ -586,7 +586,7 @@ mod tests {
             [(Direction::Max, &[1.0][..]), (Direction::Min, &[-1.0][..]), (Direction::Abs, &[1.0, -1.0][..])]
         {
             for reward in ["mean", "max", "p_norm"] {
-                let mut want = vec![f64::MIN; 16];
+                let mut want = [f64::MIN; 16];
                 for sign in signs {
                     let o = plain(*sign);
                     let t = match reward {

@@ -35,9 +35,14 @@ impl Acquisition for ProbabilityOfHit {
     fn select(&self, cx: &RunContext) -> Result<Batch> {
         let tau = match self.threshold {
             Some(t) if t.is_finite() => t,
-            Some(t) => return Err(Error::Config(format!("probability_of_hit: threshold = {t} is not a finite number"))),
+            Some(t) => {
+                return Err(Error::Config(format!("probability_of_hit: threshold = {t} is not a finite number")));
+            }
             None if !(0.0..=1.0).contains(&self.quantile) => {
-                return Err(Error::Config(format!("probability_of_hit: quantile = {} is not within 0 to 1", self.quantile)));
+                return Err(Error::Config(format!(
+                    "probability_of_hit: quantile = {} is not within 0 to 1",
+                    self.quantile
+                )));
             }
             None if cx.observed.is_empty() => {
                 return Err(Error::Config(

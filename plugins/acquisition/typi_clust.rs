@@ -75,15 +75,12 @@ impl Acquisition for TypiClust {
         let x = feature_rows(cx.gram()?, &ids, "typi_clust")?;
         let wanted = measured.len() + cx.batch();
         let k = if self.form == Form::Original { wanted.min(500) } else { wanted };
-        let lloyd =
-            Lloyd { restarts: self.restarts, iterations: self.iterations, tolerance: 1e-4, plus_plus: true };
+        let lloyd = Lloyd { restarts: self.restarts, iterations: self.iterations, tolerance: 1e-4, plus_plus: true };
         let clusters = lloyd.cluster(x.view(), k, &mut cx.rng("typi_clust"))?;
         let open: Vec<bool> = ids.iter().map(|&id| cx.candidates.contains(id)).collect();
         let picks = self.walk(&x, &clusters, open, cx.batch());
-        let batch = Batch {
-            ids: picks.iter().map(|p| ids[p.0]).collect(),
-            scores: picks.iter().map(|p| p.1).collect(),
-        };
+        let batch =
+            Batch { ids: picks.iter().map(|p| ids[p.0]).collect(), scores: picks.iter().map(|p| p.1).collect() };
         // Places are left over only where dropped clusters hold all remaining candidates.
         Ok(cx.fill(batch))
     }
@@ -137,7 +134,8 @@ impl TypiClust {
         let d2 = sq_distances(all.select(Axis(0), &some).view(), all.view());
         let typicality = some.iter().zip(d2.outer_iter()).map(|(&m, d2)| {
             let others = d2.iter().enumerate().filter(|(o, _)| *o != m).map(|(_, d2)| *d2);
-            let mut d: Vec<f64> = if self.form == Form::Fixed { others.map(f64::sqrt).collect() } else { others.collect() };
+            let mut d: Vec<f64> =
+                if self.form == Form::Fixed { others.map(f64::sqrt).collect() } else { others.collect() };
             d.select_nth_unstable_by(k - 1, f64::total_cmp);
             let near = &mut d[..k];
             // In one order, so that equal distances give equal sums.

@@ -87,7 +87,9 @@ impl InteractionTest for Additivity {
 
         let length = |h: &Array1<f64>| h.dot(h).sqrt();
         let ratio = |a: f64, b: f64| if b > 0.0 { a / b } else { 0.0 };
-        let severity = |h: &Array1<f64>| ratio(h.iter().zip(&hij).map(|(h, j)| h * sign(*j)).sum(), hij.iter().map(|v| v.abs()).sum());
+        let severity = |h: &Array1<f64>| {
+            ratio(h.iter().zip(&hij).map(|(h, j)| h * sign(*j)).sum(), hij.iter().map(|v| v.abs()).sum())
+        };
         let (si, sj) = (severity(&hi), severity(&hj));
         let mut diagnostics = vec![
             ("cosine".to_string(), ratio(hi.dot(&hj), length(&hi) * length(&hj)).powi(2)),
@@ -131,7 +133,12 @@ fn sign(v: f64) -> f64 {
     if v == 0.0 { 0.0 } else { v.signum() }
 }
 
-framework::register!(InteractionTest, Additivity, "additivity", "distance of a pair's mean effect from the sum of its singles");
+framework::register!(
+    InteractionTest,
+    Additivity,
+    "additivity",
+    "distance of a pair's mean effect from the sum of its singles"
+);
 
 #[cfg(test)]
 mod tests {

@@ -118,7 +118,8 @@ mod tests {
                 .map(|r| {
                     let input = Gram::of_features(x.clone());
                     let streams = root.index(r);
-                    let cx = KernelContext { input: Some(&input), ..KernelContext::new(&world.inputs, &observed, &streams) };
+                    let cx =
+                        KernelContext { input: Some(&input), ..KernelContext::new(&world.inputs, &observed, &streams) };
                     let k = AcsRf { p, sigma, code_form, factor: Some(1.0), of: None };
                     k.gram(&cx).unwrap().to_dense(&ids)
                 })

@@ -112,7 +112,8 @@ mod tests {
         let ids: Vec<usize> = (0..40).collect();
         let x = world.inputs.features(&ids);
         let xt = x.select(Axis(0), &train);
-        let inverse = Cholesky::new((xt.t().dot(&xt) + Array2::<f64>::eye(3)).view()).unwrap().solve(Array2::eye(3).view());
+        let inverse =
+            Cholesky::new((xt.t().dot(&xt) + Array2::<f64>::eye(3)).view()).unwrap().solve(Array2::eye(3).view());
         let (mut shape, mut rate) = (1.0, 1.0);
         for y in observed.y.columns() {
             let sd = stats::sd(&y.to_vec());
@@ -133,7 +134,8 @@ mod tests {
             .map(|r| {
                 let input = Gram::of_features(x.clone());
                 let streams = root.index(r);
-                let cx = KernelContext { input: Some(&input), ..KernelContext::new(&world.inputs, &observed, &streams) };
+                let cx =
+                    KernelContext { input: Some(&input), ..KernelContext::new(&world.inputs, &observed, &streams) };
                 AcsRfHyper { p: 4, factor: Some(1.0), of: None }.gram(&cx).unwrap().to_dense(&ids)
             })
             .collect();

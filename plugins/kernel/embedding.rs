@@ -59,7 +59,8 @@ fn components(mut x: Array2<f64>, most: usize, rng: &mut StreamRng) -> Result<Ar
     }
     if x.iter().all(|v| *v == 0.0) {
         return Err(Error::Numerical(
-            "`embedding`: the model represents all perturbations alike; check its training, or use another kernel".into(),
+            "`embedding`: the model represents all perturbations alike; check its training, or use another kernel"
+                .into(),
         ));
     }
     let rank = most.min(x.nrows());

@@ -37,7 +37,12 @@ pub struct FuseAlignment {
 
 impl FuseAlignment {
     fn sources(&self) -> Sources<'_> {
-        Sources { normalise: self.normalise, each: self.each.as_deref(), with: self.with.as_deref(), repair: self.repair }
+        Sources {
+            normalise: self.normalise,
+            each: self.each.as_deref(),
+            with: self.with.as_deref(),
+            repair: self.repair,
+        }
     }
 }
 
@@ -75,7 +80,12 @@ impl FuseAlignment {
     }
 }
 
-framework::register!(Kernel, FuseAlignment, "fuse_alignment", "kernels of priors and model weighted by their alignment with the measurements");
+framework::register!(
+    Kernel,
+    FuseAlignment,
+    "fuse_alignment",
+    "kernels of priors and model weighted by their alignment with the measurements"
+);
 
 #[cfg(test)]
 mod tests {
@@ -88,7 +98,8 @@ mod tests {
 
     #[test]
     fn before_anything_is_measured_it_is_the_mean_and_says_so() {
-        let Fused { gram, recorded, sources: k, .. } = fuse(&FuseAlignment { with: Some(vec![]), ..FuseAlignment::default() }, &[]).unwrap();
+        let Fused { gram, recorded, sources: k, .. } =
+            fuse(&FuseAlignment { with: Some(vec![]), ..FuseAlignment::default() }, &[]).unwrap();
         assert_eq!(named(&recorded, "weights_from_data"), 0.0);
         assert_eq!((named(&recorded, "weight other"), named(&recorded, "weight signal")), (0.5, 0.5));
         let ids: Vec<usize> = (0..60).collect();

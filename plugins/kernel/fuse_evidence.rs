@@ -36,7 +36,12 @@ pub struct FuseEvidence {
 
 impl FuseEvidence {
     fn sources(&self) -> Sources<'_> {
-        Sources { normalise: self.normalise, each: self.each.as_deref(), with: self.with.as_deref(), repair: self.repair }
+        Sources {
+            normalise: self.normalise,
+            each: self.each.as_deref(),
+            with: self.with.as_deref(),
+            repair: self.repair,
+        }
     }
 }
 
@@ -88,7 +93,8 @@ mod tests {
 
     #[test]
     fn before_anything_is_measured_it_is_the_mean_and_says_so() {
-        let Fused { gram, recorded, sources: k, .. } = fuse(&FuseEvidence { with: Some(vec![]), ..FuseEvidence::default() }, &[]).unwrap();
+        let Fused { gram, recorded, sources: k, .. } =
+            fuse(&FuseEvidence { with: Some(vec![]), ..FuseEvidence::default() }, &[]).unwrap();
         assert_eq!(named(&recorded, "weights_from_data"), 0.0);
         assert_eq!((named(&recorded, "weight other"), named(&recorded, "weight signal")), (0.5, 0.5));
         let ids: Vec<usize> = (0..60).collect();
@@ -99,7 +105,8 @@ mod tests {
     #[test]
     fn the_informative_prior_gets_the_weight() {
         let measured: Vec<usize> = (0..40).collect();
-        let Fused { gram, recorded, sources: k, .. } = fuse(&FuseEvidence { with: Some(vec![]), ..FuseEvidence::default() }, &measured).unwrap();
+        let Fused { gram, recorded, sources: k, .. } =
+            fuse(&FuseEvidence { with: Some(vec![]), ..FuseEvidence::default() }, &measured).unwrap();
         let (other, signal) = (named(&recorded, "weight other"), named(&recorded, "weight signal"));
         assert!(signal > 0.9 && (other + signal - 1.0).abs() < 1e-12, "{signal}");
         assert!(named(&recorded, "weights_from_data") == 1.0 && named(&recorded, "noise_to_signal") < 0.1);
@@ -154,10 +161,8 @@ mod tests {
         let y = &observed.y - &observed.mean();
         let size = (y.mapv(|v| v * v).sum() / y.len() as f64).sqrt();
         let y = y / size;
-        let parts: Vec<Array2<f64>> = k
-            .iter()
-            .map(|k| Array2::from_shape_fn((60, 60), |(i, j)| k[(observed.ids[i], observed.ids[j])]))
-            .collect();
+        let parts: Vec<Array2<f64>> =
+            k.iter().map(|k| Array2::from_shape_fn((60, 60), |(i, j)| k[(observed.ids[i], observed.ids[j])])).collect();
         let at = |w: f64, noise: f64, scale: f64| {
             let a = (&parts[0] * (1.0 - w) + &parts[1] * w + Array2::<f64>::eye(60) * noise) * scale;
             evidence(&a, &y).unwrap().0

@@ -38,7 +38,12 @@ pub struct FuseLoo {
 
 impl FuseLoo {
     fn sources(&self) -> Sources<'_> {
-        Sources { normalise: self.normalise, each: self.each.as_deref(), with: self.with.as_deref(), repair: self.repair }
+        Sources {
+            normalise: self.normalise,
+            each: self.each.as_deref(),
+            with: self.with.as_deref(),
+            repair: self.repair,
+        }
     }
 }
 
@@ -99,7 +104,8 @@ mod tests {
 
     #[test]
     fn before_anything_is_measured_it_is_the_mean_and_says_so() {
-        let Fused { gram, recorded, sources: k, .. } = fuse(&FuseLoo { with: Some(vec![]), ..FuseLoo::default() }, &[]).unwrap();
+        let Fused { gram, recorded, sources: k, .. } =
+            fuse(&FuseLoo { with: Some(vec![]), ..FuseLoo::default() }, &[]).unwrap();
         assert_eq!(named(&recorded, "weights_from_data"), 0.0);
         assert_eq!((named(&recorded, "weight other"), named(&recorded, "weight signal")), (0.5, 0.5));
         let ids: Vec<usize> = (0..60).collect();
@@ -110,7 +116,8 @@ mod tests {
     #[test]
     fn the_informative_prior_gets_the_weight() {
         let measured: Vec<usize> = (0..40).collect();
-        let Fused { gram, recorded, sources: k, .. } = fuse(&FuseLoo { with: Some(vec![]), ..FuseLoo::default() }, &measured).unwrap();
+        let Fused { gram, recorded, sources: k, .. } =
+            fuse(&FuseLoo { with: Some(vec![]), ..FuseLoo::default() }, &measured).unwrap();
         let (other, signal) = (named(&recorded, "weight other"), named(&recorded, "weight signal"));
         assert!(signal > 0.9 && (other + signal - 1.0).abs() < 1e-12, "{signal}");
         assert!(named(&recorded, "weights_from_data") == 1.0 && named(&recorded, "noise_to_signal") < 0.1);

@@ -33,7 +33,12 @@ pub struct FuseMean {
 
 impl FuseMean {
     fn sources(&self) -> Sources<'_> {
-        Sources { normalise: self.normalise, each: self.each.as_deref(), with: self.with.as_deref(), repair: self.repair }
+        Sources {
+            normalise: self.normalise,
+            each: self.each.as_deref(),
+            with: self.with.as_deref(),
+            repair: self.repair,
+        }
     }
 }
 
@@ -86,10 +91,8 @@ mod tests {
             let n = inputs.pool().len();
             let (observed, streams) = (world.observe(&[0, 5, 9], 1).unwrap(), Streams::new(1));
             let candidates = Candidates::new(n, vec![0, 5, 9, 11, 12]);
-            let cx = KernelContext {
-                candidates: Some(&candidates),
-                ..KernelContext::new(&inputs, &observed, &streams)
-            };
+            let cx =
+                KernelContext { candidates: Some(&candidates), ..KernelContext::new(&inputs, &observed, &streams) };
             let g = kernel(json!({ "with": [] })).gram(&cx).unwrap();
             let scope: Vec<usize> = (0..n).filter(|i| ![11, 12].contains(i)).collect();
             let mut want = Array2::<f64>::zeros((scope.len(), scope.len()));

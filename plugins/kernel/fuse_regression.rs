@@ -40,7 +40,12 @@ pub struct FuseRegression {
 
 impl FuseRegression {
     fn sources(&self) -> Sources<'_> {
-        Sources { normalise: self.normalise, each: self.each.as_deref(), with: self.with.as_deref(), repair: self.repair }
+        Sources {
+            normalise: self.normalise,
+            each: self.each.as_deref(),
+            with: self.with.as_deref(),
+            repair: self.repair,
+        }
     }
 }
 
@@ -117,9 +122,10 @@ fn non_negative(normal: &Array2<f64>, right: &[f64]) -> Result<Vec<f64>> {
     // Each round lowers the error, so a set of unknowns never returns; the bound is for rounding.
     for _ in 0..10 * m {
         let slope = |j: usize| right[j] - (0..m).map(|i| normal[(j, i)] * x[i]).sum::<f64>();
-        let best = (0..m).filter(|&j| !inside[j]).map(|j| (j, slope(j))).fold(None, |best: Option<(usize, f64)>, s| {
-            if best.is_none_or(|b| s.1 > b.1) { Some(s) } else { best }
-        });
+        let best = (0..m)
+            .filter(|&j| !inside[j])
+            .map(|j| (j, slope(j)))
+            .fold(None, |best: Option<(usize, f64)>, s| if best.is_none_or(|b| s.1 > b.1) { Some(s) } else { best });
         match best {
             Some((j, slope)) if slope > tolerance => inside[j] = true,
             _ => break,
@@ -145,7 +151,12 @@ fn non_negative(normal: &Array2<f64>, right: &[f64]) -> Result<Vec<f64>> {
     Ok(x)
 }
 
-framework::register!(Kernel, FuseRegression, "fuse_regression", "kernels of priors and model regressed on the similarity of measurements");
+framework::register!(
+    Kernel,
+    FuseRegression,
+    "fuse_regression",
+    "kernels of priors and model regressed on the similarity of measurements"
+);
 
 #[cfg(test)]
 mod tests {
@@ -158,7 +169,8 @@ mod tests {
 
     #[test]
     fn before_anything_is_measured_it_is_the_mean_and_says_so() {
-        let Fused { gram, recorded, sources: k, .. } = fuse(&FuseRegression { with: Some(vec![]), ..FuseRegression::default() }, &[]).unwrap();
+        let Fused { gram, recorded, sources: k, .. } =
+            fuse(&FuseRegression { with: Some(vec![]), ..FuseRegression::default() }, &[]).unwrap();
         assert_eq!(named(&recorded, "weights_from_data"), 0.0);
         assert_eq!((named(&recorded, "weight other"), named(&recorded, "weight signal")), (0.5, 0.5));
         let ids: Vec<usize> = (0..60).collect();

@@ -63,6 +63,9 @@ mod tests {
 
     #[test]
     fn entries_random_features_and_length_are_the_formula() {
-        framework::testing::check_stationary(|length| Box::new(Matern52 { length }), |r| (1.0 + 5f64.sqrt() * r + 5.0 * r * r / 3.0) * (-(5f64.sqrt()) * r).exp());
+        framework::testing::check_stationary(
+            |length| Box::new(Matern52 { length }),
+            |r| (1.0 + 5f64.sqrt() * r + 5.0 * r * r / 3.0) * (-(5f64.sqrt()) * r).exp(),
+        );
     }
 }

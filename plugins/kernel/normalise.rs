@@ -67,9 +67,12 @@ mod tests {
         let k = kernel.gram(&cx).unwrap();
         let x = world.inputs.features(&everything);
         let want = x.dot(&x.t()) / largest(&scope);
-        assert!((&k.to_dense(&scope) - &Array2::from_shape_fn((scope.len(), scope.len()), |(i, j)| want[(scope[i], scope[j])]))
-            .iter()
-            .all(|d| d.abs() < 1e-12));
+        assert!(
+            (&k.to_dense(&scope)
+                - &Array2::from_shape_fn((scope.len(), scope.len()), |(i, j)| want[(scope[i], scope[j])]))
+                .iter()
+                .all(|d| d.abs() < 1e-12)
+        );
         assert!(k.rows().is_some());
     }
 
@@ -78,7 +81,10 @@ mod tests {
         let world = TinyWorld::new(6, 3, 1, false, 4).unwrap();
         let (observed, streams) = (Observed::empty(1), Streams::new(1));
         let ids: Vec<usize> = (0..6).collect();
-        let input = Gram::stored({ let x = world.inputs.features(&ids); x.dot(&x.t()) });
+        let input = Gram::stored({
+            let x = world.inputs.features(&ids);
+            x.dot(&x.t())
+        });
         let cx = KernelContext { input: Some(&input), ..KernelContext::new(&world.inputs, &observed, &streams) };
         let kernel = Normalise { by: By::Cosine, of: None };
         assert!(kernel.gram(&cx).unwrap().diagonal(&ids).iter().all(|d| (d - 1.0).abs() < 1e-12));

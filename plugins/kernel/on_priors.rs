@@ -82,7 +82,16 @@ mod tests {
     #[test]
     fn only_the_named_priors_are_seen() {
         let world = TinyWorld::new(8, 3, 1, false, 4).unwrap();
-        let block = |name: &str, f: f64| Arc::new(Block::new(name, Array2::from_shape_fn((8, 2), |(i, j)| (f * i as f64 + j as f64).cos()), vec![true; 8]).unwrap());
+        let block = |name: &str, f: f64| {
+            Arc::new(
+                Block::new(
+                    name,
+                    Array2::from_shape_fn((8, 2), |(i, j)| (f * i as f64 + j as f64).cos()),
+                    vec![true; 8],
+                )
+                .unwrap(),
+            )
+        };
         let blocks = vec![block("a", 1.0), block("b", 2.0), block("c", 3.0)];
         let inputs = Arc::new(Inputs::new(world.inputs.pool().clone(), blocks, Compose::Sum).unwrap());
         let (observed, streams) = (Observed::empty(1), Streams::new(1));
@@ -99,6 +108,8 @@ mod tests {
         assert_eq!(e, "on_priors: no active prior `d`; active: a, b, c");
         assert!(kernel(json!({ "priors": ["a", "a"] })).gram(&cx).unwrap_err().to_string().contains("named twice"));
         assert!(kernel(json!({ "priors": [] })).gram(&cx).is_err());
-        assert!(!kernel(json!({ "priors": [] })).needs().features && kernel(json!({ "priors": ["a"] })).needs().features);
+        assert!(
+            !kernel(json!({ "priors": [] })).needs().features && kernel(json!({ "priors": ["a"] })).needs().features
+        );
     }
 }

@@ -104,9 +104,10 @@ mod tests {
             let k = world.gram(of(name).unwrap().as_ref(), &observed).unwrap();
             let mean = k.diagonal(&train).iter().sum::<f64>() / 4.0;
             for (factor, c) in [(None, 1.0 / mean), (Some(2.5), 2.5)] {
-                for (on, given) in
-                    [(On::Train, train.to_vec()), (On::Pool, ids.iter().copied().filter(|i| !train.contains(i)).collect())]
-                {
+                for (on, given) in [
+                    (On::Train, train.to_vec()),
+                    (On::Pool, ids.iter().copied().filter(|i| !train.contains(i)).collect()),
+                ] {
                     let p = Posterior { sigma: 0.1, on, factor, of: of(name) };
                     let got = world.gram(&p, &observed).unwrap();
                     assert_eq!(got.rows().is_some(), name == "linear");

@@ -82,14 +82,20 @@ mod tests {
         let shifted = Gram::new(Affine::new(c, 1.0, 0.7));
         let (p, runs, all) = (16, 2000, [0, 1, 2, 3, 4]);
         // Relative variance of a diagonal entry times p: E[z⁴] - 1 = 2, and 3² - 1, 3³ - 1 for products.
-        for (gram, spread) in
-            [(a, Some(2.0)), (product, Some(8.0)), (three, Some(26.0)), (sum, None), (scaled, None), (shifted, Some(2.0))]
-        {
+        for (gram, spread) in [
+            (a, Some(2.0)),
+            (product, Some(8.0)),
+            (three, Some(26.0)),
+            (sum, None),
+            (scaled, None),
+            (shifted, Some(2.0)),
+        ] {
             let want = gram.to_dense(&all);
             let draws: Vec<Array2<f64>> = (0..runs)
                 .map(|r| {
                     let streams = Streams::new(7).index(r);
-                    let cx = KernelContext { input: Some(&gram), ..KernelContext::new(&world.inputs, &observed, &streams) };
+                    let cx =
+                        KernelContext { input: Some(&gram), ..KernelContext::new(&world.inputs, &observed, &streams) };
                     let k = Rp { p, of: None }.gram(&cx).unwrap();
                     assert_eq!(k.rows().unwrap().d(), p);
                     k.to_dense(&all)
@@ -116,7 +122,8 @@ mod tests {
         let world = TinyWorld::new(5, 3, 1, false, 2).unwrap();
         let (observed, streams) = (Observed::empty(1), Streams::new(1));
         let cx = KernelContext::new(&world.inputs, &observed, &streams);
-        let gram = |g: Gram, p| Rp { p, of: None }.gram(&KernelContext { input: Some(&g), ..cx }).unwrap_err().to_string();
+        let gram =
+            |g: Gram, p| Rp { p, of: None }.gram(&KernelContext { input: Some(&g), ..cx }).unwrap_err().to_string();
         let e = gram(Gram::stored(Array2::eye(5)), 8);
         assert!(e.contains("has none"), "{e}");
         let e = gram(table(3, 1), 0);

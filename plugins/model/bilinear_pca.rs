@@ -115,7 +115,9 @@ impl Model for BilinearPca {
         fitted.map = Array2::zeros((c.ncols(), width));
         if !used.is_empty() {
             let p = fitted.rows(&used.iter().map(|&i| ids[i]).collect::<Vec<_>>());
-            let ridge = |x: &Array2<f64>| Cholesky::new((symmetric_product(x.view()) + Array2::<f64>::eye(x.ncols()) * self.penalty).view());
+            let ridge = |x: &Array2<f64>| {
+                Cholesky::new((symmetric_product(x.view()) + Array2::<f64>::eye(x.ncols()) * self.penalty).view())
+            };
             // Here rows are perturbations: (C - m)ᵀ and Pᵀ.
             let cross = matmul(matmul((&c - &fitted.mean).view(), scores.view()).t(), p.view());
             let left = ridge(&scores)?.solve(cross.view());
@@ -337,8 +339,7 @@ mod tests {
     ) -> Vec<Vec<f64>> {
         let l = truth.ncols();
         let offset = |o: usize| mean.map_or(0.0, |m| m[o]);
-        let x: Vec<Vec<f64>> =
-            (0..l).map(|o| measured.iter().map(|&i| truth[(i, o)] + offset(o)).collect()).collect();
+        let x: Vec<Vec<f64>> = (0..l).map(|o| measured.iter().map(|&i| truth[(i, o)] + offset(o)).collect()).collect();
         let g = scores(&x, k);
         let p_of = |id: usize| -> Option<Vec<f64>> {
             let genes: Vec<usize> = inputs.pool().get(id).genes().iter().map(|g| g.index()).collect();
@@ -348,7 +349,8 @@ mod tests {
             Some((0..k).map(|c| genes.iter().map(|&u| g[u][c]).sum()).collect())
         };
         let used: Vec<usize> = measured.iter().copied().filter(|i| p_of(*i).is_some()).collect();
-        let m: Vec<f64> = (0..l).map(|o| used.iter().map(|&i| truth[(i, o)]).sum::<f64>() / used.len() as f64).collect();
+        let m: Vec<f64> =
+            (0..l).map(|o| used.iter().map(|&i| truth[(i, o)]).sum::<f64>() / used.len() as f64).collect();
         let c: Vec<Vec<f64>> = (0..l).map(|o| used.iter().map(|&i| truth[(i, o)] - m[o]).collect()).collect();
         let p = transpose(&used.iter().map(|&i| p_of(i).unwrap()).collect::<Vec<_>>());
         let ridge = |a: Vec<Vec<f64>>| {

@@ -130,7 +130,7 @@ impl DeepEnsemble {
         let batch = self.batch.min(x.nrows());
         let mut full = pass_of(batch);
         // The last batch of an epoch is as large as what is left.
-        let mut rest = (x.nrows() % batch > 0).then(|| pass_of(x.nrows() % batch));
+        let mut rest = (!x.nrows().is_multiple_of(batch)).then(|| pass_of(x.nrows() % batch));
         let mut loss = 0.0;
         for _ in 0..self.epochs {
             order.shuffle(&mut rng);

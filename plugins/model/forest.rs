@@ -402,8 +402,7 @@ mod tests {
             10.0 * (std::f64::consts::PI * r[0] * r[1]).sin() + 20.0 * (r[2] - 0.5).powi(2) + 10.0 * r[3] + 5.0 * r[4]
         };
         let truth: Vec<f64> = x.outer_iter().map(friedman).collect();
-        let y: Vec<f64> =
-            (0..200).map(|i| truth[i] + 4.0 * (((i + 1) as f64 * 31f64.sqrt()).fract() - 0.5)).collect();
+        let y: Vec<f64> = (0..200).map(|i| truth[i] + 4.0 * (((i + 1) as f64 * 31f64.sqrt()).fract() - 0.5)).collect();
         let world = measured(x, &y);
         let ids: Vec<usize> = (200..600).collect();
         let runs: Vec<(f64, f64)> = (0..30)
@@ -444,7 +443,9 @@ mod tests {
         let mut observed = Observed::empty(1);
         let yt = Array2::from_shape_vec((n, 1), y[..n].to_vec()).unwrap();
         observed.push(&Readouts::plain(&train, yt), 0).unwrap();
-        let s = Forest::default().fit(&FitContext { inputs: &inputs, observed: &observed, streams: &Streams::new(3) }).unwrap();
+        let s = Forest::default()
+            .fit(&FitContext { inputs: &inputs, observed: &observed, streams: &Streams::new(3) })
+            .unwrap();
         let ours = s.predict(&(n..n + m).collect::<Vec<_>>()).unwrap().mean.column(0).to_vec();
         let rows = |a: usize, b: usize| -> Vec<Vec<f64>> { (a..b).map(|i| x.row(i).to_vec()).collect() };
         let train_x = DenseMatrix::from_2d_vec(&rows(0, n)).unwrap();

@@ -11,11 +11,11 @@
 //! perturbation in a batch share one pass with their number as weight, to the same result. Trains in single precision.
 //! 12 L d h operations, h = 2d, a step and different perturbation of its batch: 0.1 GFLOP at L = 1000, d = 64.
 
+use framework::numerics::Sparse;
 use framework::numerics::batch_norm::{Batch, Norm, NormedMlp, Running, Trace, add_column_sums, rows};
 use framework::numerics::linalg::{product, product_into};
 use framework::numerics::network::{FlatAdam, Real};
 use framework::numerics::outer_mlp::{OuterMlp, OuterPass};
-use framework::numerics::Sparse;
 use framework::prelude::*;
 use ndarray::s;
 use rand::seq::SliceRandom;
@@ -223,7 +223,9 @@ impl Gears {
             )));
         }
         if absent.len() == block.present.len() {
-            return Err(Error::Data(format!("model gears: the network of prior `{name}` has none of the pool's genes")));
+            return Err(Error::Data(format!(
+                "model gears: the network of prior `{name}` has none of the pool's genes"
+            )));
         }
         let n = block.present.len();
         let full = propagation(&strongest(graph, self.neighbours));
@@ -276,14 +278,7 @@ impl Gears {
     }
 
     /// One step on the given cells; gives the loss before it.
-    pub fn step<T: Real>(
-        &self,
-        net: &mut Net<T>,
-        work: &mut Work<T>,
-        data: &Data,
-        batch: &[u32],
-        rate: f64,
-    ) -> f64 {
+    pub fn step<T: Real>(&self, net: &mut Net<T>, work: &mut Work<T>, data: &Data, batch: &[u32], rate: f64) -> f64 {
         net.renormalise();
         let loss = self.loss_and_gradient(net, work, data, batch);
         work.adam.l2 = self.weight_decay;
@@ -480,8 +475,19 @@ const OUT_BIAS: usize = 12;
 
 /// Names of the parts, for whoever reads the parameters elsewhere.
 pub const PARTS: [&str; 13] = [
-    "gene", "gene_norm", "partner", "partner_map", "gene_mlp", "source", "source_map", "source_bias", "source_mlp",
-    "decoder", "cross", "out", "out_bias",
+    "gene",
+    "gene_norm",
+    "partner",
+    "partner_map",
+    "gene_mlp",
+    "source",
+    "source_map",
+    "source_bias",
+    "source_mlp",
+    "decoder",
+    "cross",
+    "out",
+    "out_bias",
 ];
 
 /// Running statistics of all normalisations.
@@ -1075,8 +1081,7 @@ impl Model for Gears {
         let seen = samples.seen(outputs);
         let none = vec![0.0f32; outputs];
         let mut pairs = cx.streams.rng("pairs");
-        let mut data =
-            Data { cells: vec![], cells_of: vec![], genes: vec![], keep: vec![], has_cells };
+        let mut data = Data { cells: vec![], cells_of: vec![], genes: vec![], keep: vec![], has_cells };
         for (p, &at) in trained.iter().enumerate() {
             let (id, own) = &samples.of[at];
             let first = data.cells.len() as u32;
@@ -1164,7 +1169,12 @@ struct Fitted {
 
 impl Fitted {
     /// δ, or the cross-gene state, of each id.
-    fn answer(&self, ids: &[usize], width: usize, pick: impl Fn((Array2<f32>, Array2<f32>)) -> Array2<f32>) -> Array2<f64> {
+    fn answer(
+        &self,
+        ids: &[usize],
+        width: usize,
+        pick: impl Fn((Array2<f32>, Array2<f32>)) -> Array2<f32>,
+    ) -> Array2<f64> {
         let mut out = Array2::zeros((ids.len(), width));
         for (tile, mut to) in ids.chunks(TILE).zip(out.axis_chunks_iter_mut(Axis(0), TILE)) {
             let sets: Vec<Perturbation> = tile.iter().map(|id| self.inputs.pool().get(*id)).collect();
@@ -1261,9 +1271,8 @@ mod tests {
             let (net, d, l) = (self.net, self.net.width, self.net.outputs);
             let embedding = |part: usize, row: usize| net.values(part)[row * d..(row + 1) * d].to_vec();
             let norms = net.values(GENE_NORM);
-            let of_cells = |f: &dyn Fn(usize) -> Vec<f64>| -> Rows {
-                batch.iter().flat_map(|_| (0..l).map(f)).collect()
-            };
+            let of_cells =
+                |f: &dyn Fn(usize) -> Vec<f64>| -> Rows { batch.iter().flat_map(|_| (0..l).map(f)).collect() };
             let e = Self::relu(Self::norm(&of_cells(&|u| embedding(GENE, u)), &norms[..d], &norms[d..]));
             let near = |u: usize| {
                 let mut sum = vec![0.0; d];
@@ -1273,8 +1282,7 @@ mod tests {
                 sum
             };
             let c = Self::linear(&of_cells(&near), net.values(PARTNER_MAP), d);
-            let x: Rows =
-                e.iter().zip(&c).map(|(e, c)| e.iter().zip(c).map(|(e, c)| e + 0.2 * c).collect()).collect();
+            let x: Rows = e.iter().zip(&c).map(|(e, c)| e.iter().zip(c).map(|(e, c)| e + 0.2 * c).collect()).collect();
             let z = Self::mlp(&x, net.values(GENE_MLP), d, d);
             let s: Rows = batch
                 .iter()
@@ -1299,8 +1307,7 @@ mod tests {
                 })
                 .collect();
             let w = Self::mlp(&s, net.values(SOURCE_MLP), d, d);
-            let sum: Rows =
-                (0..z.len()).map(|r| z[r].iter().zip(&w[r / l]).map(|(z, w)| z + w).collect()).collect();
+            let sum: Rows = (0..z.len()).map(|r| z[r].iter().zip(&w[r / l]).map(|(z, w)| z + w).collect()).collect();
             let p = net.values(DECODER);
             let x = Self::relu(Self::norm(&sum, &p[..d], &p[d..2 * d]));
             let at = 2 * d + net.decoder.hidden * (2 * d + 2) + 2 * d;
@@ -1391,7 +1398,8 @@ mod tests {
                         net.parameters[at] = was + step;
                         Naive { net: &net }.loss(&model, &data, &batch)
                     };
-                    let (far, near) = ((loss_at(2e-5) - loss_at(-2e-5)) / 4e-5, (loss_at(1e-5) - loss_at(-1e-5)) / 2e-5);
+                    let (far, near) =
+                        ((loss_at(2e-5) - loss_at(-2e-5)) / 4e-5, (loss_at(1e-5) - loss_at(-1e-5)) / 2e-5);
                     net.parameters[at] = was;
                     let want = (4.0 * near - far) / 3.0;
                     let got = gradient[at];
@@ -1482,8 +1490,7 @@ mod tests {
         let inputs = Arc::new(inputs.with_control(Some(Arc::new(control))));
         let truth = inputs.features(&(0..pool.len()).collect::<Vec<_>>()).dot(&map);
         let ids: Vec<usize> = (0..pool.len()).filter(|i| i % 5 != 4).take(train).collect();
-        let cells: Vec<Arc<Cells>> =
-            ids.iter().map(|&i| lane(n_cells, &truth.row(i).to_vec(), &mut draw)).collect();
+        let cells: Vec<Arc<Cells>> = ids.iter().map(|&i| lane(n_cells, &truth.row(i).to_vec(), &mut draw)).collect();
         let mut readouts = Readouts::plain(&ids, truth.select(Axis(0), &ids));
         for (mut y, cells) in readouts.y.outer_iter_mut().zip(&cells) {
             y.assign(&cells.in_f64().mean_axis(Axis(0)).unwrap());
@@ -1508,7 +1515,14 @@ mod tests {
     }
 
     fn quick() -> Gears {
-        Gears { hidden: 16, epochs: Some(12), batch: Some(64), learning_rate: 0.01, decay: Some(0.8), ..Gears::default() }
+        Gears {
+            hidden: 16,
+            epochs: Some(12),
+            batch: Some(64),
+            learning_rate: 0.01,
+            decay: Some(0.8),
+            ..Gears::default()
+        }
     }
 
     #[test]
@@ -1580,7 +1594,8 @@ mod tests {
         let world = world(60, 20, 0);
         let value = |s: &dyn Surrogate, name: &str| s.record().into_iter().find(|r| r.0 == name).unwrap().1;
         // Epochs of the same training: the streams of an epoch do not depend on how many there are.
-        let of = |epochs| fit(&Gears { epochs: Some(epochs), learning_rate: 0.05, decay: Some(1.0), ..quick() }, &world);
+        let of =
+            |epochs| fit(&Gears { epochs: Some(epochs), learning_rate: 0.05, decay: Some(1.0), ..quick() }, &world);
         let all: Vec<f64> = (1..=6).map(|e| value(&*of(e).unwrap(), "validation_mse_top20")).collect();
         let best = Gears { epochs: Some(6), learning_rate: 0.05, decay: Some(1.0), choose: Choose::Best, ..quick() };
         let best = fit(&best, &world).unwrap();
@@ -1661,7 +1676,10 @@ mod tests {
         let graph = |name: &str| Gears { graph: Some(name.into()), epochs: Some(1), ..quick() };
         assert!(text(&graph("sinal")).contains("no active prior is called `sinal`"));
         let e = text(&graph("signal"));
-        assert!(e.contains("7 of 60 genes") && e.contains("G00, G01, G02, G03, G04, ...") && e.contains("absent"), "{e}");
+        assert!(
+            e.contains("7 of 60 genes") && e.contains("G00, G01, G02, G03, G04, ...") && e.contains("absent"),
+            "{e}"
+        );
         assert!(fit(&Gears { absent: Absent::Mean, ..graph("signal") }, &world).is_ok());
         assert!(text(&Gears { embeddings: Some("signal".into()), ..graph("signal") }).contains("keep one of them"));
         assert!(text(&Gears { validation: 0.0, choose: Choose::Best, ..quick() }).contains("set `validation`"));

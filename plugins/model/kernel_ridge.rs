@@ -40,8 +40,9 @@ impl Model for KernelRidge {
             Some(k) => k,
             None => {
                 let form = json!({ "use": "fuse_mean", "with": [], "normalise": "center_diag" });
-                made = serde_json::from_value(form)
-                    .map_err(|e| Error::Config(format!("kernel_ridge: name a kernel; the default needs fuse_mean ({e})")))?;
+                made = serde_json::from_value(form).map_err(|e| {
+                    Error::Config(format!("kernel_ridge: name a kernel; the default needs fuse_mean ({e})"))
+                })?;
                 &made
             }
         };
@@ -137,7 +138,8 @@ impl LeaveOneOut {
     fn error(&self, penalty: f64) -> f64 {
         let (scaled, rest) = self.fitted(penalty);
         let product = matmul(scaled.view(), self.inner.view());
-        let each = product.outer_iter().zip(scaled.outer_iter()).zip(self.cross.outer_iter().zip(&self.squares)).zip(rest);
+        let each =
+            product.outer_iter().zip(scaled.outer_iter()).zip(self.cross.outer_iter().zip(&self.squares)).zip(rest);
         each.map(|(((p, s), (c, square)), rest)| (square - 2.0 * s.dot(&c) + p.dot(&s)).max(0.0) / (rest * rest)).sum()
     }
 
@@ -151,8 +153,10 @@ impl LeaveOneOut {
         // From the largest down: rows that teach nothing are answered by the mean.
         let tried: Vec<(f64, f64)> = (-4..=3).rev().map(|t| (f64::from(t), cost(f64::from(t)))).collect();
         let best = tried.iter().fold((0.0, f64::INFINITY), |b, c| if c.1 < b.1 { *c } else { b }).0;
-        let text = |e: argmin::core::Error| Error::Numerical(format!("kernel_ridge: the search for a penalty failed: {e}"));
-        let solver = GoldenSectionSearch::new(best - 1.0, best + 1.0).and_then(|s| s.with_tolerance(0.05)).map_err(text)?;
+        let text =
+            |e: argmin::core::Error| Error::Numerical(format!("kernel_ridge: the search for a penalty failed: {e}"));
+        let solver =
+            GoldenSectionSearch::new(best - 1.0, best + 1.0).and_then(|s| s.with_tolerance(0.05)).map_err(text)?;
         let run = Executor::new(Cost(&cost), solver).configure(|s| s.param(best).max_iters(12)).run().map_err(text)?;
         Ok(at(run.state.best_param.unwrap_or(best)))
     }
@@ -217,7 +221,12 @@ impl Surrogate for Fitted {
     }
 }
 
-framework::register!(Model, KernelRidge, "kernel_ridge", "kernel ridge regression on the fused priors, penalty by leave-one-out");
+framework::register!(
+    Model,
+    KernelRidge,
+    "kernel_ridge",
+    "kernel ridge regression on the fused priors, penalty by leave-one-out"
+);
 
 #[cfg(test)]
 mod tests {
@@ -287,7 +296,8 @@ mod tests {
         assert!((loo.error(0.7) / square - 1.0).abs() < 1e-9);
         let unit = k.diag().mean().unwrap();
         let found = loo.error(loo.best(unit).unwrap());
-        let grid = (0..400).map(|i| loo.error(unit * 10f64.powf(-4.5 + 0.02 * f64::from(i)))).fold(f64::INFINITY, f64::min);
+        let grid =
+            (0..400).map(|i| loo.error(unit * 10f64.powf(-4.5 + 0.02 * f64::from(i)))).fold(f64::INFINITY, f64::min);
         assert!(found <= grid * 1.002, "{found} {grid}");
     }
 
@@ -303,7 +313,8 @@ mod tests {
         let one = world.observe(&[3], 1).unwrap();
         let s = fit(&KernelRidge::default(), &world, &one);
         assert_eq!(s.predict(&[9]).unwrap().mean.row(0), one.y.row(0));
-        let e = linear(Some(-1.0)).fit(&FitContext { inputs: &world.inputs, observed: &one, streams: &Streams::new(1) });
+        let e =
+            linear(Some(-1.0)).fit(&FitContext { inputs: &world.inputs, observed: &one, streams: &Streams::new(1) });
         assert!(e.is_err_and(|e| e.to_string().contains("positive")));
     }
 }

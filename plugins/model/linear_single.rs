@@ -182,7 +182,9 @@ mod tests {
         let pool = Arc::new(Pool::all_pairs(genes));
         let single = Array2::from_shape_fn((n, 1), |(g, _)| ((g * 7) % 5) as f64 - 1.5 + 0.1 * g as f64);
         let slope = if symmetric { 0.7 } else { 0.2 };
-        let y = |id: usize| pool.with_genes(id, |g| -0.3 + 0.7 * single[(g[0].index(), 0)] + slope * single[(g[1].index(), 0)]);
+        let y = |id: usize| {
+            pool.with_genes(id, |g| -0.3 + 0.7 * single[(g[0].index(), 0)] + slope * single[(g[1].index(), 0)])
+        };
         let ids: Vec<usize> = (0..pool.len()).step_by(2).collect();
         let y = Array2::from_shape_fn((ids.len(), 1), |(i, _)| y(ids[i]));
         let mut observed = Observed::empty(1);
@@ -201,9 +203,9 @@ mod tests {
             let single = inputs.single_effects().unwrap();
             let slope = if symmetric { 0.7 } else { 0.2 };
             for id in 0..inputs.pool().len() {
-                let want = inputs.pool().with_genes(id, |g| {
-                    -0.3 + 0.7 * single[(g[0].index(), 0)] + slope * single[(g[1].index(), 0)]
-                });
+                let want = inputs
+                    .pool()
+                    .with_genes(id, |g| -0.3 + 0.7 * single[(g[0].index(), 0)] + slope * single[(g[1].index(), 0)]);
                 let p = s.predict(&[id]).unwrap();
                 assert!((p.mean[(0, 0)] - want).abs() < 1e-12);
                 assert!(p.sd.unwrap()[(0, 0)] < 1e-7);

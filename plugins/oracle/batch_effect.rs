@@ -53,7 +53,9 @@ impl Oracle for BatchEffect {
         let own = inner.n_lanes();
         let n = match self.lanes {
             Some(n) if own > 0 && n != own => {
-                return wrong(format!("lanes = {n}, but the oracle has {own} lanes of its own; leave `lanes` out here"));
+                return wrong(format!(
+                    "lanes = {n}, but the oracle has {own} lanes of its own; leave `lanes` out here"
+                ));
             }
             given => given.unwrap_or(if own > 0 { own } else { LANES }),
         };
@@ -133,7 +135,9 @@ impl Screen for Restricted {
             Some(also) => group.iter().copied().filter(|l| also.contains(l)).collect(),
         };
         if group.is_empty() {
-            return Err(Error::Config(format!("batch_effect: the experiment asks for lanes outside those of round {round}")));
+            return Err(Error::Config(format!(
+                "batch_effect: the experiment asks for lanes outside those of round {round}"
+            )));
         }
         let mut out = match &self.added {
             None => self.inner.measure(ids, &Experiment { round, lanes: Some(group) }, streams)?,
@@ -215,9 +219,13 @@ fn add(out: &mut Readouts, lanes: &[(f64, Array1<f64>)], group: &[u32], streams:
     }
 }
 
-framework::register!(Oracle, BatchEffect, "batch_effect", "any oracle, each round in lanes of its own", example = |_| {
-    framework::serde_json::json!({ "oracle": { "use": "latent_dag", "genes": 40 } })
-});
+framework::register!(
+    Oracle,
+    BatchEffect,
+    "batch_effect",
+    "any oracle, each round in lanes of its own",
+    example = |_| { framework::serde_json::json!({ "oracle": { "use": "latent_dag", "genes": 40 } }) }
+);
 
 #[cfg(test)]
 mod tests {
@@ -256,7 +264,8 @@ mod tests {
         let e = screen.measure(&[1], &Experiment::of_round(4), &st).unwrap_err().to_string();
         assert!(e.contains("groups = 4 serves rounds 0 to 3, and this is round 4"), "{e}");
         let whole = open(json!({ "oracle": profile(13), "groups": 1 }), 1).unwrap();
-        let all = |round| whole.measure(&[1], &Experiment::of_round(round), &st).unwrap().cells.unwrap()[0].lane.clone();
+        let all =
+            |round| whole.measure(&[1], &Experiment::of_round(round), &st).unwrap().cells.unwrap()[0].lane.clone();
         assert!(all(4).iter().collect::<BTreeSet<_>>().len() > 3 && all(0) == all(4), "one group serves every round");
         assert!(screen.notes().last().unwrap().contains("13 lanes in 4 groups of 3"));
         assert!(screen.control().is_some() && screen.clarity(&[1]).is_some());
@@ -268,7 +277,8 @@ mod tests {
         let ids: Vec<usize> = (0..400).collect();
         let (mut offsets, mut slopes) = (vec![], vec![]);
         for seed in 0..40 {
-            let screen = open(json!({ "oracle": inner, "shift": 0.8, "scale": 0.3, "lanes": 12, "groups": 3 }), seed).unwrap();
+            let screen =
+                open(json!({ "oracle": inner, "shift": 0.8, "scale": 0.3, "lanes": 12, "groups": 3 }), seed).unwrap();
             let truth = screen.truth(&ids).unwrap();
             for round in 0..3 {
                 let r = screen.measure(&ids, &Experiment::of_round(round), &Streams::new(seed)).unwrap();
@@ -282,8 +292,18 @@ mod tests {
             }
         }
         // The mean over four lanes: 0.8 / 2, and a factor with mean 1 and sd about 0.3 / 2.
-        assert!((sd(&offsets) - 0.4).abs() < 0.09 && mean(&offsets).abs() < 0.12, "{} {}", sd(&offsets), mean(&offsets));
-        assert!((mean(&slopes) - 1.0).abs() < 0.05 && (sd(&slopes) - 0.155).abs() < 0.05, "{} {}", mean(&slopes), sd(&slopes));
+        assert!(
+            (sd(&offsets) - 0.4).abs() < 0.09 && mean(&offsets).abs() < 0.12,
+            "{} {}",
+            sd(&offsets),
+            mean(&offsets)
+        );
+        assert!(
+            (mean(&slopes) - 1.0).abs() < 0.05 && (sd(&slopes) - 0.155).abs() < 0.05,
+            "{} {}",
+            mean(&slopes),
+            sd(&slopes)
+        );
     }
 
     #[test]
@@ -293,7 +313,10 @@ mod tests {
             told(json!({ "oracle": profile(12), "lanes": 48 })),
             "batch_effect: lanes = 48, but the oracle has 12 lanes of its own; leave `lanes` out here"
         );
-        assert!(told(json!({ "oracle": profile(1) })).contains("1 lane cannot be divided into groups = 6; set more lanes on the oracle"));
+        assert!(
+            told(json!({ "oracle": profile(1) }))
+                .contains("1 lane cannot be divided into groups = 6; set more lanes on the oracle")
+        );
         assert!(told(json!({ "oracle": profile(12), "shift": 0.1 })).contains("leave `shift` out"));
         let scalar = json!({ "use": "latent_dag", "genes": 10 });
         assert!(told(json!({ "oracle": scalar, "shift": -1.0 })).contains("shift = -1; it must be 0 or more"));

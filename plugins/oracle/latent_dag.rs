@@ -412,7 +412,9 @@ impl LatentDag {
         }
         let (mean, sd) = (self.guide_efficacy, self.efficacy_sd);
         if sd > 0.0 && sd * sd >= mean * (1.0 - mean) {
-            return wrong(&format!("efficacy_sd = {sd} is too large around guide_efficacy = {mean}; no share of 0 to 1 spreads so far"));
+            return wrong(&format!(
+                "efficacy_sd = {sd} is too large around guide_efficacy = {mean}; no share of 0 to 1 spreads so far"
+            ));
         }
         if self.noise == Noise::Counts && self.guide_sd > 0.0 {
             return wrong("guide_sd belongs to gaussian noise; with counts, guides differ by efficacy_sd");
@@ -1049,14 +1051,22 @@ impl World {
         chosen.sort_unstable();
         chosen.dedup();
         match chosen.iter().find(|&&l| l as usize >= self.lanes.len()) {
-            Some(l) => Err(Error::Config(format!("latent_dag: there is no lane {l} among lanes = {}", self.lanes.len()))),
+            Some(l) => {
+                Err(Error::Config(format!("latent_dag: there is no lane {l} among lanes = {}", self.lanes.len())))
+            }
             None if chosen.is_empty() => Err(Error::Config("latent_dag: an experiment needs at least one lane".into())),
             None => Ok(chosen.iter().map(|&l| &self.lanes[l as usize]).collect()),
         }
     }
 
     /// Measures one perturbation: the mean of its cells, its standard error, and the cells where they are kept.
-    fn measure_one(&self, id: usize, key: &Streams, streams: &Streams, lanes: &[&Lane]) -> (Array1<f64>, Array1<f64>, Option<Cells>) {
+    fn measure_one(
+        &self,
+        id: usize,
+        key: &Streams,
+        streams: &Streams,
+        lanes: &[&Lane],
+    ) -> (Array1<f64>, Array1<f64>, Option<Cells>) {
         let s = &self.settings;
         // Fewer lanes hold fewer of its cells.
         let each = ((s.cells as f64 * lanes.len() as f64 / s.lanes as f64).round() as usize).max(1);
@@ -1287,7 +1297,11 @@ mod tests {
     #[test]
     fn a_profile_is_the_mean_of_its_cells() {
         let ids: Vec<usize> = (0..60).collect();
-        let measure = |readout| world(LatentDag { readout, guides: 2, guide_sd: 0.1, ..small() }, 1).measure(&ids, &Experiment::of_round(1), &Streams::new(2)).unwrap();
+        let measure = |readout| {
+            world(LatentDag { readout, guides: 2, guide_sd: 0.1, ..small() }, 1)
+                .measure(&ids, &Experiment::of_round(1), &Streams::new(2))
+                .unwrap()
+        };
         let (profile, cells) = (measure(Readout::Profile), measure(Readout::Cells));
         assert_eq!(profile.y, cells.y);
         for (row, c) in cells.y.outer_iter().zip(cells.cells.unwrap()) {
@@ -1300,8 +1314,15 @@ mod tests {
 
     #[test]
     fn the_stated_error_is_the_error() {
-        let settings =
-            LatentDag { readout: Readout::Profile, guides: 3, guide_sd: 0.4, lanes: 4, control_cells: 5, components: 2, ..small() };
+        let settings = LatentDag {
+            readout: Readout::Profile,
+            guides: 3,
+            guide_sd: 0.4,
+            lanes: 4,
+            control_cells: 5,
+            components: 2,
+            ..small()
+        };
         let ids: Vec<usize> = (0..60).collect();
         let mut z = vec![];
         for seed in 0..40 {
@@ -1463,7 +1484,11 @@ mod tests {
             let difference: Vec<f64> = (0..n).map(|_| value(changed) - value(counts.base[o])).collect();
             let truth = w.truth(&[id as usize]).unwrap()[(0, o)];
             let error = sd(&difference) / (n as f64).sqrt();
-            assert!((mean(&difference) - truth).abs() < 4.0 * error, "{id} {o}: {} {truth} ± {error}", mean(&difference));
+            assert!(
+                (mean(&difference) - truth).abs() < 4.0 * error,
+                "{id} {o}: {} {truth} ± {error}",
+                mean(&difference)
+            );
         }
     }
 
@@ -1488,7 +1513,15 @@ mod tests {
 
     #[test]
     fn lanes_cancel_on_average() {
-        let lanes = LatentDag { lanes: 48, lane_sd: 0.2, lane_scale: 0.2, lane_library: 0.3, control_cells: 400, cells: 96, ..counted() };
+        let lanes = LatentDag {
+            lanes: 48,
+            lane_sd: 0.2,
+            lane_scale: 0.2,
+            lane_library: 0.3,
+            control_cells: 400,
+            cells: 96,
+            ..counted()
+        };
         let mut z = vec![];
         let mut bias = Array1::<f64>::zeros(60);
         let runs = 12;
@@ -1537,7 +1570,13 @@ mod tests {
             pool.install(|| {
                 let w = world(w.settings.clone(), 1);
                 let r = w.measure(ids, &Experiment::of_round(0), &Streams::new(2)).unwrap();
-                (r.y, r.sd.unwrap(), r.cells.unwrap()[0].x.clone(), w.truth(ids).unwrap(), w.control().unwrap().mean.clone())
+                (
+                    r.y,
+                    r.sd.unwrap(),
+                    r.cells.unwrap()[0].x.clone(),
+                    w.truth(ids).unwrap(),
+                    w.control().unwrap().mean.clone(),
+                )
             })
         };
         let one = run(1, &ids);
@@ -1577,7 +1616,11 @@ mod tests {
                 assert!(last[12..22].iter().all(|r| *r == Relation::Disjoint), "{last:?}");
                 assert!(last[22..].iter().all(|r| *r == Relation::Interacting), "{last:?}");
                 assert_eq!(w.notes().len(), 3);
-                assert!(w.notes()[0].starts_with(&format!("12 sets of {order} genes are separable: g")), "{:?}", w.notes());
+                assert!(
+                    w.notes()[0].starts_with(&format!("12 sets of {order} genes are separable: g")),
+                    "{:?}",
+                    w.notes()
+                );
 
                 let single = w.single_effects().unwrap();
                 let truth = w.truth(&ids).unwrap();
@@ -1605,7 +1648,8 @@ mod tests {
         let ids: Vec<usize> = (0..all.pool().len()).collect();
         let relations = all.relations(&ids).unwrap();
         assert!(relations.contains(&Relation::Disjoint) && relations.contains(&Relation::Interacting));
-        let e = World::new(&LatentDag { order: 2, separable: 5, common: 1.0, ..small() }, &Streams::new(1)).unwrap_err();
+        let e =
+            World::new(&LatentDag { order: 2, separable: 5, common: 1.0, ..small() }, &Streams::new(1)).unwrap_err();
         assert!(e.to_string().contains("found 0 of separable = 5 sets of 2 genes"), "{e}");
     }
 
@@ -1627,9 +1671,8 @@ mod tests {
         let ids = [1, 9];
         let clarity = w.clarity(&ids).unwrap();
         let truth = w.truth(&ids).unwrap();
-        let runs: Vec<Array2<f64>> = (0..400)
-            .map(|seed| w.measure(&ids, &Experiment::of_round(0), &Streams::new(seed)).unwrap().y)
-            .collect();
+        let runs: Vec<Array2<f64>> =
+            (0..400).map(|seed| w.measure(&ids, &Experiment::of_round(0), &Streams::new(seed)).unwrap().y).collect();
         let (mut unseen, mut checked) = (0, 0);
         for (i, id) in ids.iter().enumerate() {
             for o in 0..60 {
@@ -1642,7 +1685,12 @@ mod tests {
                 } else if truth[(i, o)].abs() > 0.05 {
                     // Without the control part, which is fixed in this world.
                     let spread = (truth[(i, o)] / clarity[(i, o)]).powi(2) - w.control_variance(o) / 200.0;
-                    assert!((sd(&values) / spread.sqrt() - 1.0).abs() < 0.25, "{id} {o}: {} {}", sd(&values), spread.sqrt());
+                    assert!(
+                        (sd(&values) / spread.sqrt() - 1.0).abs() < 0.25,
+                        "{id} {o}: {} {}",
+                        sd(&values),
+                        spread.sqrt()
+                    );
                     checked += 1;
                 }
             }
@@ -1668,7 +1716,9 @@ mod tests {
         let still = truth.outer_iter().filter(|r| r.iter().all(|v| *v == 0.0)).count();
         assert!((350..450).contains(&still), "{still}");
         let along = |common: f64| {
-            let t = world(LatentDag { genes: 400, common, readout: Readout::Profile, ..small() }, 1).truth(&ids[..400]).unwrap();
+            let t = world(LatentDag { genes: 400, common, readout: Readout::Profile, ..small() }, 1)
+                .truth(&ids[..400])
+                .unwrap();
             let m = t.mean_axis(Axis(0)).unwrap();
             400.0 * m.dot(&m) / t.iter().map(|v| v * v).sum::<f64>()
         };
@@ -1683,7 +1733,10 @@ mod tests {
         assert_eq!(plain, Preset::K562Essential.settings());
         assert_eq!((plain.genes, plain.outputs, plain.cells, plain.guides, plain.lanes), (2058, 1000, 30, 2, 48));
         assert_eq!(read(r#"{"preset": "genome"}"#).unwrap().genes, 9748);
-        for text in [r#"{"preset": "genome", "genes": 50, "depth": null}"#, r#"{"depth": null, "genes": 50, "preset": "genome"}"#] {
+        for text in [
+            r#"{"preset": "genome", "genes": 50, "depth": null}"#,
+            r#"{"depth": null, "genes": 50, "preset": "genome"}"#,
+        ] {
             let own = read(text).unwrap();
             assert_eq!(own, LatentDag { genes: 50, depth: None, ..Preset::Genome.settings() });
             assert_eq!(read(&serde_json::to_string(&own).unwrap()).unwrap(), own);
@@ -1693,7 +1746,8 @@ mod tests {
         assert!(e.starts_with("unknown field `cell`"), "{e}");
         let e = read(r#"{"preset": "k562"}"#).unwrap_err().to_string();
         assert!(e.starts_with("unknown variant `k562`, expected `k562_essential` or `genome`"), "{e}");
-        let (path, e) = framework::plugin::check::<LatentDag>(serde_json::json!({"preset": "genome", "cells": "many"})).unwrap_err();
+        let (path, e) = framework::plugin::check::<LatentDag>(serde_json::json!({"preset": "genome", "cells": "many"}))
+            .unwrap_err();
         assert_eq!((path.as_str(), e.as_str()), ("cells", "invalid type: string \"many\", expected usize"));
         assert!(framework::plugin::fields::<LatentDag>().contains(&"lane_library"));
     }
@@ -1752,16 +1806,24 @@ mod tests {
                 })
             })
             .collect();
-        println!("measured in {:.2} ms of one core a perturbation (least of 5)", times.iter().fold(f64::MAX, |m, v| m.min(*v)));
+        println!(
+            "measured in {:.2} ms of one core a perturbation (least of 5)",
+            times.iter().fold(f64::MAX, |m, v| m.min(*v))
+        );
 
         let show = |name: &str, v: &[f64]| {
-            let q: Vec<String> = [0.05, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99].iter().map(|q| format!("{:.3}", quantile(v, *q))).collect();
+            let q: Vec<String> =
+                [0.05, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99].iter().map(|q| format!("{:.3}", quantile(v, *q))).collect();
             println!("{name}: quantiles 5 25 50 75 90 95 99 %: {}", q.join(" "));
         };
         let norms: Vec<f64> = truth.outer_iter().map(|r| r.dot(&r).sqrt()).collect();
         show("norm of the effect", &norms);
         let median = quantile(&norms, 0.5);
-        println!("95 % over median {:.2}, 75 % over 25 % {:.2}", quantile(&norms, 0.95) / median, quantile(&norms, 0.75) / quantile(&norms, 0.25));
+        println!(
+            "95 % over median {:.2}, 75 % over 25 % {:.2}",
+            quantile(&norms, 0.95) / median,
+            quantile(&norms, 0.75) / quantile(&norms, 0.25)
+        );
         let power = |p: i32| truth.iter().map(|v| v.abs().powi(p)).sum::<f64>() / truth.len() as f64;
         println!("no change: mse {:.5}, fourth power {:.5}", power(2), power(4));
 
@@ -1779,19 +1841,32 @@ mod tests {
         }
         let at_least = |k: usize| significant.iter().filter(|s| **s >= k).count();
         println!("no change, 20 clearest outputs: mse {mse:.4}, fourth power {fourth:.4}");
-        println!("of 100 perturbations {} have 1, {} have 10, {} have 50 outputs with |t| > 4.5", at_least(1), at_least(10), at_least(50));
+        println!(
+            "of 100 perturbations {} have 1, {} have 10, {} have 50 outputs with |t| > 4.5",
+            at_least(1),
+            at_least(10),
+            at_least(50)
+        );
 
         let r = w.measure(&twice, &Experiment::of_round(0), &noise).unwrap();
         let pair = |i: usize| (r.y.row(2 * i).to_vec(), r.y.row(2 * i + 1).to_vec());
         let between: Vec<f64> = (0..100).map(|i| pearson(&pair(i).0, &pair(i).1)).collect();
         show("correlation of two measurements", &between);
-        let strong: Vec<f64> = (0..100).filter(|&i| norms[some[i]] >= quantile(&norms, 0.75)).map(|i| between[i]).collect();
+        let strong: Vec<f64> =
+            (0..100).filter(|&i| norms[some[i]] >= quantile(&norms, 0.75)).map(|i| between[i]).collect();
         show("the same, strongest quarter", &strong);
-        println!("no change against measurements: mse {:.5}", r.y.iter().map(|v| v * v).sum::<f64>() / r.y.len() as f64);
+        println!(
+            "no change against measurements: mse {:.5}",
+            r.y.iter().map(|v| v * v).sum::<f64>() / r.y.len() as f64
+        );
         let mean_effect = truth.mean_axis(Axis(0)).unwrap();
         let common: Vec<f64> = some.iter().map(|&id| pearson(&truth.row(id).to_vec(), &mean_effect.to_vec())).collect();
         let common_measured: Vec<f64> = (0..100).map(|i| pearson(&pair(i).0, &mean_effect.to_vec())).collect();
-        println!("correlation with the mean effect: truth {:.3}, measured {:.3}", mean(&common), mean(&common_measured));
+        println!(
+            "correlation with the mean effect: truth {:.3}, measured {:.3}",
+            mean(&common),
+            mean(&common_measured)
+        );
         for centred in [false, true] {
             let x = if centred { &truth - &mean_effect } else { truth.clone() };
             let values = framework::numerics::eigh(x.t().dot(&x).view()).unwrap().0;
@@ -1810,7 +1885,10 @@ mod tests {
         if let Some(c) = &w.counts {
             let seen: Vec<f64> = c.base.iter().map(|b| b.exp() * settings.library).collect();
             show("mean count of an output", &seen);
-            println!("zeros among control values {:.2}", c.control.iter().map(|m| m[2].exp()).sum::<f64>() / seen.len() as f64);
+            println!(
+                "zeros among control values {:.2}",
+                c.control.iter().map(|m| m[2].exp()).sum::<f64>() / seen.len() as f64
+            );
         }
         println!("peak memory {}", memory());
     }

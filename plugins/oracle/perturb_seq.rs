@@ -599,7 +599,12 @@ impl PerturbSeq {
                 )));
             }
             if found < wanted.len() {
-                notes.push(format!("{} of {} genes of {} are not measured", wanted.len() - found, wanted.len(), file.display()));
+                notes.push(format!(
+                    "{} of {} genes of {} are not measured",
+                    wanted.len() - found,
+                    wanted.len(),
+                    file.display()
+                ));
             }
         }
         if self.keep_targets {
@@ -628,8 +633,7 @@ fn listed(names: impl ExactSizeIterator<Item = impl AsRef<str>>) -> String {
 /// Errors with the names that occur twice.
 fn no_duplicates(genes: &[String]) -> Result<(), String> {
     let mut seen = HashSet::with_capacity(genes.len());
-    let twice: BTreeSet<&str> =
-        genes.iter().map(String::as_str).filter(|g| !seen.insert(*g)).collect();
+    let twice: BTreeSet<&str> = genes.iter().map(String::as_str).filter(|g| !seen.insert(*g)).collect();
     if twice.is_empty() { Ok(()) } else { Err(listed(twice.iter())) }
 }
 
@@ -694,7 +698,10 @@ impl Looks {
                  transformed; use counts = true with the raw counts, or sc.pp.log1p"
             ))
         } else if !s.counts && !s.differences && self.least < 0.0 {
-            Some(format!("the least value is {:.3}: values look scaled; differences are in units of that scale", self.least))
+            Some(format!(
+                "the least value is {:.3}: values look scaled; differences are in units of that scale",
+                self.least
+            ))
         } else {
             None
         }
@@ -1096,12 +1103,18 @@ impl Screen for Profiles {
     }
 }
 
-framework::register!(Oracle, PerturbSeq, "perturb_seq", "replays a Perturb-seq screen from cells or pseudobulk", example = |dir| {
-    let path = dir.join("perturb_seq.csv");
-    let value = |i: usize, j: usize| ((i * 37 + j * 11) % 23) as f64 / 7.0;
-    let row = |name: &str, i: usize| format!("{name},{},{},{}\n", value(i, 0), value(i, 1), value(i, 2));
-    let rows: String = (0..40).map(|i| row(&format!("g{}", i % 20), i)).collect();
-    // A file that cannot be written shows as an error of the oracle, which names the path.
-    let _ = std::fs::write(&path, format!("perturbation,g0,g1,g2\n{}{rows}", row("control", 99)));
-    framework::serde_json::json!({ "path": path, "label": "perturbation", "control": "control" })
-});
+framework::register!(
+    Oracle,
+    PerturbSeq,
+    "perturb_seq",
+    "replays a Perturb-seq screen from cells or pseudobulk",
+    example = |dir| {
+        let path = dir.join("perturb_seq.csv");
+        let value = |i: usize, j: usize| ((i * 37 + j * 11) % 23) as f64 / 7.0;
+        let row = |name: &str, i: usize| format!("{name},{},{},{}\n", value(i, 0), value(i, 1), value(i, 2));
+        let rows: String = (0..40).map(|i| row(&format!("g{}", i % 20), i)).collect();
+        // A file that cannot be written shows as an error of the oracle, which names the path.
+        let _ = std::fs::write(&path, format!("perturbation,g0,g1,g2\n{}{rows}", row("control", 99)));
+        framework::serde_json::json!({ "path": path, "label": "perturbation", "control": "control" })
+    }
+);

@@ -149,7 +149,9 @@ impl ScreenTable {
             return Err(wrong("`genes` names no column; name at least one, as in genes = [\"gene\"]".into()));
         }
         if table.height() == 0 {
-            return Err(Error::Data(format!("{file}: the table has no rows; a screen needs at least one perturbation")));
+            return Err(Error::Data(format!(
+                "{file}: the table has no rows; a screen needs at least one perturbation"
+            )));
         }
         let names: Vec<Vec<&str>> = self.genes.iter().map(|c| table.text(c)).collect::<Result<_, _>>()?;
         let (replicates, named) = match (&self.noise, &self.replicates) {
@@ -177,7 +179,9 @@ impl ScreenTable {
         }
         let n_outputs = values.ncols();
         if n_outputs > 1 && replicates.ncols() > 0 {
-            return Err(wrong("replicate columns serve one readout; give one column in `values`, or other noise".into()));
+            return Err(wrong(
+                "replicate columns serve one readout; give one column in `values`, or other noise".into(),
+            ));
         }
 
         // Rows become perturbations, in the order in which each is first seen.
@@ -234,7 +238,9 @@ impl ScreenTable {
             Noise::None {} => Errors::None,
             Noise::Replicates { .. } => Errors::Replicates(gather(&replicates)),
             Noise::Fixed { sd } if sd.is_finite() && *sd >= 0.0 => Errors::Gaussian(vec![*sd; n]),
-            Noise::Fixed { sd } => return Err(wrong(format!("`noise.sd` is {sd}; it must be a finite number, not negative"))),
+            Noise::Fixed { sd } => {
+                return Err(wrong(format!("`noise.sd` is {sd}; it must be a finite number, not negative")));
+            }
             Noise::Sd { column } => {
                 let sd = table.numbers(column)?;
                 if let Some(row) = sd.iter().position(|s| *s < 0.0) {
@@ -391,13 +397,19 @@ impl Screen for Replay {
     }
 }
 
-framework::register!(Oracle, ScreenTable, "screen_table", "replays a measured screen from a table", example = |dir| {
-    let path = dir.join("screen_table.csv");
-    let rows: String = (0..60).map(|i| format!("g{i},{}\n", ((i * 37) % 23) as f64 / 5.0 - 2.0)).collect();
-    // A file that cannot be written shows as an error of the oracle, which names the path.
-    let _ = std::fs::write(&path, format!("gene,value\n{rows}"));
-    framework::serde_json::json!({ "path": path })
-});
+framework::register!(
+    Oracle,
+    ScreenTable,
+    "screen_table",
+    "replays a measured screen from a table",
+    example = |dir| {
+        let path = dir.join("screen_table.csv");
+        let rows: String = (0..60).map(|i| format!("g{i},{}\n", ((i * 37) % 23) as f64 / 5.0 - 2.0)).collect();
+        // A file that cannot be written shows as an error of the oracle, which names the path.
+        let _ = std::fs::write(&path, format!("gene,value\n{rows}"));
+        framework::serde_json::json!({ "path": path })
+    }
+);
 
 #[cfg(test)]
 mod tests {

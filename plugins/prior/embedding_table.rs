@@ -114,7 +114,9 @@ impl EmbeddingTable {
         let wrong = |what: String| Error::Config(format!("prior `{}` ({}): {what}", cx.name, file.display()));
         if self.layout == Layout::Vectors {
             let Some(names) = &self.names else {
-                return Err(wrong("layout \"vectors\" has no gene names; give the file that has them as `names`".into()));
+                return Err(wrong(
+                    "layout \"vectors\" has no gene names; give the file that has them as `names`".into(),
+                ));
             };
             return self.vectors(&file, &cx.setup.data.path(names));
         }
@@ -162,8 +164,7 @@ impl EmbeddingTable {
     /// Bare numbers, and a file of names beside them.
     fn vectors(&self, file: &Path, names: &Path) -> Result<(Vec<String>, Array2<f64>)> {
         let text = |path: &Path| std::fs::read_to_string(path).map_err(Error::io(path, "reading"));
-        let names: Vec<String> =
-            text(names)?.lines().map(|l| l.trim().to_string()).filter(|l| !l.is_empty()).collect();
+        let names: Vec<String> = text(names)?.lines().map(|l| l.trim().to_string()).filter(|l| !l.is_empty()).collect();
         let (mut values, mut width, mut rows) = (vec![], None, 0);
         for (line, content) in text(file)?.lines().enumerate().filter(|l| !l.1.trim().is_empty()) {
             let before = values.len();
@@ -274,15 +275,21 @@ fn fill(mut x: Array2<f64>, notes: &mut Vec<String>) -> Array2<f64> {
     x
 }
 
-framework::register!(Prior, EmbeddingTable, "embedding_table", "gene features from a table", example = |dir| {
-    let path = dir.join("embedding_table.csv");
-    let value = |i: usize, c: usize| ((i * (7 + c) + 3 * c) % 11) as f64 / 5.0 - 1.0;
-    let rows: String =
-        (0..200).map(|i| format!("G{i:03},{},{},{}\n", value(i, 0), value(i, 1), value(i, 2))).collect();
-    // A file that cannot be written shows as an error of the prior, which names the path.
-    let _ = std::fs::write(&path, format!("gene,d1,d2,d3\n{rows}"));
-    framework::serde_json::json!({ "path": path })
-});
+framework::register!(
+    Prior,
+    EmbeddingTable,
+    "embedding_table",
+    "gene features from a table",
+    example = |dir| {
+        let path = dir.join("embedding_table.csv");
+        let value = |i: usize, c: usize| ((i * (7 + c) + 3 * c) % 11) as f64 / 5.0 - 1.0;
+        let rows: String =
+            (0..200).map(|i| format!("G{i:03},{},{},{}\n", value(i, 0), value(i, 1), value(i, 2))).collect();
+        // A file that cannot be written shows as an error of the prior, which names the path.
+        let _ = std::fs::write(&path, format!("gene,d1,d2,d3\n{rows}"));
+        framework::serde_json::json!({ "path": path })
+    }
+);
 
 #[cfg(test)]
 mod tests {
@@ -330,9 +337,7 @@ mod tests {
     #[test]
     fn isoforms_and_nameless_rows_as_in_ccle() {
         let text = "Protein_Id,Gene_Symbol,Group_ID,a,b\np1,X,7,1,5\np2,X,8,3,\np3,,9,9,9\np4,Y,1,6,\n";
-        let json = |repeats: &str| {
-            serde_json::json!({ "gene": "Gene_Symbol", "exclude": ["Group_ID"], "empty": "mean", "repeats": repeats })
-        };
+        let json = |repeats: &str| serde_json::json!({ "gene": "Gene_Symbol", "exclude": ["Group_ID"], "empty": "mean", "repeats": repeats });
         let b = embed(text, json("first"), &["X", "Y"]).unwrap();
         assert_eq!(b.x, framework::ndarray::array![[1.0], [6.0]]);
         assert!(b.note.contains("1 rows without a name") && b.note.contains("1 genes have several"), "{}", b.note);

@@ -191,13 +191,19 @@ impl GeneSets {
     }
 }
 
-framework::register!(Prior, GeneSets, "gene_sets", "features from set membership (terms, pathways, modules)", example = |dir| {
-    let path = dir.join("gene_sets.csv");
-    let rows: String = (0..200).map(|i| format!("G{i:03},a{}\nG{i:03},b{}\n", i % 7, i % 11)).collect();
-    // A file that cannot be written shows as an error of the prior, which names the path.
-    let _ = std::fs::write(&path, format!("gene,term\n{rows}"));
-    framework::serde_json::json!({ "path": path, "dims": 5 })
-});
+framework::register!(
+    Prior,
+    GeneSets,
+    "gene_sets",
+    "features from set membership (terms, pathways, modules)",
+    example = |dir| {
+        let path = dir.join("gene_sets.csv");
+        let rows: String = (0..200).map(|i| format!("G{i:03},a{}\nG{i:03},b{}\n", i % 7, i % 11)).collect();
+        // A file that cannot be written shows as an error of the prior, which names the path.
+        let _ = std::fs::write(&path, format!("gene,term\n{rows}"));
+        framework::serde_json::json!({ "path": path, "dims": 5 })
+    }
+);
 
 #[cfg(test)]
 mod tests {
@@ -264,7 +270,8 @@ mod tests {
         let rows: Vec<usize> = (0..t.height()).step_by(29).collect();
         let want = want.select(Axis(0), &rows);
         let start = std::time::Instant::now();
-        let b = embed(serde_json::json!({ "path": "gene_sets/go_bp_2021.csv.gz" }), &names, DataRoot::new(&root)).unwrap();
+        let b =
+            embed(serde_json::json!({ "path": "gene_sets/go_bp_2021.csv.gz" }), &names, DataRoot::new(&root)).unwrap();
         println!("gene sets embedded in {:?}", start.elapsed());
         // The last columns of the published features come from a less accurate SVD; the first ones agree.
         let lead = |x: &Array2<f64>| {

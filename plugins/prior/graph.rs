@@ -193,13 +193,20 @@ impl Graph {
     }
 }
 
-framework::register!(Prior, Graph, "graph", "features from a network, by random walk with restart", example = |dir| {
-    let path = dir.join("graph.csv");
-    let rows: String = (0..200).map(|i| format!("G{i:03},G{:03}\nG{i:03},G{:03}\n", (i + 1) % 200, (i * 7 + 3) % 200)).collect();
-    // A file that cannot be written shows as an error of the prior, which names the path.
-    let _ = std::fs::write(&path, format!("gene1,gene2\n{rows}"));
-    framework::serde_json::json!({ "path": path, "dims": 8 })
-});
+framework::register!(
+    Prior,
+    Graph,
+    "graph",
+    "features from a network, by random walk with restart",
+    example = |dir| {
+        let path = dir.join("graph.csv");
+        let rows: String =
+            (0..200).map(|i| format!("G{i:03},G{:03}\nG{i:03},G{:03}\n", (i + 1) % 200, (i * 7 + 3) % 200)).collect();
+        // A file that cannot be written shows as an error of the prior, which names the path.
+        let _ = std::fs::write(&path, format!("gene1,gene2\n{rows}"));
+        framework::serde_json::json!({ "path": path, "dims": 8 })
+    }
+);
 
 #[cfg(test)]
 mod tests {

@@ -41,13 +41,19 @@ impl Prior for Permuted {
     }
 }
 
-framework::register!(Prior, Permuted, "permuted", "a prior dealt to the wrong genes, as a control", example = |dir| {
-    let path = dir.join("permuted.csv");
-    let rows: String = (0..200).map(|i| format!("G{i:03},{},{}\n", (i * 7) % 11, (i * 3) % 13)).collect();
-    // A file that cannot be written shows as an error of the prior, which names the path.
-    let _ = std::fs::write(&path, format!("gene,d1,d2\n{rows}"));
-    framework::serde_json::json!({ "of": { "use": "embedding_table", "path": path } })
-});
+framework::register!(
+    Prior,
+    Permuted,
+    "permuted",
+    "a prior dealt to the wrong genes, as a control",
+    example = |dir| {
+        let path = dir.join("permuted.csv");
+        let rows: String = (0..200).map(|i| format!("G{i:03},{},{}\n", (i * 7) % 11, (i * 3) % 13)).collect();
+        // A file that cannot be written shows as an error of the prior, which names the path.
+        let _ = std::fs::write(&path, format!("gene,d1,d2\n{rows}"));
+        framework::serde_json::json!({ "of": { "use": "embedding_table", "path": path } })
+    }
+);
 
 #[cfg(test)]
 mod tests {

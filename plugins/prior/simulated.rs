@@ -397,9 +397,7 @@ mod tests {
     /// Share of each feature's variance that a linear map of the factors explains (factors independent).
     fn explained(f: &Array2<f64>, b: &Block) -> Vec<f64> {
         let column = |x: &Array2<f64>, c: usize| x.column(c).to_vec();
-        (0..b.x.ncols())
-            .map(|c| (0..4).map(|k| pearson(&column(f, k), &column(&b.x, c)).powi(2)).sum())
-            .collect()
+        (0..b.x.ncols()).map(|c| (0..4).map(|k| pearson(&column(f, k), &column(&b.x, c)).powi(2)).sum()).collect()
     }
 
     #[test]
@@ -503,7 +501,10 @@ mod tests {
             let rows: Vec<usize> = (0..600).filter(|&g| b.present[g]).collect();
             let x = b.x.select(Axis(0), &rows);
             assert!((x.mean().unwrap() - 20.0).abs() < 1.5, "{kind:?}: {:?}", x.mean());
-            assert_eq!(b.x, source(Simulated { dims: Some(7), coverage: Some(0.5), offset: Some(20.0), ..of(kind) }).1.x);
+            assert_eq!(
+                b.x,
+                source(Simulated { dims: Some(7), coverage: Some(0.5), offset: Some(20.0), ..of(kind) }).1.x
+            );
         }
     }
 
@@ -511,7 +512,8 @@ mod tests {
     fn kinds_differ_in_what_they_know() {
         // Sizes: in the screen and, less, in images; not in the literature.
         let length = |kind| {
-            let (f, b) = source(Simulated { informativeness: Some(1.0), coverage: Some(1.0), offset: Some(0.0), ..of(kind) });
+            let (f, b) =
+                source(Simulated { informativeness: Some(1.0), coverage: Some(1.0), offset: Some(0.0), ..of(kind) });
             let norms = |x: &Array2<f64>| x.outer_iter().map(|r| r.dot(&r).sqrt()).collect::<Vec<_>>();
             let active: Vec<usize> = (0..600).filter(|g| g % 10 != 9).collect();
             pearson(&norms(&f.select(Axis(0), &active)), &norms(&b.x.select(Axis(0), &active)))
@@ -529,7 +531,9 @@ mod tests {
         let (f, b) = source(Simulated { informativeness: Some(1.0), coverage: Some(0.5), ..of(Source::Network) });
         let graph = b.graph.as_ref().unwrap();
         assert_eq!(graph.dim(), (600, 600));
-        let module = |g: usize| f.row(g).iter().enumerate().fold((0, 0.0), |m, (p, v)| if v.abs() > m.1 { (p, v.abs()) } else { m }).0;
+        let module = |g: usize| {
+            f.row(g).iter().enumerate().fold((0, 0.0), |m, (p, v)| if v.abs() > m.1 { (p, v.abs()) } else { m }).0
+        };
         let (mut n, mut same) = (0, 0);
         for (a, c, w) in graph.entries() {
             assert!(b.present[a] && b.present[c] && a != c && w > 0.0);

@@ -21,8 +21,7 @@ impl Prior for SingleEffects {
             )));
         };
         let genes = screen.pool().genes();
-        let known: Vec<usize> =
-            (0..genes.len()).filter(|&g| effects.row(g).iter().all(|v| v.is_finite())).collect();
+        let known: Vec<usize> = (0..genes.len()).filter(|&g| effects.row(g).iter().all(|v| v.is_finite())).collect();
         let names: Vec<&str> = known.iter().map(|&g| genes.name(Gene(g as u32))).collect();
         cx.block_from_rows(&names, &effects.select(Axis(0), &known))
     }

@@ -512,7 +512,9 @@ impl DropoutTraining {
         let (mean, small_mean) = self.mean.split_at_mut(bias);
         let (square, small_square) = self.square.split_at_mut(bias);
         let length = BLOCK * lanes;
-        let run = |(b, (((w, g), m), v)): (usize, (((&mut [f32], &mut [f32]), &mut [f32]), &mut [f32]))| {
+        // A block of weights, its gradient, and the two moments of Adam.
+        type Parts<'a> = (((&'a mut [f32], &'a mut [f32]), &'a mut [f32]), &'a mut [f32]);
+        let run = |(b, (((w, g), m), v)): (usize, Parts)| {
             weight_gradient(g, lanes, b * BLOCK, stride, tiles);
             update(w, m, v, g, rates);
         };

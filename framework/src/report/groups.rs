@@ -224,7 +224,7 @@ fn relative(
 ) -> Option<Vec<(u64, f64)>> {
     let (own, other) = (arm.by_seed(metric, f), reference.by_seed(metric, f));
     let scale = mean(&other.iter().map(|v| v.1).collect::<Vec<_>>()).abs();
-    if !(scale > 0.0) {
+    if scale.is_nan() || scale <= 0.0 {
         return None;
     }
     let pairs = own.iter().filter_map(|(s, v)| other.iter().find(|o| o.0 == *s).map(|o| (*s, (v - o.1) / scale)));
