@@ -113,7 +113,7 @@ fn main() -> Result<()> {
                 "select_s": rule.is_some().then(|| median(&choices)),
                 "cpu_s": median(&cpus), "pool_r": r,
                 "mean_std": p.sd.map(|s| mean(s.as_slice().unwrap_or_default())),
-                "floor_s": !given.contains_key("model").then_some(work / 109e9 / threads as f64),
+                "floor_s": (!given.contains_key("model")).then_some(work / 109e9 / threads as f64),
                 "record": record.into_iter().collect::<HashMap<_, _>>(),
             })
         );
