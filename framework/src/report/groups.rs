@@ -142,11 +142,8 @@ impl Study {
         );
         for &i in order.iter().take(most) {
             let cells = columns.iter().map(|c| match c[i].last {
-                Some(p) => {
-                    let text = format!("{:+.1} % [{:+.1}, {:+.1}]", 100.0 * p.mean, 100.0 * p.lo, 100.0 * p.hi);
-                    format!("{text:>24}")
-                }
-                None => format!("{:>24}", "reference"),
+                Some(p) => format!("{:>24}", percent(&p)),
+                None => format!("{:>24}", if c[i].final_mean.is_nan() { "-" } else { "reference" }),
             });
             let label: String = first[i].label.chars().take(width).collect();
             out += &format!("{label:width$}   {:>5}{}\n", first[i].arms.len(), cells.collect::<String>());
@@ -178,9 +175,12 @@ impl Study {
             );
             for r in of {
                 let (change, p) = match r.last {
-                    None => ("reference".to_string(), ["-".to_string(), "-".to_string()]),
+                    None => (
+                        if r.final_mean.is_nan() { "-" } else { "reference" }.to_string(),
+                        ["-".to_string(), "-".to_string()],
+                    ),
                     Some(c) => (
-                        format!("{:+.1} % [{:+.1}, {:+.1}]", 100.0 * c.mean, 100.0 * c.lo, 100.0 * c.hi),
+                        percent(&c),
                         [c.p, r.p_holm].map(|p| if p.is_finite() { format!("{p:.4}") } else { "-".into() }),
                     ),
                 };
@@ -197,9 +197,18 @@ impl Study {
             out.push('\n');
         }
         out + "- change: (arm - reference) / mean of the reference, under the same seed and all else equal; mean over \
-               cells, then 95 % t interval over seeds\n- p: two-sided, exact sign flips of the seeds' changes (a t test \
+               cells (those where the reference is not 0), then 95 % t interval over seeds\n- p: two-sided, exact sign flips of the seeds' changes (a t test \
                above 20 seeds); Holm: corrected over the groups of the table\n- final ±: mean over cells, 95 % t interval \
                over seeds\n\n"
+    }
+}
+
+fn percent(p: &Paired) -> String {
+    let all = [p.mean, p.lo, p.hi].map(|v| 100.0 * v);
+    if p.lo.is_finite() {
+        format!("{:+.1} % [{:+.1}, {:+.1}]", all[0], all[1], all[2])
+    } else {
+        format!("{:+.1} %", all[0])
     }
 }
 

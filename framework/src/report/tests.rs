@@ -163,6 +163,59 @@ fn grids_of_two_axes_have_a_heat_map() {
 }
 
 #[test]
+fn groups_average_changes_over_cells_by_seed() {
+    // Two cells of different scale; arm 1 against arm 0, arm 3 against arm 2.
+    let run = |seed: u64, hit: f64, mse: f64| RunCurve {
+        seed,
+        n_measured: vec![10.0, 20.0],
+        values: BTreeMap::from([("hit_ratio".into(), vec![0.0, hit]), ("mse".into(), vec![9.0, mse])]),
+    };
+    let arm = |cell: [&str; 2], reference: usize, runs: [(f64, f64); 2]| StudyArm {
+        label: cell.join(" / "),
+        reference: Some(reference),
+        cell: cell.map(String::from).to_vec(),
+        runs: runs.iter().enumerate().map(|(s, v)| run(s as u64, v.0, v.1)).collect(),
+    };
+    let study = Study {
+        name: "groups".into(),
+        metrics: vec!["hit_ratio".into(), "mse".into()],
+        axes: vec!["rule".into(), "assay".into()],
+        arms: vec![
+            arm(["random", "a"], 0, [(0.1, 4.0), (0.3, 6.0)]),
+            arm(["ucb", "a"], 0, [(0.2, 4.0), (0.3, 5.0)]),
+            arm(["random", "b"], 2, [(0.5, 100.0), (0.5, 100.0)]),
+            arm(["ucb", "b"], 2, [(0.6, 80.0), (0.7, 90.0)]),
+        ],
+        by: vec!["rule".into()],
+        ..Study::default()
+    };
+    let rows = study.group_summaries();
+    let of = |label: &str, metric: &str| rows.iter().find(|r| r.label == label && r.metric == metric).unwrap();
+    let near = |a: f64, b: f64| assert!((a - b).abs() < 1e-12, "{a} for {b}");
+    let hits = of("ucb", "hit_ratio");
+    // Cell a: +0.5 and 0 of a mean of 0.2; cell b: +0.2 and +0.4 of 0.5. By seed 0.35 and 0.2.
+    near(hits.last.unwrap().mean, 0.275);
+    near(hits.last.unwrap().hi - 0.275, half_width_95(&[0.35, 0.2]));
+    near(hits.last.unwrap().p, 0.5);
+    near(hits.p_holm, 0.5);
+    near(hits.final_mean, mean(&[0.4, 0.5]));
+    // Cell a: 0 and -1 of 5; cell b: -20 and -10 of 100.
+    near(of("ucb", "mse").last.unwrap().mean, mean(&[-0.1, -0.15]));
+    assert!(of("random", "mse").last.is_none() && of("random", "mse").n_cells == 0);
+    assert_eq!(of("ucb", "mse").n_cells, 2);
+    let text = study.table();
+    assert!(text.contains("By rule") && text.contains("+27.5 %"), "{text}");
+    let (dir, keep) = folder("groups");
+    study.write(&dir).unwrap();
+    let report = std::fs::read_to_string(dir.join("report.md")).unwrap();
+    assert!(report.contains("## By rule") && report.contains("| ucb | 2 |"), "{report}");
+    assert!(std::fs::read_to_string(dir.join("groups.csv")).unwrap().contains("ucb,hit_ratio,2,"));
+    if !keep {
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+}
+
+#[test]
 fn equal_studies_give_equal_files() {
     let study = &gallery()[4].1;
     let dirs = ["first", "second"].map(|d| folder(&format!("equal-{d}")).0);

@@ -41,6 +41,7 @@ pub(super) fn draw(study: &Study, rows: &[GroupSummary]) -> Option<Canvas> {
     let spots: Vec<Spot> = of(error)
         .into_iter()
         .zip(of(found))
+        .filter(|(e, h)| e.final_mean.is_finite() && h.final_mean.is_finite())
         .map(|(e, h)| Spot { label: e.label.clone(), x: place(e), y: place(h) })
         .filter(|s| s.x.0.is_finite() && s.y.0.is_finite())
         .collect();

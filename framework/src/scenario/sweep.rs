@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Bumped whenever a change to the code moves stored numbers, so that old runs are not taken for new.
-pub const NUMBERS: u32 = 1;
+pub const NUMBERS: u32 = 2;
 
 /// Sections that describe the sweep and not a run.
 const SWEEP_KEYS: [&str; 11] =
