@@ -1,7 +1,7 @@
 //! Margin sampling: the candidates on which the model's functions disagree most.
 //!
 //! score(x) = max_j f_j(x) - min_j f_j(x) over the functions that the surrogate is made of (trees, members, dropout
-//! masks; GeneDisco, Mehrjou et al. 2021), or over joint draws of a model that has no functions; for a profile the sum
+//! masks; GeneDisco, Mehrjou et al. 2022), or over joint draws of a model that has no functions; for a profile the sum
 //! over its outputs. Functions are read in tiles of the pool; draws come for all candidates at once, as many at a time
 //! as 2²⁷ numbers hold.
 

@@ -1,6 +1,6 @@
 //! Soft uncertainty sampling: draws without replacement, more often where the prediction is less certain.
 //!
-//! w(x) = exp(I(x)/T) with I = ½ log(1 + V) and V the predictive variance (GeneDisco, Mehrjou et al. 2021); the
+//! w(x) = exp(I(x)/T) with I = ½ log(1 + V) and V the predictive variance (GeneDisco, Mehrjou et al. 2022); the
 //! released code has w(x) = exp((1e-7 + V)^{1/T}), an exponential of an exponential, at T = 0.9. A batch drawn one
 //! after another in proportion to w is the top of log w + g with independent Gumbel noise g (Gumbel-top-k, Kool et al.
 //! 2019). V of a profile is the sum of its outputs' variances. One prediction of the pool; the noise is keyed by

@@ -2,7 +2,7 @@
 //!
 //! The gradient of ½(y - f(x))² with respect to a network's last layer is (f(x) - y) h(x); with the label drawn from
 //! the model's own belief, y ~ N(f(x), 1), it is ε h(x). After `last_layer` this transform so gives BADGE's gradient
-//! embedding for regression (Ash et al. 2020; GeneDisco, Mehrjou et al. 2021): k(x, x') = ε_x ε_x' k_base(x, x'), for
+//! embedding for regression (Ash et al. 2020; GeneDisco, Mehrjou et al. 2022): k(x, x') = ε_x ε_x' k_base(x, x'), for
 //! k-means++ to draw from. Cost: that of the base kernel, and one random number a row read, keyed by perturbation and
 //! round.
 
