@@ -35,6 +35,14 @@ pub struct GroupSummary {
     pub n_cells: usize,
 }
 
+impl GroupSummary {
+    /// Sorts groups from best to worst: by change, references at no change, those without values last.
+    fn place(&self) -> f64 {
+        let sign = if larger_is_better(&self.metric) { -1.0 } else { 1.0 };
+        if self.final_mean.is_nan() { f64::INFINITY } else { sign * self.last.map_or(0.0, |p| p.mean) }
+    }
+}
+
 impl Study {
     /// Arms grouped by [`Study::by`], in the order in which groups first appear; all arms apart where it is empty.
     pub(super) fn groups(&self) -> Vec<(String, Vec<usize>)> {
@@ -127,10 +135,8 @@ impl Study {
         let of = |metric: &str| rows.iter().filter(|r| r.metric == metric).collect::<Vec<_>>();
         let columns: Vec<Vec<&GroupSummary>> = metrics.iter().map(|m| of(m)).collect();
         let Some(first) = columns.first() else { return String::new() };
-        let sign = if larger_is_better(metrics[0]) { -1.0 } else { 1.0 };
-        let key = |r: &GroupSummary| sign * r.last.map_or(0.0, |p| p.mean);
         let mut order: Vec<usize> = (0..first.len()).collect();
-        order.sort_by(|&a, &b| key(first[a]).total_cmp(&key(first[b])).then(a.cmp(&b)));
+        order.sort_by(|&a, &b| first[a].place().total_cmp(&first[b].place()).then(a.cmp(&b)));
         let width = first.iter().map(|r| r.label.chars().count()).max().unwrap_or(0).min(40);
         let heads: Vec<String> = metrics.iter().map(|m| format!("{m:>24}")).collect();
         let by = self.by.join(" / ");
@@ -162,9 +168,7 @@ impl Study {
         let mut out = format!("## By {}\n\n", self.by.join(" and "));
         for metric in &self.metrics {
             let mut of: Vec<&GroupSummary> = rows.iter().filter(|r| r.metric == *metric).collect();
-            let sign = if larger_is_better(metric) { -1.0 } else { 1.0 };
-            let key = |r: &GroupSummary| sign * r.last.map_or(0.0, |p| p.mean);
-            of.sort_by(|a, b| key(a).total_cmp(&key(b)));
+            of.sort_by(|a, b| a.place().total_cmp(&b.place()));
             if of.iter().all(|r| r.final_mean.is_nan()) {
                 continue;
             }
