@@ -390,7 +390,12 @@ pub fn fourier_features(frequencies: Array2<f64>, rng: &mut StreamRng) -> Featur
         let mut z = crate::numerics::linalg::matmul(x.view(), frequencies.view());
         z.axis_chunks_iter_mut(Axis(0), 256).into_par_iter().for_each(|mut tile| {
             for mut row in tile.outer_iter_mut() {
-                row.iter_mut().zip(&phase).for_each(|(v, u)| *v = scale * (*v + u).cos());
+                row.iter_mut().zip(&phase).for_each(|(v, u)| *v += u);
+                match row.as_slice_mut() {
+                    Some(row) => crate::numerics::cos_slice(row),
+                    None => row.mapv_inplace(f64::cos),
+                }
+                row *= scale;
             }
         });
         z
