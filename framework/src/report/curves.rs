@@ -274,7 +274,11 @@ pub(super) fn draw(study: &Study, looks: &Looks, metric: &str) -> Option<Canvas>
             let inside: Vec<Point> = points.into_iter().filter(|p| p.1 >= y0 && p.1 <= y1).collect();
             if same && inside.len() > 1 {
                 c.line(&inside, SOFT_INK, 1.2, &[1.5, 3.0]);
-                c.text("noise ceiling", (inside[0].0 + 4.0, inside[0].1 - 5.0), SMALL, HPos::Left, SOFT_INK, false);
+                // On the far side of where curves come from, at the end, where the panel is emptiest.
+                let end = inside[inside.len() - 1];
+                let y = if larger_is_better(metric) { end.1 - 5.0 } else { end.1 + SMALL + 3.0 };
+                let word = if metric == "hit_ratio" { "another replicate" } else { "noise ceiling" };
+                c.text(word, (end.0, y), SMALL, HPos::Right, SOFT_INK, false);
             }
         }
 
