@@ -6,7 +6,7 @@
 //! Ranked by the logarithm (Ament et al. 2023), so that candidates far below the best are still told apart. One
 //! prediction of the pool.
 
-use framework::numerics::stats::{log_normal_excess, sum_of_logs};
+use framework::numerics::stats::log_normal_excess;
 use framework::prelude::*;
 
 /// Takes the candidates that are expected to improve most on the best so far. The score is the expected improvement in
@@ -32,27 +32,13 @@ impl Acquisition for Ei {
         let best = cx.best("ei", self.best)?;
         cx.record("best", best);
         let tau = best + self.xi;
-        // The norm of a profile has one tail only.
-        let two_sided = cx.target.direction == Direction::Abs && cx.observed.n_outputs() == 1;
-        let mut batch = cx.top_by_mean_sd(|mean, sd| {
-            let log = match cx.target.direction {
-                Direction::Abs if two_sided => sum_of_logs(log_gain(mean, sd, tau), log_gain(-mean, sd, tau)),
-                Direction::Min => log_gain(-mean, sd, tau),
-                _ => log_gain(mean, sd, tau),
-            };
-            log.max(NONE)
-        })?;
-        batch.scores.iter_mut().for_each(|s| *s = s.exp());
-        Ok(batch)
+        cx.top_by_log_tail(|mean, sd| log_gain(mean, sd, tau))
     }
 
     fn needs(&self) -> Needs {
         Needs { model: true, sd: true, ..Needs::default() }
     }
 }
-
-/// Stands for the logarithm of 0.
-const NONE: f64 = -1e300;
 
 /// ln E[max(f - tau, 0)] for f ~ N(mean, sd²).
 fn log_gain(mean: f64, sd: f64, tau: f64) -> f64 {

@@ -5,7 +5,7 @@
 //! counts by its norm, taken as Gaussian. Ranked by the logarithm, so that candidates far below the best are still
 //! told apart; with a threshold of one's own it is `probability_of_hit`. One prediction of the pool.
 
-use framework::numerics::stats::{log_normal_cdf, sum_of_logs};
+use framework::numerics::stats::log_normal_cdf;
 use framework::prelude::*;
 
 /// Takes the candidates most likely to improve on the best so far. The score is that probability.
@@ -30,27 +30,13 @@ impl Acquisition for Pi {
         let best = cx.best("pi", self.best)?;
         cx.record("best", best);
         let tau = best + self.xi;
-        // The norm of a profile has one tail only.
-        let two_sided = cx.target.direction == Direction::Abs && cx.observed.n_outputs() == 1;
-        let mut batch = cx.top_by_mean_sd(|mean, sd| {
-            let log = match cx.target.direction {
-                Direction::Abs if two_sided => sum_of_logs(log_beyond(mean, sd, tau), log_beyond(-mean, sd, tau)),
-                Direction::Min => log_beyond(-mean, sd, tau),
-                _ => log_beyond(mean, sd, tau),
-            };
-            log.max(NONE)
-        })?;
-        batch.scores.iter_mut().for_each(|s| *s = s.exp());
-        Ok(batch)
+        cx.top_by_log_tail(|mean, sd| log_beyond(mean, sd, tau))
     }
 
     fn needs(&self) -> Needs {
         Needs { model: true, sd: true, ..Needs::default() }
     }
 }
-
-/// Stands for the logarithm of 0.
-const NONE: f64 = -1e300;
 
 /// ln P(f > tau) for f ~ N(mean, sd²).
 fn log_beyond(mean: f64, sd: f64, tau: f64) -> f64 {

@@ -1,9 +1,10 @@
 //! Acquisitions: which perturbations to measure next.
 
 use super::{Covariance, Kernel, KernelContext, Plugin, Surrogate};
-use crate::domain::{Batch, Candidates, Inputs, Observed, Pool, Posterior, Target, Top};
+use crate::domain::{Batch, Candidates, Direction, Inputs, Observed, Pool, Posterior, Target, Top};
 use crate::error::{Error, Result};
 use crate::numerics::Gram;
+use crate::numerics::stats::sum_of_logs;
 use crate::streams::{StreamRng, Streams};
 use device::Device;
 use ndarray::{Array1, Array2, ArrayView2};
@@ -381,6 +382,26 @@ impl<'a> RunContext<'a> {
                 })
                 .collect()
         })
+    }
+
+    /// Like [`RunContext::top_by_mean_sd`] for scores that are a mean over what lies beyond a threshold on the merit
+    /// scale: `log_tail(mean, sd)` is the logarithm of what the upper tail gives. The lower one counts for small
+    /// targets, both for large absolute values, and the upper one for the norm of a profile. Ranks by logarithms, so
+    /// that scores too small to write down keep their order.
+    pub fn top_by_log_tail(&self, log_tail: impl Fn(f64, f64) -> f64) -> Result<Batch> {
+        // Stands for the logarithm of 0.
+        const NONE: f64 = -1e300;
+        let two_sided = self.target.direction == Direction::Abs && self.observed.n_outputs() == 1;
+        let mut batch = self.top_by_mean_sd(|mean, sd| {
+            let log = match self.target.direction {
+                Direction::Abs if two_sided => sum_of_logs(log_tail(mean, sd), log_tail(-mean, sd)),
+                Direction::Min => log_tail(-mean, sd),
+                _ => log_tail(mean, sd),
+            };
+            log.max(NONE)
+        })?;
+        batch.scores.iter_mut().for_each(|s| *s = s.exp());
+        Ok(batch)
     }
 
     /// Keeps a number with this round's results.
