@@ -333,9 +333,9 @@ pub fn ceilings(replicates: ArrayView2<f64>) -> Vec<(&'static str, f64)> {
     all
 }
 
-/// The share of one replicate's hits that is found by taking the `n` most wanted of another, mean over ordered pairs
-/// of replicates (rows: the non-test pool): what the whole screen of another donor would find.
-pub fn replicate_hits(replicates: ArrayView2<f64>, n: usize, target: &Target) -> Option<f64> {
+/// At place n the share of one replicate's hits that is found by taking the n most wanted of another, mean over ordered
+/// pairs of replicates (rows: the non-test pool): what the whole screen of another donor would find.
+pub fn replicate_hits(replicates: ArrayView2<f64>, target: &Target) -> Option<Vec<f64>> {
     let ranked: Vec<Vec<usize>> = replicates
         .columns()
         .into_iter()
@@ -345,15 +345,21 @@ pub fn replicate_hits(replicates: ArrayView2<f64>, n: usize, target: &Target) ->
             order
         })
         .collect();
-    let mut shares = vec![];
+    let mut shares = vec![0.0; replicates.nrows() + 1];
+    let mut pairs = 0.0;
     for (a, judge) in replicates.columns().into_iter().enumerate() {
         let hit = hit_flags(&judge.to_owned().insert_axis(Axis(1)), target)?;
         let total = hit.iter().filter(|h| **h).count();
         for order in ranked.iter().enumerate().filter(|(b, _)| *b != a && total > 0).map(|r| r.1) {
-            shares.push(order.iter().take(n).filter(|&&i| hit[i]).count() as f64 / total as f64);
+            pairs += 1.0;
+            let mut found = 0;
+            for (n, &i) in order.iter().enumerate() {
+                found += usize::from(hit[i]);
+                shares[n + 1] += found as f64 / total as f64;
+            }
         }
     }
-    (!shares.is_empty()).then(|| stats::mean(&shares))
+    (pairs > 0.0).then(|| shares.into_iter().map(|s| s / pairs).collect())
 }
 
 fn pair<'a>(s: &Scored<'a>) -> Option<(&'a Array2<f64>, &'a Posterior)> {
@@ -466,9 +472,9 @@ mod tests {
         let by_hand = array![[9.0, 0.0], [0.0, 9.0], [5.0, 5.0], [1.0, 1.0]];
         let target = Target { hit_fraction: 0.5, ..Target::default() };
         // Hits {0, 2} and {1, 2}; taking 1 finds {0} or {1}: none; taking 2 finds gene 2 of two.
-        assert_eq!(replicate_hits(by_hand.view(), 1, &target), Some(0.0));
-        assert_eq!(replicate_hits(by_hand.view(), 2, &target), Some(0.5));
-        assert_eq!(replicate_hits(by_hand.view(), 4, &target), Some(1.0));
+        assert_eq!(replicate_hits(by_hand.view(), &target).unwrap()[1], 0.0);
+        assert_eq!(replicate_hits(by_hand.view(), &target).unwrap()[2], 0.5);
+        assert_eq!(replicate_hits(by_hand.view(), &target).unwrap()[4], 1.0);
     }
 
     #[test]

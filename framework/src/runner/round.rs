@@ -154,7 +154,11 @@ pub fn execute(
     let aligned = metrics::prior_alignments(&scenario.metrics, &inputs, &split.test, split.test_truth.as_ref());
     let top = metrics::top_outputs(&scenario.metrics, split.test_truth.as_ref(), || base.clarity(&split.test));
     let ceilings = base.replicates(&split.test).map(|r| metrics::ceilings(r.view())).unwrap_or_default();
-    let choosable_replicates = base.replicates(&split.choosable);
+    let listed = |name: &str| scenario.metrics.iter().any(|m| m == name);
+    let replicate_hits = base
+        .replicates(&split.choosable)
+        .filter(|_| listed("hit_ratio"))
+        .and_then(|r| metrics::replicate_hits(r.view(), &scenario.target));
     let pool = base.pool();
     let noise = Streams::new(seeds.world).child("noise");
     let training = Streams::new(seeds.training).child("training");
@@ -252,12 +256,9 @@ pub fn execute(
             recorded.extend(s.record());
         }
         recorded.extend(aligned.iter().cloned());
-        let listed = |name: &str| scenario.metrics.iter().any(|m| m == name);
         recorded.extend(ceilings.iter().filter(|c| listed(c.0)).map(|(m, v)| (format!("{CEILING} {m}"), *v)));
-        if let Some(r) = choosable_replicates.as_ref().filter(|_| listed("hit_ratio")) {
-            let found = metrics::replicate_hits(r.view(), n_measured, &scenario.target);
-            recorded.extend(found.map(|f| (format!("{CEILING} hit_ratio"), f)));
-        }
+        let found = replicate_hits.as_ref().map(|shares| shares[n_measured.min(shares.len() - 1)]);
+        recorded.extend(found.map(|f| (format!("{CEILING} hit_ratio"), f)));
         let scored = Scored {
             test_truth: split.test_truth.as_ref(),
             test_posterior: posterior.as_ref(),
