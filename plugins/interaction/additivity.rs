@@ -4,10 +4,12 @@
 //! ‖h_ij - h_i - h_j‖ (Jain et al. 2024, theorem 3.3; Xu, Jain et al. 2024, equation 5). The plug-in square
 //! overshoots by Σ_c tr(S_c)/n_c; `debiased` takes that off and is four times the weighted contrast with
 //! the linear kernel, exactly unbiased for any class sizes. The p value is by multiplier bootstrap, which
-//! asks for no exchangeable samples. Cost O(resamples x N x min(N, d)) for N samples of d features.
+//! asks for no exchangeable samples, with one sign for each sample, or each guide or well where these are told apart.
+//! Control and singles are drawn once for all pairs. Cost O(resamples x N x d) for N samples of d features.
 
-use framework::numerics::{matmul, matmul_t};
+use framework::numerics::matmul;
 use framework::prelude::*;
+use rayon::prelude::*;
 
 /// Scores a pair by how far its mean is from the sum of the two single effects.
 #[derive(Debug, Serialize, Deserialize)]
@@ -45,86 +47,143 @@ impl Default for Additivity {
     }
 }
 
-/// Signs of control, first, second and both in the residual.
-const SIGN: [f64; 4] = [1.0, -1.0, -1.0, 1.0];
+/// Numbers of the shared draws that are held at once (of 8 bytes).
+const TILE_NUMBERS: usize = 1 << 26;
+
+/// What one class brings to every pair it is part of.
+struct ClassMean {
+    /// One value a feature.
+    mean: Array1<f64>,
+    /// Deviations from it, summed over each unit, times √(u/(u - 1))/n for u units of n samples in all: units x
+    /// features. Their squared lengths sum to an unbiased estimate of the mean's variance. Absent with one unit.
+    spread: Option<Array2<f64>>,
+    /// That sum.
+    variance: f64,
+    n: usize,
+}
+
+impl ClassMean {
+    fn new(class: &Class) -> Result<Self> {
+        let x = class.x()?.mapv(f64::from);
+        let n = x.nrows();
+        let mean = x.sum_axis(Axis(0)) / n as f64;
+        let (units, unit) = (class.n_units(), class.units());
+        let spread = (units >= 2).then(|| {
+            let w = (units as f64 / (units as f64 - 1.0)).sqrt() / n as f64;
+            let mut spread = Array2::zeros((units, x.ncols()));
+            for (row, x) in x.outer_iter().enumerate() {
+                spread.row_mut(unit.as_ref().map_or(row, |u| u[row])).scaled_add(w, &(&x - &mean));
+            }
+            spread
+        });
+        let variance = spread.iter().flatten().map(|v| v * v).sum();
+        Ok(Self { mean, spread, variance, n })
+    }
+
+    /// Σ_u ±s_u for `draws` random choices of the signs: draws x features.
+    fn draw(&self, draws: usize, mut rng: StreamRng) -> Array2<f64> {
+        match &self.spread {
+            None => Array2::zeros((draws, self.mean.len())),
+            Some(s) => {
+                let sign = || if rng.random::<bool>() { 1.0 } else { -1.0 };
+                matmul(Array2::from_shape_simple_fn((draws, s.nrows()), sign).view(), s.view())
+            }
+        }
+    }
+}
 
 #[typetag::serde(name = "additivity")]
 impl InteractionTest for Additivity {
-    fn test(&self, classes: &FourClasses, streams: &Streams) -> Result<TestOutcome> {
-        let cells = classes.all().map(Cells::in_f64);
-        let n: [usize; 4] = std::array::from_fn(|c| cells[c].nrows());
-        let d = cells[0].ncols();
-        let means: [Array1<f64>; 4] = std::array::from_fn(|c| cells[c].sum_axis(Axis(0)) / n[c] as f64);
-        let effect = |c: usize| &means[c] - &means[0];
-        let (hi, hj, hij) = (effect(1), effect(2), effect(3));
+    fn test(&self, cx: &TestContext) -> Result<Vec<TestOutcome>> {
+        let samples = cx.samples;
+        let shared = 1 + samples.singles.len();
+        let classes: Vec<ClassMean> =
+            (0..shared).into_par_iter().map(|c| ClassMean::new(samples.class(c))).collect::<Result<_>>()?;
+        let pairs = 0..samples.pairs.len();
+        // Draws that reach the observed value, of each pair. All pairs meet the same signs of control and singles.
+        let mut reached = vec![0usize; pairs.len()];
+        let tile = (TILE_NUMBERS / (shared * samples.n_features())).clamp(16, 256);
+        for start in (0..self.resamples).step_by(tile) {
+            let draws = tile.min(self.resamples - start);
+            let signs = |c: usize| cx.streams.child("additivity").index(c).index(start).rng("signs");
+            let common: Vec<Array2<f64>> =
+                (0..shared).into_par_iter().map(|c| classes[c].draw(draws, signs(c))).collect();
+            let more: Vec<usize> = pairs
+                .clone()
+                .into_par_iter()
+                .map(|p| {
+                    let [zero, i, j, ij] = samples.four(p);
+                    let both = ClassMean::new(samples.class(ij))?;
+                    let residual = &both.mean - &classes[i].mean - &classes[j].mean + &classes[zero].mean;
+                    let draw = both.draw(draws, signs(ij)) - &common[i] - &common[j] + &common[zero];
+                    // Rounding must not break ties: identical samples give draws equal to the observed value.
+                    let least = residual.dot(&residual) * (1.0 - 1e-12);
+                    Ok(draw.outer_iter().filter(|d| d.dot(d) >= least).count())
+                })
+                .collect::<Result<_>>()?;
+            reached.iter_mut().zip(more).for_each(|(r, m)| *r += m);
+            cx.tick(start + draws, self.resamples);
+        }
+        pairs
+            .into_par_iter()
+            .map(|p| {
+                let four = samples.four(p);
+                let both = ClassMean::new(samples.class(four[3]))?;
+                let of = [&classes[four[0]], &classes[four[1]], &classes[four[2]], &both];
+                self.outcome(&samples.label(p), of, reached[p])
+            })
+            .collect()
+    }
+
+    fn null(&self) -> Null {
+        Null::Additive
+    }
+
+    fn min_samples(&self) -> usize {
+        if self.form == Form::Debiased { 2 } else { 1 }
+    }
+}
+
+impl Additivity {
+    fn outcome(&self, label: &str, [zero, i, j, ij]: [&ClassMean; 4], reached: usize) -> Result<TestOutcome> {
+        let four = [zero, i, j, ij];
+        let n = four.map(|c| c.n);
+        let (hi, hj, hij) = (&i.mean - &zero.mean, &j.mean - &zero.mean, &ij.mean - &zero.mean);
         let residual = &hij - &hi - &hj;
         let squared = residual.dot(&residual);
-
-        // Rows sign/√(n(n-1)) (x - class mean): their squared lengths sum to Σ_c tr(S_c)/n_c, the bias.
-        let repeated = n.iter().all(|n| *n >= 2);
-        let mut spread = Array2::zeros((if repeated { n.iter().sum() } else { 0 }, d));
-        if repeated {
-            let rows = (0..4).flat_map(|c| cells[c].outer_iter().map(move |x| (c, x)));
-            for (mut out, (c, x)) in spread.outer_iter_mut().zip(rows) {
-                let w = SIGN[c] / (n[c] as f64 * (n[c] as f64 - 1.0)).sqrt();
-                out.assign(&((&x - &means[c]) * w));
-            }
-        }
-        let bias: f64 = spread.iter().map(|v| v * v).sum();
+        let repeated = four.iter().all(|c| c.spread.is_some());
+        let debiased = squared - four.iter().map(|c| c.variance).sum::<f64>();
         let score = match self.form {
             Form::Norm => squared.sqrt(),
             Form::Squared => squared,
-            Form::Debiased if repeated => squared - bias,
+            Form::Debiased if repeated => debiased,
             Form::Debiased => {
                 return Err(Error::Data(format!(
-                    "the debiased additivity score needs two samples in each class, and there are {}, {}, {} and {} \
-                     (control, first, second, both); use form = \"norm\"",
+                    "{label}: the debiased additivity score needs two samples (or units) in each class, and there are \
+                     {}, {}, {} and {} samples (control, first, second, both); use form = \"norm\"",
                     n[0], n[1], n[2], n[3]
                 )));
             }
         };
-        let p_value = (repeated && self.resamples > 0).then(|| self.p_value(&spread, squared, streams));
-
+        let p_value = (repeated && self.resamples > 0).then(|| (1 + reached) as f64 / (self.resamples + 1) as f64);
         let length = |h: &Array1<f64>| h.dot(h).sqrt();
         let ratio = |a: f64, b: f64| if b > 0.0 { a / b } else { 0.0 };
         let severity = |h: &Array1<f64>| {
             ratio(h.iter().zip(&hij).map(|(h, j)| h * sign(*j)).sum(), hij.iter().map(|v| v.abs()).sum())
         };
         let (si, sj) = (severity(&hi), severity(&hj));
-        let mut diagnostics = vec![
+        let diagnostics = vec![
             ("cosine".to_string(), ratio(hi.dot(&hj), length(&hi) * length(&hj)).powi(2)),
             ("severity_min".to_string(), si.min(sj)),
             ("severity_max".to_string(), si.max(sj)),
             ("severity_sum".to_string(), si + sj),
             ("squared".to_string(), squared),
+            ("debiased".to_string(), if repeated { debiased } else { f64::NAN }),
+            ("effect_first".to_string(), length(&hi)),
+            ("effect_second".to_string(), length(&hj)),
+            ("effect_both".to_string(), length(&hij)),
         ];
-        if repeated {
-            diagnostics.push(("debiased".to_string(), squared - bias));
-        }
-        Ok(TestOutcome { score, p_value, null: "additive", n, diagnostics })
-    }
-}
-
-impl Additivity {
-    /// Share of the draws ‖Σ_a ε_a s_a‖², ε = ±1, that reach the observed squared residual. The rows s_a
-    /// carry the factor √(n/(n-1)) of each class, so that the draws have exactly the variance of the mean.
-    fn p_value(&self, spread: &Array2<f64>, squared: f64, streams: &Streams) -> f64 {
-        const TILE: usize = 256;
-        let mut rng = streams.rng("additivity");
-        let (rows, d) = spread.dim();
-        let gram = (rows < d).then(|| matmul_t(spread.view(), spread.view()));
-        let mut reached = 0;
-        for start in (0..self.resamples).step_by(TILE) {
-            let size = TILE.min(self.resamples - start);
-            let signs = Array2::from_shape_simple_fn((size, rows), || if rng.random::<bool>() { 1.0 } else { -1.0 });
-            let lengths = match &gram {
-                Some(k) => (matmul(signs.view(), k.view()) * &signs).sum_axis(Axis(1)),
-                None => matmul(signs.view(), spread.view()).map_axis(Axis(1), |v| v.dot(&v)),
-            };
-            // Rounding must not break ties: identical samples give draws equal to the observed value.
-            reached += lengths.iter().filter(|v| **v >= squared * (1.0 - 1e-12)).count();
-        }
-        (1 + reached) as f64 / (self.resamples + 1) as f64
+        Ok(TestOutcome { score, p_value, n, diagnostics })
     }
 }
 
@@ -144,22 +203,23 @@ framework::register!(
 mod tests {
     use super::*;
     use rand_distr::{Distribution, StandardNormal};
-    use std::sync::Arc;
 
-    /// Gaussian classes around the given means.
-    fn classes(n: [usize; 4], means: [[f64; 3]; 4], sd: f64, rng: &mut StreamRng) -> FourClasses {
+    /// The samples of one pair: Gaussian classes around the given means.
+    fn classes(n: [usize; 4], means: [[f64; 3]; 4], sd: f64, rng: &mut StreamRng) -> Samples {
         let mut class = |c: usize| {
-            let x = Array2::from_shape_fn((n[c], 3), |(_, l)| {
+            Class::held(Array2::from_shape_fn((n[c], 3), |(_, l)| {
                 let z: f64 = StandardNormal.sample(rng);
                 (means[c][l] + sd * (1.0 + l as f64) * z) as f32
-            });
-            Arc::new(Cells { lane: vec![0; n[c]], x })
+            }))
         };
-        FourClasses { control: class(0), first: class(1), second: class(2), both: class(3) }
+        let (control, first, second, both) = (class(0), class(1), class(2), class(3));
+        let pairs = vec![PairClass { first: 0, second: 1, both }];
+        Samples { genes: vec!["A".into(), "B".into()], control, singles: vec![first, second], pairs, image: None }
     }
 
-    fn test(form: Form, resamples: usize, c: &FourClasses, seed: u64) -> TestOutcome {
-        Additivity { form, resamples }.test(c, &Streams::new(seed)).unwrap()
+    fn test(form: Form, resamples: usize, s: &Samples, seed: u64) -> TestOutcome {
+        let streams = Streams::new(seed);
+        Additivity { form, resamples }.test(&TestContext::new(s, &streams)).unwrap().remove(0)
     }
 
     const ADDITIVE: [[f64; 3]; 4] = [[5.0, 1.0, 0.0], [6.0, 1.0, 2.0], [5.0, 4.0, 0.0], [6.0, 4.0, 2.0]];
@@ -172,7 +232,9 @@ mod tests {
         let o = test(Form::Norm, 999, &c, 1);
         assert_eq!((o.score, o.p_value, o.n), (5.0, None, [1; 4]));
         assert_eq!(test(Form::Squared, 999, &c, 1).score, 25.0);
-        assert!(Additivity { form: Form::Debiased, resamples: 0 }.test(&c, &Streams::new(1)).is_err());
+        let streams = Streams::new(1);
+        let debiased = Additivity { form: Form::Debiased, resamples: 0 };
+        assert!(debiased.test(&TestContext::new(&c, &streams)).is_err());
         // h_i = (1, 0, 2), h_j = (0, 3, 0), h_ij = (4, -1, 2): cosine 0; severities 3/7 and -3/7.
         let get = |name: &str| o.diagnostics.iter().find(|d| d.0 == name).unwrap().1;
         assert_eq!(get("cosine"), 0.0);
@@ -183,7 +245,7 @@ mod tests {
     fn debiased_is_the_weighted_contrast_of_pairwise_products() {
         let c = classes([4, 3, 5, 2], ADDITIVE, 1.0, &mut Streams::new(2).rng("x"));
         let weight = [0.5, -0.5, -0.5, 0.5];
-        let x = c.all().map(Cells::in_f64);
+        let x = c.classes(0).map(|c| c.x().unwrap().mapv(f64::from));
         let mut t = 0.0;
         for a in 0..4 {
             for b in 0..4 {
@@ -238,20 +300,52 @@ mod tests {
     }
 
     #[test]
-    fn both_ways_of_drawing_agree() {
-        // 3 features: fewer than samples. The same data padded with zeros to 40 features: more.
-        let c = classes([4, 3, 5, 6], ADDITIVE, 1.0, &mut Streams::new(5).rng("x"));
-        let wide = |c: &Arc<Cells>| {
-            let mut x = Array2::zeros((c.x.nrows(), 40));
-            x.slice_mut(ndarray::s![.., ..3]).assign(&c.x);
-            Arc::new(Cells { x, lane: c.lane.clone() })
+    fn wells_that_shift_all_their_cells_keep_the_level() {
+        let mut rng = Streams::new(6).rng("x");
+        let (trials, wells, cells) = (600, 6, 8);
+        let (mut by_well, mut by_cell) = (0, 0);
+        for t in 0..trials {
+            let mut class = |c: usize| {
+                let mut x = Array2::zeros((wells * cells, 3));
+                for w in 0..wells {
+                    let shift: [f64; 3] = std::array::from_fn(|_| StandardNormal.sample(&mut rng));
+                    for k in 0..cells {
+                        for l in 0..3 {
+                            let z: f64 = StandardNormal.sample(&mut rng);
+                            x[[w * cells + k, l]] = (ADDITIVE[c][l] + shift[l] + z) as f32;
+                        }
+                    }
+                }
+                let units = (0..wells * cells).map(|i| (i / cells) as u32).collect();
+                Class::held(x).with_units(units)
+            };
+            let (control, first, second, both) = (class(0), class(1), class(2), class(3));
+            let pairs = vec![PairClass { first: 0, second: 1, both }];
+            let singles = vec![first, second];
+            let mut s = Samples { genes: vec!["A".into(), "B".into()], control, singles, pairs, image: None };
+            by_well += usize::from(test(Form::Norm, 199, &s, t).p_value.unwrap() <= 0.05);
+            s.control.unit = None;
+            s.singles.iter_mut().for_each(|c| c.unit = None);
+            s.pairs[0].both.unit = None;
+            by_cell += usize::from(test(Form::Norm, 199, &s, t).p_value.unwrap() <= 0.05);
+        }
+        let (by_well, by_cell) = (by_well as f64 / trials as f64, by_cell as f64 / trials as f64);
+        println!("level by wells {by_well}, by cells {by_cell}");
+        assert!((by_well - 0.05).abs() < 0.027, "{by_well}");
+        assert!(by_cell > 0.3, "cells of one well taken as independent: {by_cell}");
+    }
+
+    #[test]
+    fn pairs_share_their_singles_and_do_not_disturb_each_other() {
+        let mut rng = Streams::new(5).rng("x");
+        let one = classes([9, 3, 5, 6], ADDITIVE, 1.0, &mut rng);
+        let mut two = one.clone();
+        two.pairs.push(PairClass { first: 1, second: 0, both: Class::held(Array2::ones((2, 3))) });
+        let outcomes = |s: &Samples| {
+            let streams = Streams::new(7);
+            Additivity::default().test(&TestContext::new(s, &streams)).unwrap()
         };
-        let padded = FourClasses {
-            control: wide(&c.control),
-            first: wide(&c.first),
-            second: wide(&c.second),
-            both: wide(&c.both),
-        };
-        assert_eq!(test(Form::Norm, 999, &c, 7).p_value, test(Form::Norm, 999, &padded, 7).p_value);
+        assert_eq!(outcomes(&one)[0], outcomes(&two)[0]);
+        assert_eq!(outcomes(&two)[1].n, [9, 5, 3, 2]);
     }
 }

@@ -6,6 +6,7 @@ mod gene;
 mod inputs;
 mod pool;
 mod readout;
+mod samples;
 mod target;
 
 pub use batch::{Batch, Top};
@@ -13,5 +14,6 @@ pub use candidates::Candidates;
 pub use gene::{Gene, Genes, Match, NameReport, SymbolUpdates};
 pub use inputs::{Block, Compose, Inputs, Missing};
 pub use pool::{Perturbation, Pool};
-pub use readout::{Cells, Control, FourClasses, Observed, Posterior, Readouts};
+pub use readout::{Cells, Control, Observed, Posterior, Readouts};
+pub use samples::{Class, Grouped, Labels, PairClass, SampleSource, Samples};
 pub use target::{Direction, Target};

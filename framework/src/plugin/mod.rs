@@ -16,7 +16,7 @@ mod prior;
 pub use acquisition::{Acquisition, Best, Mode, Needs, Round, RunContext};
 pub use covariance::Covariance;
 pub use fusion::{Repair, Source, Sources, fit_weights, gp_problem, mean_readouts};
-pub use interaction::{InteractionTest, TestOutcome};
+pub use interaction::{InteractionTest, Null, TestContext, TestOutcome};
 pub use kernel::{FeatureMap, Kernel, KernelContext, KernelNeeds, Outputs, fourier_features, median_distance};
 pub use model::{FitContext, LayerFactors, Model, Provides, Requires, Surrogate};
 pub use oracle::{Experiment, Oracle, Relation, Screen, Setup};

@@ -2,7 +2,7 @@
 
 use super::{MockSurrogate, TinyWorld, fail};
 use crate::data::DataRoot;
-use crate::domain::{Candidates, Cells, FourClasses, Genes, Observed};
+use crate::domain::{Candidates, Class, Genes, Observed, PairClass, Samples};
 use crate::error::{Error, Result};
 use crate::numerics::{Features, Gram, eigh};
 use crate::plugin::*;
@@ -344,47 +344,52 @@ fn prior(p: &dyn Prior, dir: &Path) -> Result<()> {
 }
 
 fn interaction(t: &dyn InteractionTest) -> Result<()> {
-    let classes = |n: usize, seed: usize, extra: f64| {
-        let cells = |c: usize, shift: [f64; 2]| {
-            let mut rng = Streams::new(51).index(seed).index(c).rng("cells");
-            let x = Array2::from_shape_fn((n, 3), |(_, j)| {
-                let z: f64 = StandardNormal.sample(&mut rng);
-                (z + if j < 2 { shift[j] } else { 0.0 }) as f32
-            });
-            Arc::new(Cells { x, lane: vec![0; n] })
-        };
-        FourClasses {
-            control: cells(0, [0.0, 0.0]),
-            first: cells(1, [1.0, 0.0]),
-            second: cells(2, [0.0, 1.0]),
-            both: cells(3, [1.0 + extra, 1.0 + extra]),
-        }
+    const PAIRS: usize = 60;
+    // The second gene does nothing, so that the pair is like its first gene: whatever the null, it holds. In the
+    // planted pairs the first gene's effect is joined by another.
+    let class = |n: usize, number: usize, shift: [f64; 3]| {
+        let mut rng = Streams::new(51).index(number).rng("cells");
+        Class::held(Array2::from_shape_fn((n, 3), |(_, j)| {
+            let z: f64 = StandardNormal.sample(&mut rng);
+            (z + shift[j]) as f32
+        }))
     };
+    let (mut singles, mut pairs) = (vec![], vec![]);
+    for p in 0..2 * PAIRS {
+        let extra = if p < PAIRS { 0.0 } else { 1.5 };
+        singles.push(class(40, 3 * p + 1, [1.0, 0.0, 0.0]));
+        singles.push(class(40, 3 * p + 2, [0.0; 3]));
+        let both = class(40, 3 * p + 3, [1.0 + extra, extra, 0.0]);
+        pairs.push(PairClass { first: 2 * p, second: 2 * p + 1, both });
+    }
+    let genes = (0..singles.len()).map(|g| format!("g{g}")).collect();
+    let samples = Samples { genes, control: class(400, 0, [0.0; 3]), singles, pairs, image: None };
+    samples.check()?;
     let streams = Streams::new(52);
-    let c = classes(40, 0, 0.0);
-    c.check()?;
-    let a = t.test(&c, &streams)?;
-    if t.test(&c, &streams)? != a {
+    let outcomes = t.test(&TestContext::new(&samples, &streams))?;
+    if t.test(&TestContext::new(&samples, &streams))? != outcomes {
         return fail("the same samples gave two different outcomes");
     }
-    if !a.score.is_finite() || a.n != [40; 4] || a.null.is_empty() {
-        return fail("its outcome lacks a finite score, the sample sizes or the name of its null");
+    if outcomes.len() != 2 * PAIRS {
+        return fail(format!("it gives {} outcomes for {} pairs", outcomes.len(), 2 * PAIRS));
     }
-    // The means add here, and the coordinates are independent: both nulls hold, whatever the test's.
-    let (mut null_scores, mut planted_scores, mut rejected) = (0.0, 0.0, 0);
-    const RUNS: usize = 60;
-    for s in 0..RUNS {
-        let o = t.test(&classes(40, s + 1, 0.0), &streams.index(s))?;
-        rejected += usize::from(o.p_value.is_some_and(|p| p <= 0.05));
-        null_scores += o.score;
-        planted_scores += t.test(&classes(40, s + 1, 1.5), &streams.index(s))?.score;
+    let names = |o: &TestOutcome| o.diagnostics.iter().map(|d| d.0.clone()).collect::<Vec<_>>();
+    let odd = |o: &TestOutcome| !o.score.is_finite() || o.n != [400, 40, 40, 40] || names(o) != names(&outcomes[0]);
+    if outcomes.iter().any(odd) {
+        return fail("an outcome lacks a finite score or the sample sizes, or names other diagnostics than the first");
     }
+    if outcomes.iter().any(|o| o.p_value.is_some_and(|p| !(p > 0.0 && p <= 1.0))) {
+        return fail("a p value is not above 0 and at most 1");
+    }
+    let (null, planted) = outcomes.split_at(PAIRS);
     // At level 0.05 more than 9 of 60 rejections have probability below 0.002.
+    let rejected = null.iter().filter(|o| o.p_value.is_some_and(|p| p <= 0.05)).count();
     if rejected > 9 {
-        return fail(format!("under the null it rejects {rejected} of {RUNS} times at level 0.05"));
+        return fail(format!("under the null it rejects {rejected} of {PAIRS} times at level 0.05"));
     }
-    if planted_scores <= null_scores {
-        return fail("a planted interaction scores no higher than none");
+    let sum = |o: &[TestOutcome]| o.iter().map(|o| o.score).sum::<f64>();
+    if sum(planted) <= sum(null) {
+        return fail("planted interactions score no higher than none");
     }
     Ok(())
 }
