@@ -12,6 +12,7 @@ mod kernel;
 mod model;
 mod oracle;
 mod prior;
+mod sampled;
 
 pub use acquisition::{Acquisition, Best, Mode, Needs, Round, RunContext};
 pub use covariance::Covariance;
@@ -21,6 +22,7 @@ pub use kernel::{FeatureMap, Kernel, KernelContext, KernelNeeds, Outputs, fourie
 pub use model::{FitContext, LayerFactors, Model, Provides, Requires, Surrogate};
 pub use oracle::{Experiment, Oracle, Relation, Screen, Setup};
 pub use prior::{Prior, PriorContext};
+pub use sampled::{DrawClass, SampledScreen};
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;

@@ -2,10 +2,11 @@
 
 use super::Plugin;
 use crate::data::DataRoot;
-use crate::domain::{Control, Pool, Readouts};
+use crate::domain::{Cells, Class, Control, Gene, PairClass, Perturbation, Pool, Readouts, Samples};
 use crate::error::Result;
 use crate::streams::Streams;
 use ndarray::Array2;
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -134,6 +135,35 @@ pub trait Screen: Send + Sync {
     fn relations(&self, ids: &[usize]) -> Option<Vec<Relation>> {
         let _ = ids;
         None
+    }
+
+    /// Samples by perturbation, for tests of interaction: what control and a measurement of every single gene and pair
+    /// of the pool give. Nothing where the screen has no cells. Screens that make samples when asked for do so here.
+    fn samples(&self, streams: &Streams) -> Result<Option<Samples>> {
+        let pool = self.pool();
+        let Some(control) = self.control().and_then(|c| c.cells.clone()) else { return Ok(None) };
+        let ids: Vec<usize> = (0..pool.len())
+            .filter(|id| pool.with_genes(*id, |g| g.len() < 2 || (g.len() == 2 && g[0] != g[1])))
+            .collect();
+        let Some(cells) = self.measure(&ids, &Experiment::default(), streams)?.cells else { return Ok(None) };
+        let of: HashMap<usize, Arc<Cells>> = ids.into_iter().zip(cells).collect();
+        let mut number = HashMap::new();
+        let (mut genes, mut singles) = (vec![], vec![]);
+        for gene in 0..pool.genes().len() as u32 {
+            if let Some(cells) = pool.find(&Perturbation::new([Gene(gene)])).and_then(|id| of.get(&id)) {
+                number.insert(gene, singles.len());
+                genes.push(pool.genes().name(Gene(gene)).to_string());
+                singles.push(Class::of(cells.clone()));
+            }
+        }
+        let pair = |id: usize| {
+            let of_gene = |g: Gene| number.get(&(g.index() as u32)).copied();
+            let (first, second) =
+                pool.with_genes(id, |g| if g.len() == 2 { Some((of_gene(g[0])?, of_gene(g[1])?)) } else { None })?;
+            Some(PairClass { first, second, both: Class::of(of.get(&id)?.clone()) })
+        };
+        let pairs = (0..pool.len()).filter_map(pair).collect();
+        Ok(Some(Samples { genes, control: Class::of(control), singles, pairs, image: None }))
     }
 
     /// What the reader of the log should know (rows dropped, names lost).
