@@ -8,6 +8,7 @@ pub mod cli;
 pub mod data;
 pub mod domain;
 pub mod error;
+pub mod interactions;
 pub mod metrics;
 pub mod numerics;
 pub mod plugin;

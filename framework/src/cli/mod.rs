@@ -3,6 +3,8 @@
 
 mod completions;
 mod data;
+mod interactions;
+mod named;
 mod new;
 mod plan;
 mod plugins;
@@ -43,6 +45,7 @@ const EXIT_CODES: &str = "Exit codes: 0 ok; 2 usage, configuration or data error
         "  screenwright plan scenarios/ifng.toml               what would run, and why\n",
         "  screenwright plugins show thompson                  what a plugin does and its parameters\n",
         "  screenwright suggest campaign.toml --out next.csv   the next batch of a real screen\n",
+        "  screenwright interactions --samples cells.parquet --test mmd_contrast    which pairs interact\n",
         "  screenwright new acquisition my_rule                a commented plugin file to start from\n\n",
         "Exit codes: 0 ok; 2 usage, configuration or data error (nothing was run);\n",
         "  3 some runs failed (the others are kept); 130 stopped with Ctrl-C (the same command goes on)."
@@ -109,6 +112,8 @@ enum Verb {
     Report(Box<report::Report>),
     /// Choose the next batch of a real screen
     Suggest(Box<suggest::Suggest>),
+    /// Test which pairs of perturbations interact, from samples of cells or wells
+    Interactions(Box<interactions::Interactions>),
     /// Write a commented plugin file to start from
     New(new::New),
     /// Check data files
@@ -147,6 +152,7 @@ fn dispatch(cli: Cli) -> Result<u8> {
         Verb::Results(v) => v.execute(),
         Verb::Report(v) => v.execute(),
         Verb::Suggest(v) => v.execute(),
+        Verb::Interactions(v) => v.execute(),
         Verb::New(v) => v.execute(),
         Verb::Data(v) => v.execute(),
         Verb::Completions(v) => v.execute(),

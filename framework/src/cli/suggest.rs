@@ -1,16 +1,17 @@
 use super::Folders;
+use super::named::{checked, parse_plugin, set_parameter};
 use crate::data::DataRoot;
 use crate::domain::{
     Block, Candidates, Compose, Genes, Inputs, Observed, Perturbation, Pool, Readouts, SymbolUpdates, Target,
 };
 use crate::error::{Error, Result};
-use crate::plugin::{Acquisition, Entry, FitContext, Kernel, Kind, PriorContext, Round, RunContext, Setup};
+use crate::plugin::{Acquisition, FitContext, Kernel, Kind, PriorContext, Round, RunContext, Setup};
 use crate::runner::select_batch;
 use crate::scenario::{Campaign, Document, Misfit, Mistake, Place, UserTable, check_campaign, check_needs};
 use crate::streams::Streams;
 use clap::Args;
 use ndarray::Array2;
-use serde_json::{Map, Value, json};
+use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use table::{Column, Table};
@@ -312,52 +313,6 @@ fn read_npy<P: AsRef<Path>, T: ndarray_npy::ReadNpyExt>(path: P) -> Result<T> {
             path.display()
         ))
     })
-}
-
-/// A plugin named on the command line, with its parameters so far.
-struct Form {
-    entry: &'static Entry,
-    map: Map<String, Value>,
-}
-
-/// Reads `NAME` or `NAME:KEY=VALUE,KEY=VALUE`.
-fn parse_plugin(option: &str, text: &str, kind: Kind) -> Result<Form> {
-    let (name, rest) = text.split_once(':').unwrap_or((text, ""));
-    let entry = crate::plugin::find(name).filter(|e| e.kind == kind).ok_or_else(|| {
-        let names = crate::plugin::catalogue().into_iter().filter(|e| e.kind == kind).map(|e| e.name);
-        let names: Vec<&str> = names.collect();
-        Error::Config(format!(
-            "{option} {name}: unknown {}{}; known: {}",
-            kind.word(),
-            crate::error::hint(name, names.iter().copied()),
-            names.join(", ")
-        ))
-    })?;
-    let mut form = Form { entry, map: Map::new() };
-    for p in rest.split(',').filter(|p| !p.is_empty()) {
-        set_parameter(&mut form, option, p)?;
-    }
-    Ok(form)
-}
-
-fn set_parameter(form: &mut Form, option: &str, text: &str) -> Result<()> {
-    let (k, v) = text
-        .split_once('=')
-        .ok_or_else(|| Error::Config(format!("{option} {text}: write a parameter as KEY=VALUE")))?;
-    // A value that is not JSON is a word.
-    form.map.insert(k.trim().into(), serde_json::from_str(v).unwrap_or_else(|_| json!(v)));
-    Ok(())
-}
-
-/// The plugin of a form; a parameter that it does not know or cannot read is named.
-fn checked<T: serde::de::DeserializeOwned>(option: &str, form: Form) -> Result<T> {
-    let Form { entry, mut map } = form;
-    (entry.check)(Value::Object(map.clone())).map_err(|(path, e)| {
-        let name = entry.name;
-        Error::Config(format!("{option} {name}: {path}: {e}; `screenwright plugins show {name}` lists its parameters"))
-    })?;
-    map.insert("use".into(), json!(entry.name));
-    serde_json::from_value(Value::Object(map)).map_err(|e| Error::Config(format!("{option} {}: {e}", entry.name)))
 }
 
 fn choose(p: Problem) -> Result<Table> {

@@ -28,6 +28,7 @@ macro_rules! wide {
 
 pub mod band;
 pub mod batch_norm;
+pub mod calls;
 pub mod condition;
 pub mod conditioned;
 pub mod cos;

@@ -10,10 +10,37 @@ use std::io;
 pub(super) type Point = (f64, f64);
 
 enum Mark {
-    Line { points: Vec<Point>, colour: RGBColor, width: f64 },
-    Area { points: Vec<Point>, colour: RGBColor, opacity: f64 },
-    Disc { at: Point, radius: f64, colour: RGBColor },
-    Text { text: String, at: Point, em: f64, align: HPos, colour: RGBColor, bold: bool, upwards: bool },
+    Line {
+        points: Vec<Point>,
+        colour: RGBColor,
+        width: f64,
+    },
+    Area {
+        points: Vec<Point>,
+        colour: RGBColor,
+        opacity: f64,
+    },
+    Disc {
+        at: Point,
+        radius: f64,
+        colour: RGBColor,
+    },
+    /// Pixels of red, green and blue, row by row.
+    Image {
+        at: Point,
+        size: f64,
+        side: usize,
+        rgb: Vec<u8>,
+    },
+    Text {
+        text: String,
+        at: Point,
+        em: f64,
+        align: HPos,
+        colour: RGBColor,
+        bold: bool,
+        upwards: bool,
+    },
 }
 
 /// What the two file formats do differently.
@@ -69,6 +96,11 @@ impl Canvas {
             Marker::None => return,
         };
         self.area(corners.iter().map(|c| (x + r * c.0, y + r * c.1)).collect(), style.colour, 1.0);
+    }
+
+    /// A square picture of `side` x `side` pixels, drawn at a size; only in PNG files.
+    pub fn image(&mut self, at: Point, size: f64, side: usize, rgb: Vec<u8>) {
+        self.marks.push(Mark::Image { at, size, side, rgb });
     }
 
     /// Text whose baseline stands at the point.
@@ -158,6 +190,18 @@ impl Canvas {
                 Mark::Disc { at, radius, colour } => {
                     b.draw_circle(put(*at), (radius * t.scale).round() as u32, &colour.filled(), true)
                         .map_err(failed)?;
+                }
+                Mark::Image { at, size, side, rgb } => {
+                    let n = (size * t.scale).round() as usize;
+                    let pixel = |i: usize| (i * side / n).min(side - 1);
+                    let mut large = Vec::with_capacity(3 * n * n);
+                    for row in 0..n {
+                        for column in 0..n {
+                            let from = 3 * (pixel(row) * side + pixel(column));
+                            large.extend_from_slice(&rgb[from..from + 3]);
+                        }
+                    }
+                    b.blit_bitmap(put(*at), (n as u32, n as u32), &large).map_err(failed)?;
                 }
                 Mark::Text { text, at: (x, y), em, align, colour, bold, upwards } => {
                     let turn = if *upwards { FontTransform::Rotate270 } else { FontTransform::None };

@@ -30,7 +30,7 @@ const CELL: (f64, f64) = (84.0, 38.0);
 const MOST: usize = 400;
 
 /// From 0 (light) to 1 (dark).
-fn shade(t: f64) -> RGBColor {
+pub(super) fn shade(t: f64) -> RGBColor {
     let at = t.clamp(0.0, 1.0) * (SHADES.len() - 1) as f64;
     let (i, part) = ((at as usize).min(SHADES.len() - 2), at - (at as usize).min(SHADES.len() - 2) as f64);
     let mix = |a: u8, b: u8| (f64::from(a) + part * (f64::from(b) - f64::from(a))).round() as u8;

@@ -11,6 +11,7 @@ mod curves;
 mod glyph;
 mod groups;
 mod heat;
+mod pairs;
 mod published;
 mod speedup;
 mod summary;
@@ -20,6 +21,7 @@ mod tradeoff;
 
 pub use claims::Verdict;
 pub use groups::GroupSummary;
+pub use pairs::write_contact_sheet;
 pub use published::PublishedCurves;
 pub use summary::{ArmSummary, Difference, Paired};
 

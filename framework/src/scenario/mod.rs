@@ -1,6 +1,6 @@
 //! Scenario files: what one looks like, how a grid becomes runs, how mistakes are shown.
 
-mod diagnose;
+pub(crate) mod diagnose;
 mod file;
 mod judge;
 mod sweep;

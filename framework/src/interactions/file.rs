@@ -1,0 +1,181 @@
+//! The file of a study of interactions.
+
+use crate::error::{Error, Result};
+use crate::numerics::calls::ErrorControl;
+use crate::plugin::{self, InteractionTest, Kind, Oracle};
+use crate::scenario::diagnose::{Document, Mistake, Shape, Slot, check_table};
+use crate::scenario::{Place, Seeds};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// A study of interactions: samples, tests, and how calls are made.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PairStudy {
+    /// Names the output.
+    pub name: String,
+    /// Seeds, each a world and samples of its own where an oracle simulates them. Default: seed 0 alone.
+    #[serde(default = "one_seed")]
+    pub seeds: Seeds,
+    /// Where samples come from, if from an oracle.
+    #[serde(default)]
+    pub oracle: Option<Box<dyn Oracle>>,
+    /// Where samples come from, if from a file.
+    #[serde(default)]
+    pub samples: Option<SampleFile>,
+    /// Tests, by the name under which they report.
+    #[serde(default)]
+    pub test: BTreeMap<String, Box<dyn InteractionTest>>,
+    /// How calls are made.
+    #[serde(default)]
+    pub calls: Calls,
+    /// Where tests that can use a GPU run.
+    #[serde(default)]
+    pub device: Place,
+}
+
+fn one_seed() -> Seeds {
+    Seeds { from: 0, count: 1 }
+}
+
+/// A table of samples (cells or wells): one row each, a column of labels and columns of features.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SampleFile {
+    /// .csv, .csv.gz, .tsv, .tsv.gz, .parquet, or .h5ad (needs a build with `--features h5ad`); relative to the data
+    /// folder.
+    pub path: PathBuf,
+    /// The column that names what was done to a sample; default `"perturbation"`.
+    #[serde(default = "label_column")]
+    pub labels: String,
+    /// Labels of unperturbed samples; default `["control"]`. They may fill the other half of a single perturbation.
+    #[serde(default = "control_words")]
+    pub control: Vec<String>,
+    /// What joins two genes; default `"+"`.
+    #[serde(default = "plus")]
+    pub separator: String,
+    /// The column of the guide or well of a sample, where samples of one are not independent. Default none.
+    #[serde(default)]
+    pub unit: Option<String>,
+    /// The columns of features (genes of an .h5ad file). Absent: all columns of numbers that have no other role.
+    #[serde(default)]
+    pub features: Option<Vec<String>>,
+    /// Columns of numbers that are not features. Default none.
+    #[serde(default)]
+    pub ignore: Vec<String>,
+    /// The layer of an .h5ad file; absent: X.
+    #[serde(default)]
+    pub layer: Option<String>,
+    /// `"none"` (default), or `"control"`: each feature is divided by its standard deviation over control.
+    #[serde(default)]
+    pub scale: Scale,
+}
+
+/// How features are brought to one scale.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scale {
+    /// As they are.
+    #[default]
+    None,
+    /// In standard deviations over control.
+    Control,
+}
+
+fn label_column() -> String {
+    "perturbation".into()
+}
+
+fn control_words() -> Vec<String> {
+    vec!["control".into()]
+}
+
+fn plus() -> String {
+    "+".into()
+}
+
+/// How p values become calls.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Calls {
+    /// `"bh"` (default), `"by"`, or `"online"` (LORD++, in the order of the pairs).
+    #[serde(default)]
+    pub control: ErrorControl,
+    /// Share of false calls that is accepted, above 0 and below 1; default 0.1.
+    #[serde(default = "tenth")]
+    pub rate: f64,
+}
+
+fn tenth() -> f64 {
+    0.1
+}
+
+impl Default for Calls {
+    fn default() -> Self {
+        Self { control: ErrorControl::default(), rate: tenth() }
+    }
+}
+
+fn no_fields() -> &'static [&'static str] {
+    &[]
+}
+
+const SLOTS: &[Slot] = &[
+    ("name", Shape::Typed(no_fields, plugin::check::<String>), true),
+    ("seeds", Shape::Typed(plugin::fields::<Seeds>, plugin::check::<Seeds>), false),
+    ("oracle", Shape::Plugin(Kind::Oracle), false),
+    ("samples", Shape::Typed(plugin::fields::<SampleFile>, plugin::check::<SampleFile>), false),
+    ("test", Shape::Plugins(Kind::InteractionTest), false),
+    ("calls", Shape::Typed(plugin::fields::<Calls>, plugin::check::<Calls>), false),
+    ("device", Shape::Typed(no_fields, plugin::check::<Place>), false),
+];
+
+impl PairStudy {
+    /// Reads a study; all mistakes are reported together.
+    pub fn read(path: &Path) -> Result<Self> {
+        let doc = Document::read(path)?;
+        let mut mistakes = vec![];
+        check_table(&doc.value, SLOTS, &[], &mut mistakes);
+        let has = |key: &str| doc.value.contains_key(key);
+        if has("oracle") == has("samples") {
+            mistakes.push(Mistake::at(
+                &[if has("oracle") { "samples" } else { "name" }],
+                "a study has either an [oracle] that simulates or replays samples, or [samples] with the path of a table",
+            ));
+        }
+        if doc.value.get("test").is_none_or(|t| t.as_object().is_some_and(|t| t.is_empty())) {
+            mistakes.push(Mistake::at(
+                &["name"],
+                "no test; add a section such as [test.contrast] with use = \"mmd_contrast\" (`screenwright plugins list \
+                 interaction` shows all)",
+            ));
+        }
+        if !mistakes.is_empty() {
+            return Err(doc.report(&mistakes));
+        }
+        let study: PairStudy = serde_json::from_value(Value::Object(doc.value.clone()))
+            .map_err(|e| Error::Config(format!("{}: {e}", path.display())))?;
+        study.check().map_err(|e| Error::Config(format!("{}: {e}", path.display())))?;
+        Ok(study)
+    }
+
+    /// Errors unless settings make sense.
+    pub fn check(&self) -> Result<()> {
+        if !(self.calls.rate > 0.0 && self.calls.rate < 1.0) {
+            return Err(Error::Config(format!(
+                "the rate of false calls is {}; it must lie between 0 and 1",
+                self.calls.rate
+            )));
+        }
+        if self.seeds.count == 0 {
+            return Err(Error::Config("seeds.count is 0; at least one seed is needed".into()));
+        }
+        let plain = |n: &str| !n.is_empty() && n.chars().all(|c| c.is_alphanumeric() || "_-".contains(c));
+        match std::iter::once(&self.name).chain(self.test.keys()).find(|n| !plain(n)) {
+            Some(bad) => Err(Error::Config(format!("`{bad}` names files; use letters, digits, _ and - only"))),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! Samples from a file.
+
+use super::Loaded;
+use super::file::{SampleFile, Scale};
+use crate::data::DataRoot;
+use crate::domain::{Labels, Samples};
+use crate::error::{Error, Result};
+use ndarray::Array2;
+use std::path::Path;
+
+/// Most numbers that are held (8 GB).
+const MOST: usize = 1 << 31;
+
+/// The parts of a file, before its rows become classes.
+struct Parts {
+    x: Array2<f32>,
+    labels: Vec<Option<String>>,
+    unit: Option<Vec<Option<String>>>,
+}
+
+impl SampleFile {
+    pub(super) fn read(&self, data: &DataRoot) -> Result<Loaded> {
+        let path = data.path(&self.path);
+        let is_h5ad = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("h5ad"));
+        let parts = if is_h5ad { self.read_h5ad(&path)? } else { self.read_table(data, &path)? };
+        let at = |e: Error| Error::Data(format!("{}: {e}", path.display()));
+        let mut notes = vec![];
+        let kept: Vec<usize> = (0..parts.labels.len()).filter(|r| parts.labels[*r].is_some()).collect();
+        let dropped = parts.labels.len() - kept.len();
+        if dropped > 0 {
+            notes.push(format!("{dropped} samples have no label in `{}` and are left out", self.labels));
+        }
+        let labels: Vec<String> = kept.iter().filter_map(|r| parts.labels[*r].clone()).collect();
+        let unit = match (&parts.unit, &self.unit) {
+            (Some(u), Some(column)) => {
+                let of = |r: &usize| {
+                    u[*r].clone().ok_or_else(|| {
+                        Error::Data(format!("sample {} has no value in `{column}`, the column of units", r + 1))
+                    })
+                };
+                Some(kept.iter().map(of).collect::<Result<Vec<_>>>().map_err(at)?)
+            }
+            _ => None,
+        };
+        let mut x = if dropped > 0 { parts.x.select(ndarray::Axis(0), &kept) } else { parts.x };
+        if let Some(((row, column), v)) = x.indexed_iter().find(|(_, v)| !v.is_finite()) {
+            return Err(at(Error::Data(format!(
+                "sample {}, feature {} is {v}; values must be finite: fill it in, or leave the sample or the feature out",
+                kept[row] + 1,
+                column + 1
+            ))));
+        }
+        if self.scale == Scale::Control {
+            let control =
+                |l: &String| l.split(&self.separator).all(|part| self.control.iter().any(|c| c == part.trim()));
+            let rows: Vec<usize> = (0..labels.len()).filter(|r| control(&labels[*r])).collect();
+            let mut constant = 0;
+            for mut column in x.columns_mut() {
+                let values: Vec<f64> = rows.iter().map(|r| f64::from(column[*r])).collect();
+                let sd = crate::numerics::stats::sd(&values);
+                if sd > 0.0 {
+                    column.mapv_inplace(|v| (f64::from(v) / sd) as f32);
+                } else {
+                    constant += 1;
+                    column.fill(0.0);
+                }
+            }
+            if constant > 0 {
+                notes.push(format!("{constant} features do not vary over control and are left out"));
+            }
+        }
+        let rules = Labels { control: self.control.clone(), separator: self.separator.clone() };
+        let grouped = Samples::group(&x, &labels, &rules, unit.as_deref()).map_err(at)?;
+        let s = &grouped.samples;
+        notes.push(format!(
+            "{} samples of {} features: {} of control, {} genes alone, {} pairs to test{}",
+            x.nrows(),
+            x.ncols(),
+            s.control.len(),
+            s.singles.len(),
+            s.pairs.len(),
+            match grouped.left_out.len() {
+                0 => String::new(),
+                n => format!("; {n} labels cannot be tested (column not_tested says why)"),
+            }
+        ));
+        Ok(Loaded { samples: grouped.samples, relations: None, left_out: grouped.left_out, notes })
+    }
+
+    fn read_table(&self, data: &DataRoot, path: &Path) -> Result<Parts> {
+        let t = data.table(&self.path)?;
+        let labels = t.text(&self.labels)?.into_iter().map(|l| Some(l.to_string())).collect();
+        let unit = match &self.unit {
+            Some(column) => Some(t.text(column)?.into_iter().map(|u| Some(u.to_string())).collect()),
+            None => None,
+        };
+        let columns: Vec<&str> = match &self.features {
+            Some(f) => f.iter().map(String::as_str).collect(),
+            None => {
+                let role =
+                    |c: &str| c == self.labels || self.unit.as_deref() == Some(c) || self.ignore.iter().any(|i| i == c);
+                t.numeric_columns().into_iter().filter(|c| !role(c)).collect()
+            }
+        };
+        if let Some(unknown) = self.ignore.iter().find(|i| t.column(i).is_none()) {
+            let near = crate::error::hint(unknown, t.names().into_iter());
+            return Err(Error::Data(format!("{}: no column `{unknown}` to ignore{near}", path.display())));
+        }
+        if columns.is_empty() {
+            return Err(Error::Data(format!("{}: no column of numbers is left as a feature", path.display())));
+        }
+        check_size(path, t.height(), columns.len())?;
+        let mut x = Array2::zeros((t.height(), columns.len()));
+        for (j, c) in columns.iter().enumerate() {
+            x.column_mut(j).iter_mut().zip(t.numbers(c)?).for_each(|(x, v)| *x = v as f32);
+        }
+        Ok(Parts { x, labels, unit })
+    }
+
+    #[cfg(feature = "h5ad")]
+    fn read_h5ad(&self, path: &Path) -> Result<Parts> {
+        let of = |e: cells::CellsError| Error::Data(e.to_string());
+        let file = cells::AnnData::open(path, self.layer.as_deref(), None).map_err(of)?;
+        let labels = file.column(&self.labels).map_err(of)?;
+        let unit = self.unit.as_ref().map(|c| file.column(c)).transpose().map_err(of)?;
+        let genes = file.genes();
+        let keep: Vec<usize> = match &self.features {
+            Some(f) => f
+                .iter()
+                .map(|name| {
+                    genes.iter().position(|g| g == name).ok_or_else(|| {
+                        let near = crate::error::hint(name, genes.iter().map(String::as_str));
+                        Error::Data(format!("{}: no gene `{name}`{near}", path.display()))
+                    })
+                })
+                .collect::<Result<_>>()?,
+            None => (0..genes.len()).filter(|g| !self.ignore.contains(&genes[*g])).collect(),
+        };
+        check_size(path, file.n_cells(), keep.len())?;
+        let mut place = vec![None; genes.len()];
+        keep.iter().enumerate().for_each(|(j, g)| place[*g] = Some(j));
+        let mut x = Array2::zeros((file.n_cells(), keep.len()));
+        file.entries::<Error>(|cell, gene, v| {
+            if let Some(j) = place[gene] {
+                x[[cell, j]] = v as f32;
+            }
+            Ok(())
+        })?;
+        Ok(Parts { x, labels, unit })
+    }
+
+    #[cfg(not(feature = "h5ad"))]
+    fn read_h5ad(&self, path: &Path) -> Result<Parts> {
+        Err(Error::Unsupported(format!(
+            "{}: this program was built without AnnData; build it with `--features h5ad`, or write the samples as Parquet",
+            path.display()
+        )))
+    }
+}
+
+fn check_size(path: &Path, rows: usize, columns: usize) -> Result<()> {
+    if rows.saturating_mul(columns) > MOST {
+        return Err(Error::Data(format!(
+            "{}: {rows} samples x {columns} features take {:.0} GB; name fewer `features`, or reduce them beforehand",
+            path.display(),
+            rows as f64 * columns as f64 * 4e-9
+        )));
+    }
+    Ok(())
+}
