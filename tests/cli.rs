@@ -869,3 +869,110 @@ fn mistakes_in_named_axes_and_hits_are_told_at_their_place() {
     write(d.path(), "donors.csv", &format!("gene,d1,d2\n{rows}"));
     says(&told("name = \"bench\"", "name = \"twice\""), 2, &["G000 is measured twice", "set repeats = \"mean\""]);
 }
+
+/// Wells of control, A, B, A+B and C: two features, six wells each, B+A far from additive.
+fn wells(d: &Path) -> String {
+    let mut text = "perturbation,plate,x,y\n".to_string();
+    let at =
+        [("NT", 0.0, 0.0), ("A", 2.0, 0.0), ("B", 0.0, 1.0), ("B+A", 9.0, 9.0), ("C", 1.0, 1.0), ("A+C", 3.0, 1.0)];
+    for (label, x, y) in at {
+        for k in 0..6 {
+            let e = (f64::from(k) - 2.5) / 10.0;
+            text.push_str(&format!("{label},{},{},{}\n", k % 3, x + e, y - e * e));
+        }
+    }
+    write(d, "wells.csv", &text).to_str().expect("utf-8").to_string()
+}
+
+#[test]
+fn interactions_from_a_file_of_samples_to_tables_and_figures() {
+    let d = dir();
+    let file = wells(d.path());
+    let go = ["interactions", "--samples", &file, "--control", "NT", "--ignore", "plate", "--test", "additivity"];
+    let r = run(d.path(), &go);
+    says(&r, 0, &["36 samples of 2 features: 6 of control, 3 genes alone, 2 pairs to test", "A+B", "called"]);
+    let out = d.path().join("results/wells");
+    let table = std::fs::read_to_string(out.join("additivity.csv")).expect("the table");
+    assert!(
+        table.starts_with("seed,pair,first,second,score,p,q,called,null,n_control,n_first,n_second,n_both,"),
+        "{table}"
+    );
+    let rows: Vec<&str> = table.lines().skip(1).collect();
+    assert!(rows.len() == 2 && rows[0].starts_with("0,A+B,A,B,") && rows[1].starts_with("0,A+C,A,C,"), "{table}");
+    assert!(rows[0].contains(",true,additive,6,6,6,6,") && rows[1].contains(",false,additive,"), "{table}");
+    assert!(out.join("additivity_map.svg").exists() && out.join("additivity_map.png").exists());
+    // The same bytes on one thread, and with wells of a plate taken together a p value of few units.
+    let mut one = go.to_vec();
+    one.extend(["--threads", "1", "--out", "one"]);
+    says(&run(d.path(), &one), 0, &[]);
+    assert_eq!(std::fs::read_to_string(d.path().join("one/additivity.csv")).expect("the table"), table);
+    let mut units = go.to_vec();
+    units.extend(["--unit", "plate", "--out", "units"]);
+    says(&run(d.path(), &units), 0, &["A+B"]);
+    assert_ne!(std::fs::read_to_string(d.path().join("units/additivity.csv")).expect("the table"), table);
+}
+
+#[test]
+fn bad_samples_and_studies_of_interactions_are_explained() {
+    let d = dir();
+    let file = wells(d.path());
+    let with = |more: &[&str]| {
+        let mut go = vec!["interactions", "--samples", &file, "--test", "additivity"];
+        go.extend(more);
+        run(d.path(), &go)
+    };
+    says(&with(&[]), 2, &["no sample is labelled as control (`control`)", "--control"]);
+    says(&with(&["--control", "NT", "--labels", "pertubation"]), 2, &["pertubation", "perturbation"]);
+    says(&with(&["--control", "NT", "--separator", "_"]), 2, &["no pair can be tested", "joined by `_`"]);
+    says(&with(&["--control", "NT", "--ignore", "plat"]), 2, &["no column `plat` to ignore; did you mean `plate`?"]);
+    says(&with(&["--control", "NT", "--rate", "2"]), 2, &["must lie between 0 and 1"]);
+    says(&with(&["--control", "NT", "--test", "addditivity"]), 2, &["did you mean `additivity`?"]);
+    let text = std::fs::read_to_string(&file).expect("wells");
+    let of = |text: &str| {
+        let f = write(d.path(), "other.csv", text);
+        let file = f.to_str().expect("utf-8");
+        let test = ["--test", "additivity:form=debiased"];
+        run(d.path(), &["interactions", "--samples", file, "--control", "NT", "--ignore", "plate", test[0], test[1]])
+    };
+    // A class of one sample is left out of tests that need two; a pair without one of its singles is named.
+    let few: String =
+        text.lines().filter(|l| !l.starts_with("C,") || l.contains("0.75")).map(|l| format!("{l}\n")).collect();
+    says(&of(&few), 0, &["1 not tested"]);
+    let table = std::fs::read_to_string(d.path().join("results/other/additivity.csv")).expect("the table");
+    assert!(table.contains("a class has fewer than 2 samples (6, 6, 1, 6)"), "{table}");
+    let none: String = text.lines().filter(|l| !l.starts_with("C,")).map(|l| format!("{l}\n")).collect();
+    says(&of(&none), 0, &["1 labels cannot be tested"]);
+    let table = std::fs::read_to_string(d.path().join("results/other/additivity.csv")).expect("the table");
+    assert!(table.contains("no samples of C alone"), "{table}");
+    says(&of(&text.replace("A,0,1.75,", "A,0,,")), 2, &["column x", "empty"]);
+    let study = |text: &str| {
+        let f = write(d.path(), "study.toml", text);
+        run(d.path(), &["interactions", f.to_str().expect("utf-8")])
+    };
+    says(
+        &study("name = \"s\"\n[oracle]\nuse = \"latent_shift\"\nsample = 5\n[test.a]\nuse = \"additivty\"\n"),
+        2,
+        &["2 mistakes", "did you mean `samples`?", "did you mean `additivity`?"],
+    );
+    says(&study("name = \"s\"\n[test.a]\nuse = \"additivity\"\n"), 2, &["either an [oracle]"]);
+    says(&study("name = \"s\"\n[oracle]\nuse = \"latent_shift\"\n"), 2, &["no test; add a section"]);
+    says(
+        &study("name = \"s\"\n[oracle]\nuse = \"latent_dag\"\n[test.a]\nuse = \"additivity\"\n"),
+        2,
+        &["gives no samples of control"],
+    );
+}
+
+#[test]
+fn a_simulated_study_of_interactions_knows_its_truth() {
+    let d = dir();
+    let text = "name = \"mix\"\nseeds = { from = 0, count = 2 }\n[oracle]\nuse = \"latent_mixture\"\nsamples = 300\nlayers = 0\n\
+                laws = { A = { component = 1, at = 5 }, B = { component = 2, at = 5 }, C = { component = 2, at = -5 }, \
+                \"B+C\" = { component = 2, at = 20 } }\nweights = [0.3, 0.3, 0.4]\n[test.additivity]\nuse = \"additivity\"\n";
+    let file = write(d.path(), "mix.toml", text);
+    let r = run(d.path(), &["interactions", file.to_str().expect("utf-8")]);
+    says(&r, 0, &["the pairs that interact in truth rank first in 2 of 2 seeds", "0 of them wrong; 2 of 2 found"]);
+    let table = std::fs::read_to_string(d.path().join("results/mix/additivity.csv")).expect("the table");
+    assert!(table.contains(",relation,") && table.contains(",interacting,") && table.contains(",disjoint,"), "{table}");
+    assert!(d.path().join("results/mix/additivity_volcano.png").exists());
+}

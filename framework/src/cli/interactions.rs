@@ -29,9 +29,9 @@ pub(crate) struct Interactions {
     /// Without a study file: samples as CSV, TSV, Parquet or h5ad
     #[arg(long, value_name = "FILE")]
     samples: Option<PathBuf>,
-    /// Column that names what was done to a sample
-    #[arg(long, value_name = "COLUMN", requires = "samples", default_value = "perturbation")]
-    labels: String,
+    /// Columns that name what was done to a sample, with commas between them
+    #[arg(long, value_name = "COLUMNS", requires = "samples", value_delimiter = ',', default_value = "perturbation")]
+    labels: Vec<String>,
     /// Label of unperturbed samples; may be repeated
     #[arg(long, value_name = "LABEL", requires = "samples", default_values_t = ["control".to_string()])]
     control: Vec<String>,

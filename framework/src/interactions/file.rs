@@ -47,9 +47,9 @@ pub struct SampleFile {
     /// .csv, .csv.gz, .tsv, .tsv.gz, .parquet, or .h5ad (needs a build with `--features h5ad`); relative to the data
     /// folder.
     pub path: PathBuf,
-    /// The column that names what was done to a sample; default `"perturbation"`.
-    #[serde(default = "label_column")]
-    pub labels: String,
+    /// The columns that name what was done to a sample, joined where there are several; default `["perturbation"]`.
+    #[serde(default = "label_columns")]
+    pub labels: Vec<String>,
     /// Labels of unperturbed samples; default `["control"]`. They may fill the other half of a single perturbation.
     #[serde(default = "control_words")]
     pub control: Vec<String>,
@@ -84,8 +84,8 @@ pub enum Scale {
     Control,
 }
 
-fn label_column() -> String {
-    "perturbation".into()
+fn label_columns() -> Vec<String> {
+    vec!["perturbation".into()]
 }
 
 fn control_words() -> Vec<String> {

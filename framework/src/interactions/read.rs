@@ -21,6 +21,11 @@ struct Parts {
 impl SampleFile {
     pub(super) fn read(&self, data: &DataRoot) -> Result<Loaded> {
         let path = data.path(&self.path);
+        if self.labels.is_empty() || self.separator.is_empty() {
+            return Err(Error::Config(
+                "samples need at least one column of `labels` and a `separator` that is not empty".into(),
+            ));
+        }
         let is_h5ad = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("h5ad"));
         let parts = if is_h5ad { self.read_h5ad(&path)? } else { self.read_table(data, &path)? };
         let at = |e: Error| Error::Data(format!("{}: {e}", path.display()));
@@ -28,7 +33,7 @@ impl SampleFile {
         let kept: Vec<usize> = (0..parts.labels.len()).filter(|r| parts.labels[*r].is_some()).collect();
         let dropped = parts.labels.len() - kept.len();
         if dropped > 0 {
-            notes.push(format!("{dropped} samples have no label in `{}` and are left out", self.labels));
+            notes.push(format!("{dropped} samples have no label in `{}` and are left out", self.labels.join("`, `")));
         }
         let labels: Vec<String> = kept.iter().filter_map(|r| parts.labels[*r].clone()).collect();
         let unit = match (&parts.unit, &self.unit) {
@@ -89,7 +94,9 @@ impl SampleFile {
 
     fn read_table(&self, data: &DataRoot, path: &Path) -> Result<Parts> {
         let t = data.table(&self.path)?;
-        let labels = t.text(&self.labels)?.into_iter().map(|l| Some(l.to_string())).collect();
+        let named: Vec<Vec<&str>> = self.labels.iter().map(|c| t.text(c)).collect::<Result<_, _>>()?;
+        let label = |row: usize| named.iter().map(|c| c[row]).collect::<Vec<_>>().join(&self.separator);
+        let labels = (0..t.height()).map(|row| Some(label(row))).collect();
         let unit = match &self.unit {
             Some(column) => Some(t.text(column)?.into_iter().map(|u| Some(u.to_string())).collect()),
             None => None,
@@ -121,7 +128,12 @@ impl SampleFile {
     fn read_h5ad(&self, path: &Path) -> Result<Parts> {
         let of = |e: cells::CellsError| Error::Data(e.to_string());
         let file = cells::AnnData::open(path, self.layer.as_deref(), None).map_err(of)?;
-        let labels = file.column(&self.labels).map_err(of)?;
+        let named = self.labels.iter().map(|c| file.column(c)).collect::<Result<Vec<_>, _>>().map_err(of)?;
+        let label = |cell: usize| {
+            let parts: Option<Vec<&str>> = named.iter().map(|c| c[cell].as_deref()).collect();
+            parts.map(|p| p.join(&self.separator))
+        };
+        let labels = (0..file.n_cells()).map(label).collect();
         let unit = self.unit.as_ref().map(|c| file.column(c)).transpose().map_err(of)?;
         let genes = file.genes();
         let keep: Vec<usize> = match &self.features {

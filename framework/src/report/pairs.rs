@@ -290,13 +290,16 @@ impl TestTable {
             order.sort_by(|&a, &b| rows[b].score().total_cmp(&rows[a].score()).then(a.cmp(&b)));
             let mut taken: Vec<(f64, f64, f64)> = vec![];
             for &i in order.iter().take(LABELLED) {
-                let (px, py, w) = (x.at(points[i].0), y.at(points[i].1), text_width(&rows[i].pair, SMALL, false));
-                let left = if px + 9.0 + w > x1 { px - 9.0 - w } else { px + 9.0 };
-                if taken.iter().any(|t| (t.1 - py).abs() < 13.0 && left < t.0 + t.2 && t.0 < left + w) {
+                let (px, w) = (x.at(points[i].0), text_width(&rows[i].pair, SMALL, false));
+                // Above the point, on a light ground, so that neighbours do not run through it.
+                let (left, base) = ((px - 0.5 * w).clamp(x0 + 2.0, x1 - w), y.at(points[i].1) - radius - 5.0);
+                if taken.iter().any(|t| (t.1 - base).abs() < 13.0 && left < t.0 + t.2 + 6.0 && t.0 < left + w + 6.0) {
                     continue;
                 }
-                taken.push((left, py, w));
-                c.text(&rows[i].pair, (left, py + 0.36 * SMALL), SMALL, HPos::Left, INK, false);
+                taken.push((left, base, w));
+                let ground = [(-2.0, 2.5), (w + 2.0, 2.5), (w + 2.0, -10.0), (-2.0, -10.0)];
+                c.area(ground.iter().map(|(dx, dy)| (left + dx, base + dy)).collect(), WHITE, 0.85);
+                c.text(&rows[i].pair, (left, base), SMALL, HPos::Left, INK, false);
             }
         }
         c.text(x_name, ((x0 + x1) / 2.0, y1 + 42.0), 13.0, HPos::Center, INK, false);
