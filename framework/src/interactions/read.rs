@@ -104,8 +104,11 @@ impl SampleFile {
         let columns: Vec<&str> = match &self.features {
             Some(f) => f.iter().map(String::as_str).collect(),
             None => {
-                let role =
-                    |c: &str| c == self.labels || self.unit.as_deref() == Some(c) || self.ignore.iter().any(|i| i == c);
+                let role = |c: &str| {
+                    self.labels.iter().any(|l| l == c)
+                        || self.unit.as_deref() == Some(c)
+                        || self.ignore.iter().any(|i| i == c)
+                };
                 t.numeric_columns().into_iter().filter(|c| !role(c)).collect()
             }
         };
