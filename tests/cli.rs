@@ -944,7 +944,7 @@ fn bad_samples_and_studies_of_interactions_are_explained() {
     says(&of(&none), 0, &["1 labels cannot be tested"]);
     let table = std::fs::read_to_string(d.path().join("results/other/additivity.csv")).expect("the table");
     assert!(table.contains("no samples of C alone"), "{table}");
-    says(&of(&text.replace("A,0,1.75,", "A,0,,")), 2, &["column x", "empty"]);
+    says(&of(&text.replace("A,0,1.75,", "A,0,,")), 2, &["line 8, column \"x\": the cell is empty"]);
     let study = |text: &str| {
         let f = write(d.path(), "study.toml", text);
         run(d.path(), &["interactions", f.to_str().expect("utf-8")])

@@ -114,7 +114,8 @@ impl TestTable {
             t = t.with("relation", text(&|r| r.relation.map(|r| r.word().into())));
         }
         for (k, name) in ["n_control", "n_first", "n_second", "n_both"].into_iter().enumerate() {
-            t = t.with(name, number(&|r| r.outcome.as_ref().map_or(f64::NAN, |o| o.n[k] as f64)));
+            let n = |r: &&Row| r.outcome.as_ref().map_or(0, |o| o.n[k] as i64);
+            t = t.with(name, Column::Integer(rows.iter().map(n).collect()));
         }
         for name in self.diagnostics() {
             t = t.with(&name, number(&|r| r.diagnostic(&name)));

@@ -137,6 +137,12 @@ pub trait Screen: Send + Sync {
         None
     }
 
+    /// The p value behind each readout, where a readout is the score of a test: calls over rounds are made from them.
+    fn p_values(&self, ids: &[usize]) -> Option<Vec<f64>> {
+        let _ = ids;
+        None
+    }
+
     /// Samples by perturbation, for tests of interaction: what control and a measurement of every single gene and pair
     /// of the pool give. Nothing where the screen has no cells. Screens that make samples when asked for do so here.
     fn samples(&self, streams: &Streams) -> Result<Option<Samples>> {

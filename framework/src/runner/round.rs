@@ -4,7 +4,8 @@ use super::world::{Base, RunSeeds, Split};
 use crate::domain::{Batch, Candidates, Inputs, Observed, Pool};
 use crate::error::{Error, Result};
 use crate::metrics::{self, Scored};
-use crate::plugin::{FitContext, Model, Round, RunContext, Surrogate};
+use crate::numerics::calls::lord;
+use crate::plugin::{FitContext, Model, Relation, Round, RunContext, Surrogate};
 use crate::scenario::Scenario;
 use crate::streams::Streams;
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,9 @@ use std::time::Instant;
 
 /// What is recorded of the noise ceiling of a metric is named by this word and the metric.
 pub const CEILING: &str = "ceiling";
+
+/// Share of false calls that the online procedure accepts.
+const ONLINE_RATE: f64 = 0.1;
 
 /// What a finished round leaves behind: enough to go on from, and all that results are made of.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -259,6 +263,7 @@ pub fn execute(
         recorded.extend(ceilings.iter().filter(|c| listed(c.0)).map(|(m, v)| (format!("{CEILING} {m}"), *v)));
         let found = replicate_hits.as_ref().map(|shares| shares[n_measured.min(shares.len() - 1)]);
         recorded.extend(found.map(|f| (format!("{CEILING} hit_ratio"), f)));
+        recorded.extend(online_calls(base, &observed));
         let scored = Scored {
             test_truth: split.test_truth.as_ref(),
             test_posterior: posterior.as_ref(),
@@ -294,6 +299,20 @@ pub fn execute(
         seconds.other += clock.elapsed().as_secs_f64();
     }
     Ok(Some((records, seconds)))
+}
+
+/// Where readouts are scores of a test: how many measured pairs an online procedure calls, in the order in which they were
+/// measured, and how many of these calls are false where that is known.
+fn online_calls(base: &Base, observed: &Observed) -> Vec<(String, f64)> {
+    let ids = observed.distinct();
+    let Some(p) = base.p_values(&ids) else { return vec![] };
+    let called: Vec<usize> = ids.iter().zip(lord(&p, ONLINE_RATE)).filter(|(_, c)| c.1).map(|(id, _)| *id).collect();
+    let mut out = vec![("online_calls".to_string(), called.len() as f64)];
+    if let Some(relations) = base.relations(&called) {
+        let wrong = relations.iter().filter(|r| **r != Relation::Interacting).count();
+        out.push(("online_false_calls".to_string(), wrong as f64));
+    }
+    out
 }
 
 /// One number for each chosen perturbation: the mean over its replicates of the value or profile norm.

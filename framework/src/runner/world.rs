@@ -4,7 +4,7 @@ use crate::data::DataRoot;
 use crate::domain::{Block, Inputs, Observed, Pool, Readouts, SymbolUpdates};
 use crate::error::{Error, Result};
 use crate::metrics::hit_flags;
-use crate::plugin::{Experiment, PriorContext, Screen, Setup};
+use crate::plugin::{Experiment, PriorContext, Relation, Screen, Setup};
 use crate::scenario::{CoveredBy, Exhausted, Scenario, Varies};
 use crate::streams::Streams;
 use ndarray::{Array2, Axis};
@@ -175,6 +175,16 @@ impl Base {
     /// [`Screen::clarity`](crate::plugin::Screen::clarity).
     pub fn clarity(&self, ids: &[usize]) -> Option<Array2<f64>> {
         self.screen.clarity(&self.screen_ids(ids))
+    }
+
+    /// The p values behind the readouts of pool ids, where readouts are scores of a test.
+    pub fn p_values(&self, ids: &[usize]) -> Option<Vec<f64>> {
+        self.screen.p_values(&self.screen_ids(ids))
+    }
+
+    /// How pool ids are known to act, in a simulator.
+    pub fn relations(&self, ids: &[usize]) -> Option<Vec<Relation>> {
+        self.screen.relations(&self.screen_ids(ids))
     }
 
     /// Noise-free readouts of the whole pool, tabulated once; nothing for huge pools.
