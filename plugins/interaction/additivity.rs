@@ -348,4 +348,52 @@ mod tests {
         assert_eq!(outcomes(&one)[0], outcomes(&two)[0]);
         assert_eq!(outcomes(&two)[1].n, [9, 5, 3, 2]);
     }
+
+    #[test]
+    fn false_calls_over_simulated_screens_stay_at_the_rate() {
+        use framework::numerics::calls::ErrorControl;
+        // 200 screens of 12 genes and 66 pairs, 8 of them planted; all classes of unequal size.
+        const GENES: usize = 12;
+        let (mut shares, mut found) = (vec![], 0.0);
+        for screen in 0..200 {
+            let mut rng = Streams::new(900 + screen).rng("x");
+            let effects: Vec<[f64; 3]> =
+                (0..GENES).map(|_| std::array::from_fn(|_| StandardNormal.sample(&mut rng))).collect();
+            let mut class = |mean: [f64; 3]| {
+                let n = rng.random_range(10..25);
+                Class::held(Array2::from_shape_fn((n, 3), |(_, l)| {
+                    let z: f64 = StandardNormal.sample(&mut rng);
+                    (mean[l] + z) as f32
+                }))
+            };
+            let control = class([0.0; 3]);
+            let singles: Vec<Class> = effects.iter().map(|e| class(*e)).collect();
+            let mut pairs = vec![];
+            for first in 0..GENES {
+                for second in first + 1..GENES {
+                    let planted = if pairs.len() % 8 == 0 && pairs.len() < 64 { 2.0 } else { 0.0 };
+                    let both = class(std::array::from_fn(|l| effects[first][l] + effects[second][l] + planted));
+                    pairs.push(PairClass { first, second, both });
+                }
+            }
+            let genes = (0..GENES).map(|g| format!("g{g}")).collect();
+            let s = Samples { genes, control, singles, pairs, image: None };
+            let streams = Streams::new(screen);
+            let test = Additivity { form: Form::Norm, resamples: 999 };
+            let p: Vec<f64> =
+                test.test(&TestContext::new(&s, &streams)).unwrap().iter().map(|o| o.p_value.unwrap()).collect();
+            let called: Vec<bool> = ErrorControl::Bh.adjust(&p).iter().map(|q| *q <= 0.1).collect();
+            let real = |i: &usize| i % 8 == 0 && *i < 64;
+            let all = called.iter().filter(|c| **c).count() as f64;
+            let right = (0..p.len()).filter(|i| called[*i] && real(i)).count() as f64;
+            shares.push((all - right) / all.max(1.0));
+            found += right / 8.0 / 200.0;
+        }
+        use framework::numerics::stats::{mean, sd};
+        let (rate, error) = (mean(&shares), sd(&shares) / 200f64.sqrt());
+        println!("false discoveries {rate} +- {error}, found {found}");
+        // The expected share is 0.1 x 58/66 for independent tests; shared controls make it vary from screen to screen.
+        assert!(rate < 0.1 + 2.6 * error && rate > 0.03, "{rate} +- {error}");
+        assert!(found > 0.5, "{found}");
+    }
 }

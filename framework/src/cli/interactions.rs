@@ -21,7 +21,7 @@ const SHOWN: usize = 10;
 #[derive(Args)]
 #[command(
     group = clap::ArgGroup::new("source").required(true).args(["study", "samples"]),
-    after_help = "Examples:\n  screenwright interactions scenarios/pairs_separability.toml\n  screenwright interactions --samples cells.parquet --labels perturbation --control NT --test mmd_contrast\n  screenwright interactions --samples wells.csv --unit plate_well --test additivity --test mmd_contrast:kernel=matern52 --rate 0.05\n\nA sample is a row: its label names a gene, two genes joined by the separator, or control; its features are\nthe columns of numbers. Each test writes TEST.csv (pair, score, p, q, called, sample sizes, diagnostics),\na map of scores and, with p values, a volcano figure. Tests are listed by `screenwright plugins list interaction`."
+    after_help = "Examples:\n  screenwright interactions scenarios/interactions/separability.toml\n  screenwright interactions --samples cells.parquet --labels perturbation --control NT --test mmd_contrast\n  screenwright interactions --samples wells.csv --unit plate_well --test additivity --test mmd_contrast:kernel=matern52 --rate 0.05\n\nA sample is a row: its label names a gene, two genes joined by the separator, or control; its features are\nthe columns of numbers. Each test writes TEST.csv (pair, score, p, q, called, sample sizes, diagnostics),\na map of scores and, with p values, a volcano figure. Tests are listed by `screenwright plugins list --kind interaction`."
 )]
 pub(crate) struct Interactions {
     /// Study file: [oracle] or [samples], [test.NAME] sections, [calls], seeds

@@ -148,7 +148,7 @@ impl PairStudy {
         if doc.value.get("test").is_none_or(|t| t.as_object().is_some_and(|t| t.is_empty())) {
             mistakes.push(Mistake::at(
                 &["name"],
-                "no test; add a section such as [test.contrast] with use = \"mmd_contrast\" (`screenwright plugins list \
+                "no test; add a section such as [test.contrast] with use = \"mmd_contrast\" (`screenwright plugins list --kind \
                  interaction` shows all)",
             ));
         }
