@@ -91,6 +91,31 @@ def main():
     print(f"PyTorch, streaming: {peer['wall_s']:.2f} s, peak {peer['peak_rss_mib']:.0f} MiB")
     sys.stdout.flush()
     subprocess.run([newest("fuse")], check=True)
+    pairs(PEERS)
+
+
+def pairs(peers):
+    """One round of information-directed search: the same measured pairs, numpyro's posterior and ours."""
+    n, r, observed = 50, 5, 200
+    rng = np.random.default_rng(0)
+    u = rng.standard_normal((n, r)) / np.sqrt(np.sqrt(r))
+    ii, jj = np.triu_indices(n, 1)
+    truth = (u @ u.T)[ii, jj]
+    start = rng.choice(len(ii), observed, replace=False)
+    peer = last_line([sys.executable, f"{peers}/bench_ids.py", "threads=2", "repeats=3"])
+    print(f"\nMatrix posterior (5,000 steps of Adam), 500 draws and scores, {n} genes, rank {r}, {observed} pairs measured.")
+    print(f"numpyro: compilation and first round {peer['first_round_s']:.2f} s, not counted below.\n")
+    print("| | s | times faster | correlation on free pairs |\n|---|---|---|---|")
+    print(f"| numpyro SVI, warm | {peer['wall_s']:.3f} | 1 | {peer['corr_free']:.4f} |")
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as f:
+        json.dump({"n": n, "i": ii[start].tolist(), "j": jj[start].tolist(), "y": truth[start].tolist(), "truth": truth.tolist()}, f)
+        f.flush()
+        out = subprocess.run([newest("ids"), f"data={f.name}", "run=1"], check=True, capture_output=True, text=True).stdout
+    for row in map(json.loads, out.splitlines()):
+        if "fit" in row:
+            print(f"| {row['fit']} | {row['wall_s']:.4f} | {peer['wall_s'] / row['wall_s']:.0f} | {row['corr_free']:.4f} |")
+        else:
+            print(f"50 rounds of pair_50, one thread, {row['model']['inference']}: {row['wall_s']:.2f} s ({row['processor_s']:.2f} on the processor)")
 
 
 main()

@@ -9,7 +9,7 @@ set -euo pipefail
 python=${1:?usage: benches/compare.sh PYTHON PEERS}
 peers=${2:?usage: benches/compare.sh PYTHON PEERS}
 cd "$(dirname "$0")/.."
-cargo bench --profile dev --no-run -p screenwright-benches --bench select --bench fuse --bench gears --bench cycle
+cargo bench --profile dev --no-run -p screenwright-benches --bench select --bench fuse --bench gears --bench cycle --bench ids
 "$python" benches/compare.py "$peers"
 
 # Training of `gears` beside the same network in PyTorch, same start, cells and order: ten steps each, in turns.

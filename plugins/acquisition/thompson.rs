@@ -2,11 +2,13 @@
 //!
 //! Slot l takes the best candidate under draw l that no earlier slot has taken (Thompson 1933; for batches
 //! Kandasamy et al. 2018). The rule that the pair papers call Thompson sampling takes the posterior mean:
-//! that is `greedy` here. One joint draw of all candidates for each slot: O(batch x candidates) memory, cut
-//! into several calls of the model above 2²⁷ numbers.
+//! that is `greedy` here. One joint draw of all candidates for each slot. Where the model can evaluate draws piece by
+//! piece (`low_rank_matrix`), memory does not grow with the pool; elsewhere O(batch x candidates), cut into several calls
+//! of the model above 2²⁷ numbers.
 
 use framework::prelude::*;
 use ndarray::s;
+use rayon::prelude::*;
 
 /// One joint posterior draw for each slot, whose best candidate is taken.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -17,6 +19,9 @@ pub struct Thompson {}
 impl Acquisition for Thompson {
     fn select(&self, cx: &RunContext) -> Result<Batch> {
         const MOST: usize = 1 << 27;
+        if let Some(draws) = cx.streamed_draws(cx.batch(), &mut cx.rng("thompson"))? {
+            return streamed(&draws, cx.batch());
+        }
         let ids = cx.candidates.to_vec();
         let size = ids.len() * cx.observed.n_outputs();
         let at_once = (MOST / size.max(1)).clamp(1, cx.batch().max(1));
@@ -63,6 +68,37 @@ impl Acquisition for Thompson {
     }
 }
 
+/// The batch from draws that are read in pieces: before slot l at most l candidates are taken, so the l + 1 best of its
+/// draw are enough.
+fn streamed(draws: &DrawnMerits, batch: usize) -> Result<Batch> {
+    let none = || -> Vec<Top> { (0..batch).map(|l| Top::new(l + 1)).collect() };
+    let tops = (0..draws.pieces())
+        .into_par_iter()
+        .map(|piece| -> Result<Vec<Top>> {
+            let mut tops = none();
+            draws.piece(piece, |ids, x| {
+                tops.iter_mut().zip(x.chunks_exact(ids.len())).try_for_each(|(t, x)| t.extend(ids, x))
+            })?;
+            Ok(tops)
+        })
+        .try_reduce(none, |mut a, b| {
+            for (a, b) in a.iter_mut().zip(b) {
+                let b = b.into_batch();
+                a.extend(&b.ids, &b.scores)?;
+            }
+            Ok(a)
+        })?;
+    let mut chosen = Batch::default();
+    for top in tops {
+        let best = top.into_batch();
+        if let Some(at) = best.ids.iter().position(|id| !chosen.ids.contains(id)) {
+            chosen.ids.push(best.ids[at]);
+            chosen.scores.push(best.scores[at]);
+        }
+    }
+    Ok(chosen)
+}
+
 framework::register!(Acquisition, Thompson, "thompson", "best candidate of one posterior draw a slot");
 
 #[cfg(test)]
@@ -105,5 +141,45 @@ mod tests {
         assert_eq!(b.ids, [1, 2, 3]);
         assert!((b.scores[1] - 1.4).abs() < 1e-12 && (b.scores[2] - 1.9).abs() < 1e-12);
         assert_eq!(select(&Thompson {}, &told, Direction::Min, &[0.0]).unwrap().ids[0], 4);
+    }
+
+    /// The same draws, evaluated piece by piece.
+    struct Pieces(Told);
+    impl Surrogate for Pieces {
+        fn predict(&self, ids: &[usize]) -> Result<Posterior> {
+            self.0.predict(ids)
+        }
+        fn drawn(&self, n: usize, _: &mut StreamRng) -> Result<Option<Box<dyn Drawn + '_>>> {
+            Ok(Some(Box::new(Piecewise(&self.0, n))))
+        }
+    }
+    struct Piecewise<'a>(&'a Told, usize);
+    impl Drawn for Piecewise<'_> {
+        fn at(&self, ids: &[usize], out: &mut Vec<f64>) -> Result<()> {
+            let x = self.0.draw(ids, self.1, &mut Streams::new(1).rng("unused"))?;
+            out.clear();
+            out.extend(x.iter());
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn draws_in_pieces_give_the_same_batch() {
+        let mut rng = Streams::new(5).rng("told");
+        let told: Vec<(f64, f64)> =
+            (0..20_000).map(|_| (rng.random_range(-1.0..1.0), rng.random_range(0.0..0.1))).collect();
+        let genes = Arc::new(Genes::new((0..told.len()).map(|i| format!("g{i}"))).unwrap());
+        let inputs = Arc::new(Inputs::new(Arc::new(Pool::singles(genes)), vec![], Compose::Sum).unwrap());
+        let (observed, candidates) = (Observed::empty(1), Candidates::new(told.len(), vec![3, 9000]));
+        let pick = |model: &dyn Surrogate, direction| {
+            let round = Round { index: 1, of: 1, batch: 30 };
+            let target = Target { direction, ..Target::default() };
+            let streams = Streams::new(1);
+            let cx = RunContext::new(round, target, &inputs, &candidates, &observed, Some(model), None, streams);
+            Thompson {}.select(&cx).unwrap()
+        };
+        for d in [Direction::Abs, Direction::Max, Direction::Min] {
+            assert_eq!(pick(&Told(told.clone()), d), pick(&Pieces(Told(told.clone())), d));
+        }
     }
 }

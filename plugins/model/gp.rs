@@ -102,7 +102,7 @@ impl Model for Gp {
     }
 
     fn requires(&self) -> Requires {
-        Requires { features: true, single_effects: false }
+        Requires { features: true, ..Requires::default() }
     }
 }
 

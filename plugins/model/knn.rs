@@ -86,7 +86,7 @@ impl Model for Knn {
     }
 
     fn requires(&self) -> Requires {
-        Requires { features: true, single_effects: false }
+        Requires { features: true, ..Requires::default() }
     }
 }
 

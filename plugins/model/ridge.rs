@@ -76,7 +76,7 @@ impl Model for Ridge {
     }
 
     fn requires(&self) -> Requires {
-        Requires { features: true, single_effects: false }
+        Requires { features: true, ..Requires::default() }
     }
 }
 

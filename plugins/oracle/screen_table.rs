@@ -3,10 +3,14 @@
 //! A measurement is the table's value plus, where `noise` says so, an error drawn from the stream of the
 //! perturbation, so that every arm under one seed meets the same numbers in any round. Opening costs one
 //! pass over the rows; measuring costs O(outputs) for each perturbation.
+//!
+//! A vector of readouts can be reduced to one number, its norm, row by row: with replicate rows a measurement is the
+//! norm of one replicate, and the truth the mean of these norms.
 
 use framework::prelude::*;
 use framework::table::Table;
 use rand_distr::{Distribution, StandardNormal};
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -46,9 +50,58 @@ pub struct ScreenTable {
     /// What to do with rows that name a gene twice: `"keep"` (default) or `"drop"`.
     #[serde(default)]
     pub same_gene: SameGene,
-    /// What to do with perturbations that have several rows: `"error"` (default) or `"mean"`.
+    /// What to do with perturbations that have several rows: `"error"` (default), `"mean"`, or `"replicates"`: a
+    /// measurement is one of the rows, and their mean is judged.
     #[serde(default)]
     pub repeats: Repeats,
+    /// Whether the readout of a row becomes one number: `"none"` (default), `"abs"` (the absolute value of one column) or
+    /// `"norm"` (the Euclidean norm of several).
+    #[serde(default, skip_serializing_if = "Reduce::is_none")]
+    pub reduce: Reduce,
+    /// What columns are divided by before the norm is taken: `"none"` (default) or `"noise"`, the standard deviation
+    /// between the replicate rows of a perturbation, pooled over all perturbations.
+    #[serde(default, skip_serializing_if = "Unit::is_none")]
+    pub scale: Unit,
+    /// Endings for the gene names of each column, such as `["", "@query"]` where a gene of the second column is not the
+    /// gene of that name in the first. Default none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mark: Vec<String>,
+}
+
+/// How a row of readouts becomes one number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reduce {
+    /// Not at all.
+    #[default]
+    None,
+    /// By its absolute value.
+    Abs,
+    /// By its Euclidean norm.
+    Norm,
+}
+
+impl Reduce {
+    fn is_none(&self) -> bool {
+        *self == Reduce::None
+    }
+}
+
+/// What columns are measured in before a norm is taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unit {
+    /// Their own units.
+    #[default]
+    None,
+    /// The noise of a replicate row.
+    Noise,
+}
+
+impl Unit {
+    fn is_none(&self) -> bool {
+        *self == Unit::None
+    }
 }
 
 /// Where measurement errors come from.
@@ -100,6 +153,8 @@ pub enum Repeats {
     Error,
     /// Averaged.
     Mean,
+    /// A measurement is one of them, and their mean the truth.
+    Replicates,
 }
 
 fn gene_column() -> Vec<String> {
@@ -128,6 +183,8 @@ enum Errors {
     None,
     Gaussian(Vec<f64>),
     Replicates(Array2<f64>),
+    /// The readouts of all rows, and for each perturbation its rows.
+    Rows(Array2<f64>, Vec<Vec<usize>>),
 }
 
 #[derive(Debug)]
@@ -153,7 +210,7 @@ impl ScreenTable {
                 "{file}: the table has no rows; a screen needs at least one perturbation"
             )));
         }
-        let names: Vec<Vec<&str>> = self.genes.iter().map(|c| table.text(c)).collect::<Result<_, _>>()?;
+        let names = self.names(table).map_err(|e| if let Error::Config(what) = e { wrong(what) } else { e })?;
         let (replicates, named) = match (&self.noise, &self.replicates) {
             (Noise::Replicates { columns }, _) => (columns, "`noise.columns`"),
             (_, columns) => (columns, "`replicates`"),
@@ -177,7 +234,8 @@ impl ScreenTable {
         if truth.as_ref().is_some_and(|t| t.ncols() != values.ncols()) {
             return Err(wrong("`truth` needs as many columns as `values`".into()));
         }
-        let n_outputs = values.ncols();
+        self.check_reduction(values.ncols()).map_err(wrong)?;
+        let n_outputs = if self.reduce == Reduce::None { values.ncols() } else { 1 };
         if n_outputs > 1 && replicates.ncols() > 0 {
             return Err(wrong(
                 "replicate columns serve one readout; give one column in `values`, or other noise".into(),
@@ -198,7 +256,7 @@ impl ScreenTable {
                 entry_of_row.push(None);
                 continue;
             }
-            let p = Perturbation::new(names.iter().map(|c| genes.intern(c[row])));
+            let p = Perturbation::new(names.iter().map(|c| genes.intern(&c[row])));
             let next = perturbations.len();
             let entry = *index.entry(p.clone()).or_insert(next);
             if entry == next {
@@ -208,7 +266,7 @@ impl ScreenTable {
                 let label: Vec<&str> = p.genes().iter().map(|g| genes.name(*g)).collect();
                 return Err(Error::Data(format!(
                     "{file}: {} is measured twice ({} and {}); set repeats = \"mean\" to average repeated \
-                     perturbations, or remove one row",
+                     perturbations (or \"replicates\" to measure one of them), or remove one row",
                     label.join("+"),
                     table.place(first_row[entry]),
                     table.place(row)
@@ -223,6 +281,23 @@ impl ScreenTable {
         }
 
         let n = perturbations.len();
+        let scales = match self.scale {
+            Unit::None => None,
+            Unit::Noise => Some(noise_of(&values, &entry_of_row, n).map_err(|column| {
+                let name = self.values.as_ref().and_then(|v| v.get(column)).map_or("value", |v| v);
+                Error::Data(format!(
+                    "{file}: the replicate rows of every perturbation agree in column {name}, so it cannot be measured in units \
+                     of its noise; leave it out of `values`, or scale = \"none\""
+                ))
+            })?),
+        };
+        let reduced = |x: Array2<f64>| match (self.reduce, &scales) {
+            (Reduce::None, _) => x,
+            (_, None) => norms(x),
+            (_, Some(s)) => norms(x / s),
+        };
+        let values = reduced(values);
+        let truth = truth.map(reduced);
         let mut rows_of = vec![0.0; n];
         entry_of_row.iter().flatten().for_each(|&e| rows_of[e] += 1.0);
         let gather = |x: &Array2<f64>| {
@@ -235,6 +310,11 @@ impl ScreenTable {
             out
         };
         let errors = match &self.noise {
+            Noise::None {} if self.repeats == Repeats::Replicates => {
+                let mut rows = vec![vec![]; n];
+                entry_of_row.iter().enumerate().for_each(|(row, e)| e.iter().for_each(|&e| rows[e].push(row)));
+                Errors::Rows(values.clone(), rows)
+            }
             Noise::None {} => Errors::None,
             Noise::Replicates { .. } => Errors::Replicates(gather(&replicates)),
             Noise::Fixed { sd } if sd.is_finite() && *sd >= 0.0 => Errors::Gaussian(vec![*sd; n]),
@@ -266,11 +346,18 @@ impl ScreenTable {
             notes.push(format!("{dropped} rows name a gene twice and were left out"));
         }
         if merged > 0 {
-            notes.push(format!("{merged} rows repeat a perturbation and were averaged"));
+            let what = if self.repeats == Repeats::Mean { "were averaged" } else { "are its replicates" };
+            notes.push(format!("{merged} rows repeat a perturbation and {what}"));
         }
         let values = gather(&values);
         let truth = truth.map(|t| gather(&t));
-        let replicates = (replicates.ncols() > 0).then(|| gather(&replicates));
+        let replicates = match &errors {
+            // Only where all have as many.
+            Errors::Rows(x, rows) if n_outputs == 1 && rows.iter().all(|r| r.len() == rows[0].len() && r.len() > 1) => {
+                Some(Array2::from_shape_fn((n, rows[0].len()), |(e, k)| x[(rows[e][k], 0)]))
+            }
+            _ => (replicates.ncols() > 0).then(|| gather(&replicates)),
+        };
         if values.columns().into_iter().all(|c| c.iter().all(|v| *v == c[0])) && values.nrows() > 1 {
             notes.push("every perturbation has the same readout: there is nothing to find or to learn".into());
         }
@@ -292,11 +379,54 @@ impl ScreenTable {
         Ok(Replay { pool: Arc::new(pool), values, truth, replicates, errors, single_effects, notes })
     }
 
+    /// The gene names of each column, marked.
+    fn names<'a>(&self, table: &'a Table) -> Result<Vec<Vec<Cow<'a, str>>>> {
+        if !self.mark.is_empty() && self.mark.len() != self.genes.len() {
+            return Err(Error::Config(format!(
+                "`mark` has {} endings and `genes` names {} columns; give one for each, \"\" for none",
+                self.mark.len(),
+                self.genes.len()
+            )));
+        }
+        let ending = |c: usize| self.mark.get(c).map_or("", |m| m);
+        let mut all = Vec::with_capacity(self.genes.len());
+        for (c, column) in self.genes.iter().enumerate() {
+            let names = table.text(column)?.into_iter();
+            all.push(match ending(c) {
+                "" => names.map(Cow::Borrowed).collect(),
+                mark => names.map(|n| Cow::Owned(format!("{n}{mark}"))).collect(),
+            });
+        }
+        Ok(all)
+    }
+
+    /// What does not go together with one number a row, or with replicate rows.
+    fn check_reduction(&self, columns: usize) -> Result<(), String> {
+        let by_columns = matches!(self.noise, Noise::Replicates { .. }) || !self.replicates.is_empty();
+        if self.reduce == Reduce::Abs && columns > 1 {
+            return Err(format!("reduce = \"abs\" takes one column and `values` names {columns}; use \"norm\""));
+        }
+        if self.reduce != Reduce::None && (by_columns || !self.single.is_empty()) {
+            return Err("`reduce` works on `values` and `truth` only; leave out `single` and replicate columns, or put replicates \
+                        into rows of their own and set repeats = \"replicates\""
+                .into());
+        }
+        if self.scale == Unit::Noise && (self.reduce != Reduce::Norm || self.repeats == Repeats::Error) {
+            return Err("scale = \"noise\" is for reduce = \"norm\" with several rows a perturbation; set repeats to \
+                        \"replicates\" or \"mean\""
+                .into());
+        }
+        if self.repeats == Repeats::Replicates && (by_columns || self.noise != Noise::None {}) {
+            return Err("repeats = \"replicates\" takes the noise from rows; leave out `noise` and `replicates`".into());
+        }
+        Ok(())
+    }
+
     /// The effect of each gene alone (genes x 1), NaN where no row knows it.
     fn single_effects(
         &self,
         table: &Table,
-        names: &[Vec<&str>],
+        names: &[Vec<Cow<str>>],
         genes: &Genes,
         notes: &mut Vec<String>,
     ) -> Result<Array2<f64>> {
@@ -325,6 +455,36 @@ impl ScreenTable {
         }
         // A value that never changes is kept as it is, free of the rounding of a mean.
         Ok(Array2::from_shape_fn((n, 1), |(g, _)| if differs[g] { sum[g] / count[g] as f64 } else { first[g] }))
+    }
+}
+
+/// The Euclidean norm of each row, as one column.
+fn norms(x: Array2<f64>) -> Array2<f64> {
+    x.map_axis(Axis(1), |r| r.dot(&r).sqrt()).insert_axis(Axis(1))
+}
+
+/// The standard deviation between rows of one perturbation, of each column: pooled over perturbations with several rows.
+/// The number of the first column without any is the error.
+fn noise_of(x: &Array2<f64>, entry_of_row: &[Option<usize>], n: usize) -> Result<Array1<f64>, usize> {
+    let (mut mean, mut count) = (Array2::<f64>::zeros((n, x.ncols())), vec![0.0f64; n]);
+    for (row, e) in x.outer_iter().zip(entry_of_row) {
+        if let Some(e) = *e {
+            count[e] += 1.0;
+            let away = &row - &mean.row(e);
+            mean.row_mut(e).scaled_add(1.0 / count[e], &away);
+        }
+    }
+    let mut squares = Array1::zeros(x.ncols());
+    for (row, e) in x.outer_iter().zip(entry_of_row) {
+        if let Some(e) = *e {
+            squares += &(&row - &mean.row(e)).mapv(|d| d * d);
+        }
+    }
+    let freedom: f64 = count.iter().map(|c| (c - 1.0).max(0.0)).sum();
+    let sd: Array1<f64> = (squares / freedom).mapv(f64::sqrt);
+    match sd.iter().position(|s| !(*s > 0.0 && s.is_finite())) {
+        Some(column) => Err(column),
+        None => Ok(sd),
     }
 }
 
@@ -372,6 +532,13 @@ impl Screen for Replay {
                     // Repeated measurements go through the replicates in turn.
                     let start = key(id).rng("replicate").random_range(0..n);
                     out.y[(r, 0)] = values[(id, (start + out.replicate[r] as usize) % n)];
+                }
+            }
+            Errors::Rows(values, rows) => {
+                for (r, &id) in ids.iter().enumerate() {
+                    let rows = &rows[id];
+                    let start = key(id).rng("replicate").random_range(0..rows.len());
+                    out.y.row_mut(r).assign(&values.row(rows[(start + out.replicate[r] as usize) % rows.len()]));
                 }
             }
         }
@@ -471,6 +638,71 @@ mod tests {
     }
 
     #[test]
+    fn replicate_rows_are_measured_one_at_a_time() {
+        let text = "gene,value\nA,1\nB,2\nA,3\nB,6\nC,5\nC,5\n";
+        let s = open(text, serde_json::json!({ "repeats": "replicates" })).unwrap();
+        assert_eq!(s.truth(&[0, 1, 2]).unwrap().as_slice().unwrap(), [2.0, 4.0, 5.0]);
+        assert_eq!(s.replicates(&[1]).unwrap().as_slice().unwrap(), [2.0, 6.0]);
+        assert_eq!(s.notes(), ["3 rows repeat a perturbation and are its replicates"]);
+        let y = s.measure(&[0, 0, 0], &Experiment::of_round(1), &Streams::new(3)).unwrap().y;
+        assert!(y[(0, 0)] == y[(2, 0)] && y[(0, 0)] + y[(1, 0)] == 4.0, "{y}");
+        let first = |seed| s.measure(&[1], &Experiment::of_round(1), &Streams::new(seed)).unwrap().y[(0, 0)];
+        let seen: Vec<f64> = (0..30).map(first).collect();
+        assert!(seen.contains(&2.0) && seen.contains(&6.0));
+        // With unequal numbers of rows there is no table of replicates.
+        let s = open("gene,value\nA,1\nA,3\nB,6\n", serde_json::json!({ "repeats": "replicates" })).unwrap();
+        assert!(s.replicates(&[0]).is_none());
+        let e = error(text, serde_json::json!({ "repeats": "replicates", "noise": { "from": "fixed", "sd": 1.0 } }));
+        assert!(e.contains("takes the noise from rows"), "{e}");
+    }
+
+    #[test]
+    fn readouts_become_one_number_row_by_row() {
+        let text = "gene,a,b\nA,3,4\nA,0,2\nB,-6,8\nB,-3,10\n";
+        let values = serde_json::json!(["a", "b"]);
+        let settings = |v: serde_json::Value| {
+            let mut s = serde_json::json!({ "values": values, "reduce": "norm", "repeats": "replicates" });
+            s.as_object_mut().unwrap().extend(v.as_object().unwrap().clone());
+            s
+        };
+        let s = open(text, settings(serde_json::json!({}))).unwrap();
+        assert_eq!(s.n_outputs(), 1);
+        assert!((s.truth(&[0]).unwrap()[(0, 0)] - 3.5).abs() < 1e-12, "(5 + 2) / 2");
+        // Within perturbations both columns differ by 3 and 2: variances (4.5 + 4.5) / 2 and (2 + 2) / 2.
+        let s = open(text, settings(serde_json::json!({ "scale": "noise" }))).unwrap();
+        let norm = |a: f64, b: f64| (a * a / 4.5 + b * b / 2.0).sqrt();
+        let want = [(norm(3.0, 4.0) + norm(0.0, 2.0)) / 2.0, (norm(6.0, 8.0) + norm(3.0, 10.0)) / 2.0];
+        let got = s.truth(&[0, 1]).unwrap();
+        assert!(got.iter().zip(want).all(|(g, w)| (g - w).abs() < 1e-12), "{got} {want:?}");
+        let s = open("gene,value\nA,-3\nB,2\n", serde_json::json!({ "reduce": "abs" })).unwrap();
+        assert_eq!(s.truth(&[0, 1]).unwrap().as_slice().unwrap(), [3.0, 2.0]);
+        assert_eq!(s.measure(&[0], &Experiment::of_round(1), &Streams::new(1)).unwrap().y[(0, 0)], 3.0);
+        let e = error(text, settings(serde_json::json!({ "reduce": "abs" })));
+        assert!(e.contains("takes one column and `values` names 2"), "{e}");
+        let e = error(text, settings(serde_json::json!({ "scale": "noise", "repeats": "error" })));
+        assert!(e.contains("is for reduce = \"norm\" with several rows"), "{e}");
+        let e = error("gene,a,b\nA,3,4\nA,3,2\n", settings(serde_json::json!({ "scale": "noise" })));
+        assert!(e.contains("agree in column a"), "{e}");
+        let e = error("gene,value,s\nA,3,4\n", serde_json::json!({ "reduce": "abs", "single": ["s"] }));
+        assert!(e.contains("`reduce` works on `values` and `truth` only"), "{e}");
+    }
+
+    #[test]
+    fn marks_tell_the_genes_of_two_columns_apart() {
+        let text = "t,q,value\nA,B,1\nB,A,2\nA,A,3\n";
+        let settings = |mark: &[&str]| serde_json::json!({ "genes": ["t", "q"], "mark": mark, "same_gene": "drop" });
+        let s = open(text, settings(&["", "@query"])).unwrap();
+        let labels: Vec<String> = (0..s.pool().len()).map(|i| s.pool().label(i)).collect();
+        assert_eq!(labels, ["A+B@query", "B+A@query", "A+A@query"]);
+        let e = error(text, settings(&["@query"]));
+        assert!(e.contains("`mark` has 1 endings and `genes` names 2 columns"), "{e}");
+        // Settings that are not used leave no trace in a run's identity.
+        let plain: ScreenTable = serde_json::from_value(serde_json::json!({ "path": "x" })).unwrap();
+        let written = serde_json::to_value(&plain).unwrap();
+        assert!(["reduce", "scale", "mark"].iter().all(|k| written.get(k).is_none()));
+    }
+
+    #[test]
     fn noise_depends_on_the_perturbation_only() {
         let text = "gene,value,sd,r1,r2\nA,1,0.5,0,2\nB,2,0.1,1,3\nC,3,2,2,4\n";
         for noise in [
@@ -541,5 +773,20 @@ mod tests {
         let mean = s.truth(&all).unwrap().mean().unwrap();
         assert!((mean + 0.332).abs() < 1e-3, "{mean}");
         assert!(s.single_effects().unwrap().iter().all(|v| v.is_finite()), "{:?}", s.notes());
+        // Targets by queries, though 14 genes stand on both sides; two replicates of 11 features.
+        let path = "morphology_pairs_hct116/pair_interactions.parquet";
+        let table = data.table(Path::new(path)).unwrap();
+        let values: Vec<&str> = table.numeric_columns().into_iter().filter(|c| *c != "replicate").collect();
+        assert_eq!(values.len(), 11);
+        let settings = serde_json::json!({
+            "path": path, "genes": ["target_gene", "query_gene"], "mark": ["", "@query"], "values": values,
+            "reduce": "norm", "scale": "noise", "repeats": "replicates",
+        });
+        let oracle: ScreenTable = serde_json::from_value(settings).unwrap();
+        let s = oracle.open(&Setup { data: &data, streams: &Streams::new(1) }).unwrap();
+        assert_eq!((s.pool().len(), s.pool().genes().len()), (282 * 20, 302));
+        let r = s.replicates(&(0..5640).collect::<Vec<_>>()).unwrap();
+        let agreement = framework::numerics::stats::pearson(&r.column(0).to_vec(), &r.column(1).to_vec());
+        assert!((agreement - 0.57).abs() < 0.02, "{agreement}");
     }
 }

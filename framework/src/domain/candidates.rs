@@ -1,5 +1,13 @@
 //! The part of a pool that may still be chosen.
 
+use super::pool::Pool;
+
+/// Genes along a side of a piece of a pool of all pairs, and of a list of it.
+const SQUARE: usize = 256;
+const LIST: (usize, usize) = (8, 16);
+/// Ids of a piece of another pool.
+const PIECE: usize = 8192;
+
 /// All ids of `0..n` except an excluded few, held as the sorted list of the excluded: memory does not
 /// grow with the pool.
 #[derive(Clone, Debug)]
@@ -73,6 +81,67 @@ impl Candidates {
         if tile.is_empty() { Ok(()) } else { f(&tile) }
     }
 
+    /// The place of a candidate in ascending order: the inverse of [`Candidates::nth`].
+    pub fn rank(&self, id: usize) -> usize {
+        id - self.excluded.partition_point(|e| *e < id)
+    }
+
+    /// Adds the candidates of a range of ids to a list.
+    fn push_range(&self, ids: std::ops::Range<usize>, list: &mut Vec<usize>) {
+        let mut skip = self.excluded[self.excluded.partition_point(|e| *e < ids.start)..].iter().copied().peekable();
+        list.extend(ids.filter(|id| skip.next_if_eq(id).is_none()));
+    }
+
+    /// How many [`Candidates::piece`]s the candidates of a pool make.
+    pub fn pieces(&self, pool: &Pool) -> usize {
+        if pool.is_all_pairs() {
+            let squares = pool.genes().len().div_ceil(SQUARE);
+            squares * (squares + 1) / 2
+        } else {
+            self.n.div_ceil(PIECE)
+        }
+    }
+
+    /// Calls `f` with the candidates of one piece in lists of at most 128. Pieces together hold every candidate once. In a
+    /// pool of all pairs a piece is a square of 256 x 256 genes and a list 8 genes with 16 others, so that what is known
+    /// of few genes serves many pairs; elsewhere ids follow one another.
+    pub fn piece<E>(&self, pool: &Pool, piece: usize, mut f: impl FnMut(&[usize]) -> Result<(), E>) -> Result<(), E> {
+        let mut list = Vec::with_capacity(LIST.0 * LIST.1);
+        let mut give = |list: &mut Vec<usize>| {
+            let done = if list.is_empty() { Ok(()) } else { f(list) };
+            list.clear();
+            done
+        };
+        if !pool.is_all_pairs() {
+            let (start, end) = (piece * PIECE, ((piece + 1) * PIECE).min(self.n));
+            for from in (start..end).step_by(LIST.0 * LIST.1) {
+                self.push_range(from..(from + LIST.0 * LIST.1).min(end), &mut list);
+                give(&mut list)?;
+            }
+            return Ok(());
+        }
+        // Squares on and above the diagonal, row after row of them.
+        let (genes, squares) = (pool.genes().len(), pool.genes().len().div_ceil(SQUARE));
+        let (mut row, mut before) = (0, 0);
+        while piece - before >= squares - row {
+            before += squares - row;
+            row += 1;
+        }
+        let column = row + piece - before;
+        for i in (row * SQUARE..((row + 1) * SQUARE).min(genes)).step_by(LIST.0) {
+            for j in (column * SQUARE..((column + 1) * SQUARE).min(genes)).step_by(LIST.1) {
+                for i in i..(i + LIST.0).min(genes) {
+                    let (from, to) = (j.max(i + 1), (j + LIST.1).min(genes));
+                    if from < to {
+                        self.push_range(pool.pairs_of(i, from, to), &mut list);
+                    }
+                }
+                give(&mut list)?;
+            }
+        }
+        Ok(())
+    }
+
     /// `k` different candidates, uniformly, in the order drawn. O(k log excluded) time, O(k) memory.
     pub fn sample(&self, k: usize, rng: &mut impl rand::Rng) -> Vec<usize> {
         rand::seq::index::sample(rng, self.len(), k.min(self.len())).into_iter().map(|r| self.nth(r)).collect()
@@ -105,6 +174,32 @@ mod tests {
         })
         .unwrap();
         assert_eq!(tiles, [vec![2, 6, 7], vec![8]]);
+    }
+
+    #[test]
+    fn pieces_hold_every_candidate_once() {
+        use crate::domain::{Gene, Genes, Perturbation};
+        use std::sync::Arc;
+        for n in [0usize, 2, 5, 40, 300, 530] {
+            let genes = Arc::new(Genes::new((0..n).map(|i| format!("g{i}"))).unwrap());
+            let all = Pool::all_pairs(genes.clone());
+            let listed = (0..n as u32).map(|g| Perturbation::new([Gene(g), Gene(g)]));
+            for pool in [all, Pool::singles(genes.clone()), Pool::list(genes, listed).unwrap()] {
+                let c = Candidates::new(pool.len(), (0..pool.len()).filter(|i| i % 7 == 3 || *i / 50 == 4).collect());
+                let mut seen = vec![];
+                for k in 0..c.pieces(&pool) {
+                    c.piece::<()>(&pool, k, |ids| {
+                        assert!(!ids.is_empty() && ids.len() <= 128);
+                        seen.extend_from_slice(ids);
+                        Ok(())
+                    })
+                    .unwrap();
+                }
+                seen.sort_unstable();
+                assert_eq!(seen, c.to_vec());
+                assert!(seen.iter().enumerate().all(|(k, id)| c.rank(*id) == k));
+            }
+        }
     }
 
     #[test]

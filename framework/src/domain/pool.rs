@@ -101,6 +101,17 @@ impl Pool {
         matches!(self.space, Space::Singles)
     }
 
+    /// True if the perturbations are all pairs of the genes, found by formula.
+    pub fn is_all_pairs(&self) -> bool {
+        matches!(self.space, Space::AllPairs)
+    }
+
+    /// In a pool of all pairs: the ids of gene `i` with the genes `from..to`, all above `i`, which follow one another.
+    pub(super) fn pairs_of(&self, i: usize, from: usize, to: usize) -> std::ops::Range<usize> {
+        let first = index_of_pair(i, from, self.genes.len());
+        first..first + (to - from)
+    }
+
     /// Largest number of genes in a perturbation.
     pub fn max_order(&self) -> usize {
         match &self.space {

@@ -179,6 +179,7 @@ mod tests {
             top,
             observed,
             target: Target::default(),
+            search: super::super::Search::default(),
         };
         (find(name).unwrap().compute)(&s)
     }

@@ -25,6 +25,21 @@ pub struct Scored<'a> {
     pub observed: &'a Observed,
     /// What counts as a hit.
     pub target: Target,
+    /// What metrics of the search look at.
+    pub search: Search<'a>,
+}
+
+/// The perturbations that may be chosen from the start, and what is known of them.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Search<'a> {
+    /// Their ids, ascending.
+    pub ids: &'a [usize],
+    /// How much the true readout of each is wanted, if known.
+    pub merit: Option<&'a [f64]>,
+    /// For each whether it is known to interact: from the table of `[known]`, or planted by a simulator.
+    pub known: Option<&'a [bool]>,
+    /// How much the prediction for each is wanted, where a metric asks for it.
+    pub predicted: Option<&'a [f64]>,
 }
 
 /// A number computed after each round.
@@ -41,6 +56,15 @@ pub struct Metric {
 
 /// The metric that is made of `hits` and what a screen costs; results are not computed again when prices change.
 pub const HITS_PER_KUSD: &str = "hits_per_kusd";
+
+/// Metrics that read the prediction for everything that may be chosen.
+const KNOWN_AUPRC: &str = "known_auprc";
+const KNOWN_AUROC: &str = "known_auroc";
+
+/// Whether one of the metrics reads [`Search::predicted`].
+pub fn reads_predicted(metrics: &[String]) -> bool {
+    metrics.iter().any(|m| m == KNOWN_AUPRC || m == KNOWN_AUROC)
+}
 
 /// All metrics.
 pub const METRICS: &[Metric] = &[
@@ -176,6 +200,35 @@ pub const METRICS: &[Metric] = &[
         definition: "best true-direction merit among measured readouts: max |y|, max y, or max -y by direction (norm for profiles)",
         larger_is_better: true,
         compute: |s| s.observed.y.outer_iter().map(|r| s.target.merit(&r.to_vec())).reduce(f64::max),
+    },
+    Metric {
+        name: "regret",
+        definition: "sum over the rounds so far, initial set left out, of what the best choice of as many perturbations among those not measured before the round would have brought less what the chosen ones brought, in true readouts by direction (|y|, y, -y; the norm of a profile)",
+        larger_is_better: false,
+        compute: regret,
+    },
+    Metric {
+        name: "known_found",
+        definition: "share of the perturbations known to interact (rows of the [known] table, or what a simulator planted) that have been measured, initial set included, among those that may be chosen",
+        larger_is_better: true,
+        compute: |s| {
+            let known = s.search.known?;
+            let total = known.iter().filter(|k| **k).count();
+            let found = s.observed.distinct().iter().filter(|id| place(s, **id).is_some_and(|p| known[p])).count();
+            (total > 0).then(|| found as f64 / total as f64)
+        },
+    },
+    Metric {
+        name: KNOWN_AUPRC,
+        definition: "average precision (ties are one step) of the predicted merit of all perturbations that may be chosen, measured ones included, against those known to interact; chance is their share",
+        larger_is_better: true,
+        compute: |s| stats::average_precision(s.search.predicted?, s.search.known?),
+    },
+    Metric {
+        name: KNOWN_AUROC,
+        definition: "chance that a perturbation known to interact has a larger predicted merit than one that is not, over all that may be chosen, measured ones included; ties count half",
+        larger_is_better: true,
+        compute: |s| stats::auroc(s.search.predicted?, s.search.known?),
     },
     Metric {
         name: "nll",
@@ -384,6 +437,31 @@ fn calibrated(s: &Scored, f: impl Fn(f64, f64) -> f64) -> Option<f64> {
     Some(t.iter().zip(&p.mean).zip(sd).map(|((t, m), sd)| f(t - m, *sd)).sum::<f64>() / t.len() as f64)
 }
 
+/// Where an id stands among those that may be chosen.
+fn place(s: &Scored, id: usize) -> Option<usize> {
+    s.search.ids.binary_search(&id).ok()
+}
+
+fn regret(s: &Scored) -> Option<f64> {
+    let merit = s.search.merit?;
+    let mut order: Vec<usize> = (0..merit.len()).collect();
+    order.sort_by(|&a, &b| merit[b].total_cmp(&merit[a]).then(a.cmp(&b)));
+    let mut taken = vec![false; merit.len()];
+    let mut total = 0.0;
+    // Rows stand in the order of rounds.
+    for rows in s.observed.round.iter().zip(&s.observed.ids).collect::<Vec<_>>().chunk_by(|a, b| a.0 == b.0) {
+        let mut chosen: Vec<usize> = rows.iter().filter_map(|r| place(s, *r.1)).filter(|p| !taken[*p]).collect();
+        chosen.sort_unstable();
+        chosen.dedup();
+        if *rows[0].0 > 0 {
+            let best = order.iter().filter(|p| !taken[**p]).take(chosen.len());
+            total += best.map(|&p| merit[p]).sum::<f64>() - chosen.iter().map(|&p| merit[p]).sum::<f64>();
+        }
+        chosen.iter().for_each(|&p| taken[p] = true);
+    }
+    Some(total)
+}
+
 /// Share of flagged perturbations that were measured.
 fn share(s: &Scored, flags: Option<&[bool]>) -> Option<f64> {
     hits(s, flags).map(|(found, total)| found as f64 / total as f64)
@@ -427,6 +505,7 @@ mod tests {
             top: None,
             observed: &observed,
             target: Target { hit_fraction: 0.5, ..Target::default() },
+            search: Search::default(),
         };
         let get = |n: &str| (find(n).unwrap().compute)(&s).unwrap();
         let near = |a: f64, b: f64| assert!((a - b).abs() < 1e-9, "{a} {b}");
@@ -445,6 +524,43 @@ mod tests {
         let c = 0.5 * (2.0 * std::f64::consts::PI).ln();
         near(get("nll"), c + (0.125 + 0.0 + 0.1f64.ln() + 50.0) / 3.0);
         near(get("pearson"), stats::pearson(&[1.5, 2.0, 3.0], &[1.0, 2.0, 4.0]));
+    }
+
+    #[test]
+    fn search_metrics_by_hand() {
+        // Ids 1, 2, 4, 6, 7 may be chosen, with merits 5, 1, 4, 3, 0; 1 and 6 are known.
+        let ids = [1, 2, 4, 6, 7];
+        let known = [true, false, false, true, false];
+        let mut observed = Observed::empty(1);
+        for (round, ids) in [(0usize, vec![7]), (1, vec![2, 4]), (2, vec![6, 6])] {
+            observed.round.extend(vec![round; ids.len()]);
+            observed.ids.extend(ids);
+        }
+        let search = Search {
+            ids: &ids,
+            merit: Some(&[5.0, 1.0, 4.0, 3.0, 0.0]),
+            known: Some(&known),
+            predicted: Some(&[1.0, 2.0, 0.0, 3.0, 0.5]),
+        };
+        let s = Scored {
+            test_truth: None,
+            test_posterior: None,
+            is_hit: None,
+            is_hit_all: None,
+            n_choosable: 5,
+            top: None,
+            observed: &observed,
+            target: Target::default(),
+            search,
+        };
+        let get = |s: &Scored, n: &str| (find(n).unwrap().compute)(s);
+        // Round 1 could have had 5 + 4 and took 1 + 4; round 2 could have had 5 and took 3 (twice, which is once).
+        assert_eq!(get(&s, "regret"), Some(4.0 + 2.0));
+        assert_eq!(get(&s, "known_found"), Some(0.5));
+        assert!((get(&s, "known_auprc").unwrap() - (0.5 + 0.5 * 2.0 / 3.0)).abs() < 1e-15);
+        assert_eq!(get(&s, "known_auroc"), Some(5.0 / 6.0));
+        let nothing = Scored { search: Search { known: Some(&[false; 5]), ..search }, ..s };
+        assert!(["known_found", "known_auprc", "known_auroc"].iter().all(|n| get(&nothing, n).is_none()));
     }
 
     #[test]
@@ -491,6 +607,7 @@ mod tests {
             top: None,
             observed: &Observed::empty(2),
             target: Target::default(),
+            search: Search::default(),
         };
         let (a, b) = (mean.dot(&mean.t()), truth.dot(&truth.t()));
         let want = (&a * &b).sum() / ((&a * &a).sum() * (&b * &b).sum()).sqrt();

@@ -44,6 +44,7 @@ pub mod gram;
 pub mod kmeans;
 pub mod linalg;
 pub mod low_rank;
+pub mod matrix_posterior;
 pub mod minimise;
 pub mod mixing;
 pub mod nearest;

@@ -120,6 +120,30 @@ pub fn spearman(a: &[f64], b: &[f64]) -> f64 {
     pearson(&ranks(a), &ranks(b))
 }
 
+/// Area under the receiver operating curve: the chance that a flagged item scores above one that is not, ties one half.
+/// Nothing where all are flagged, or none.
+pub fn auroc(scores: &[f64], flags: &[bool]) -> Option<f64> {
+    let hits = flags.iter().filter(|f| **f).count() as f64;
+    let others = flags.len() as f64 - hits;
+    let sum: f64 = ranks(scores).iter().zip(flags).filter(|r| *r.1).map(|r| r.0).sum();
+    (hits > 0.0 && others > 0.0).then(|| (sum - hits * (hits + 1.0) / 2.0) / (hits * others))
+}
+
+/// Area under precision against recall as a sum of steps (average precision); equal scores are one step. Nothing where
+/// none is flagged. A random order gives about the share of flagged items.
+pub fn average_precision(scores: &[f64], flags: &[bool]) -> Option<f64> {
+    let mut order: Vec<usize> = (0..scores.len()).collect();
+    order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
+    let hits = flags.iter().filter(|f| **f).count();
+    let (mut found, mut seen, mut area) = (0usize, 0usize, 0.0);
+    for step in order.chunk_by(|&a, &b| scores[a] == scores[b]) {
+        let new = step.iter().filter(|&&i| flags[i]).count();
+        (found, seen) = (found + new, seen + step.len());
+        area += new as f64 / hits as f64 * found as f64 / seen as f64;
+    }
+    (hits > 0).then_some(area)
+}
+
 /// Φ, the standard normal distribution function.
 pub fn normal_cdf(z: f64) -> f64 {
     Normal::standard().cdf(z)
@@ -180,6 +204,12 @@ mod tests {
         assert_eq!(pearson(&[1.0, 1.0], &[2.0, 4.0]), 0.0);
         assert_eq!(spearman(&[1.0, 2.0, 3.0], &[1.0, 8.0, 9.0]), 1.0);
         assert_eq!(quantile(&[4.0, 1.0, 3.0, 2.0], 0.5), 2.5);
+        // 3 beats 2 and 1; one of the 2s ties with the other and beats 1: (2 + 1.5) of 4.
+        let (scores, flags) = ([2.0, 3.0, 1.0, 2.0], [true, true, false, false]);
+        assert_eq!(auroc(&scores, &flags), Some(3.5 / 4.0));
+        // 3 alone is right; the step of both 2s has two right of three.
+        assert!((average_precision(&scores, &flags).unwrap() - (0.5 + 0.5 * 2.0 / 3.0)).abs() < 1e-15);
+        assert_eq!((auroc(&scores, &[false; 4]), average_precision(&scores, &[false; 4])), (None, None));
         assert!((normal_cdf(1.959963985) - 0.975).abs() < 1e-9);
         // t(.975, 4) = 2.776445
         assert!((half_width_95(&[1.0, 2.0, 3.0, 4.0, 5.0]) - 2.776445 * 2.5f64.sqrt() / 5f64.sqrt()).abs() < 1e-5);

@@ -1,13 +1,13 @@
 //! Acquisitions: which perturbations to measure next.
 
-use super::{Covariance, Kernel, KernelContext, Plugin, Surrogate};
+use super::{Covariance, Drawn, Kernel, KernelContext, Plugin, Surrogate};
 use crate::domain::{Batch, Candidates, Direction, Inputs, Observed, Pool, Posterior, Target, Top};
 use crate::error::{Error, Result};
 use crate::numerics::Gram;
 use crate::numerics::stats::sum_of_logs;
 use crate::streams::{StreamRng, Streams};
 use device::Device;
-use ndarray::{Array1, Array2, ArrayView2};
+use ndarray::{Array1, Array2, Array3, ArrayView2};
 use serde::{Deserialize, Serialize};
 use std::cell::{OnceCell, RefCell};
 use std::sync::Arc;
@@ -279,6 +279,46 @@ impl<'a> RunContext<'a> {
         Covariance::new(self.surrogate()?, ids, Posterior { mean, sd: Some(sd) }, draws, rng)
     }
 
+    /// `n` joint draws of the candidates, evaluated piece by piece, or `None` where the model cannot do that.
+    pub fn streamed_draws(&self, n: usize, rng: &mut StreamRng) -> Result<Option<DrawnMerits<'_>>> {
+        Ok(self.surrogate()?.drawn(n, rng)?.map(|d| self.merits(d)))
+    }
+
+    /// `n` joint draws of the candidates, for the rule of the given name: the model's own way of evaluating them piece by
+    /// piece, or all of them drawn at once and kept.
+    pub fn draws(&self, rule: &str, n: usize, rng: &mut StreamRng) -> Result<DrawnMerits<'_>> {
+        // Four gigabytes.
+        const MOST: usize = 1 << 29;
+        if let Some(streamed) = self.streamed_draws(n, rng)? {
+            return Ok(streamed);
+        }
+        let n_outputs = self.observed.n_outputs();
+        let size = n.saturating_mul(self.candidates.len()).saturating_mul(n_outputs);
+        if size > MOST {
+            return Err(Error::Config(format!(
+                "`{rule}` needs {n} draws of {} candidates, {:.0} GB, since this model does not draw piece by piece; ask for \
+                 fewer draws, make the pool smaller, or use `low_rank_matrix`",
+                self.candidates.len(),
+                size as f64 * 8e-9
+            )));
+        }
+        let ids = self.candidates.to_vec();
+        let x = self.surrogate()?.draw(&ids, n, rng)?;
+        if x.dim() != (n, ids.len(), n_outputs) {
+            return Err(Error::Plugin(format!(
+                "the model returned draws of shape {:?} for {n} draws of {} candidates and {n_outputs} outputs",
+                x.dim(),
+                ids.len()
+            )));
+        }
+        Ok(self.merits(Box::new(Kept { candidates: self.candidates, x })))
+    }
+
+    fn merits<'b>(&'b self, drawn: Box<dyn Drawn + 'b>) -> DrawnMerits<'b> {
+        let n_outputs = self.observed.n_outputs();
+        DrawnMerits { drawn, target: self.target, n_outputs, candidates: self.candidates, pool: self.pool }
+    }
+
     /// The scenario's kernel over the pool, or inner products of the prior features where it names none;
     /// computed at first use.
     pub fn gram(&self) -> Result<&Gram> {
@@ -412,6 +452,69 @@ impl<'a> RunContext<'a> {
     /// What was recorded.
     pub fn into_recorded(self) -> Vec<(String, f64)> {
         self.recorded.into_inner()
+    }
+}
+
+/// Joint draws of the candidates, on the scale of what is wanted. Rules read them in pieces, several at a time.
+pub struct DrawnMerits<'a> {
+    drawn: Box<dyn Drawn + 'a>,
+    target: Target,
+    n_outputs: usize,
+    candidates: &'a Candidates,
+    pool: &'a Pool,
+}
+
+impl DrawnMerits<'_> {
+    /// Number of pieces; see [`Candidates::piece`].
+    pub fn pieces(&self) -> usize {
+        self.candidates.pieces(self.pool)
+    }
+
+    /// Calls `f` with lists of candidates of one piece and their merits: draws x candidates of the list.
+    pub fn piece(&self, piece: usize, mut f: impl FnMut(&[usize], &[f64]) -> Result<()>) -> Result<()> {
+        let mut x = Vec::new();
+        self.candidates.piece(self.pool, piece, |ids| {
+            self.drawn.at(ids, &mut x)?;
+            if self.n_outputs > 1 {
+                x = x.chunks_exact(self.n_outputs).map(|row| self.target.merit(row)).collect();
+            } else {
+                match self.target.direction {
+                    Direction::Max => {}
+                    Direction::Min => x.iter_mut().for_each(|v| *v = -*v),
+                    Direction::Abs => x.iter_mut().for_each(|v| *v = v.abs()),
+                }
+            }
+            // Without a way out of the loop several are looked at a time.
+            if !x.iter().fold(true, |all, v| all & v.is_finite()) {
+                let at = x.iter().position(|v| !v.is_finite()).unwrap_or(0);
+                return Err(Error::Numerical(format!(
+                    "a posterior draw of candidate {} is {}; draws must be finite numbers",
+                    ids[at % ids.len()],
+                    x[at]
+                )));
+            }
+            f(ids, &x)
+        })
+    }
+}
+
+/// Draws of all candidates.
+struct Kept<'a> {
+    candidates: &'a Candidates,
+    x: Array3<f64>,
+}
+
+impl Drawn for Kept<'_> {
+    fn at(&self, ids: &[usize], out: &mut Vec<f64>) -> Result<()> {
+        if let Some(id) = ids.iter().find(|id| !self.candidates.contains(**id)) {
+            return Err(Error::Plugin(format!("draws were asked for perturbation {id}, which is not a candidate")));
+        }
+        let places: Vec<usize> = ids.iter().map(|&id| self.candidates.rank(id)).collect();
+        out.clear();
+        for draw in self.x.outer_iter() {
+            places.iter().for_each(|&p| out.extend(draw.row(p)));
+        }
+        Ok(())
     }
 }
 

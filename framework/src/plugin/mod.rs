@@ -14,12 +14,12 @@ mod oracle;
 mod prior;
 mod sampled;
 
-pub use acquisition::{Acquisition, Best, Mode, Needs, Round, RunContext};
+pub use acquisition::{Acquisition, Best, DrawnMerits, Mode, Needs, Round, RunContext};
 pub use covariance::Covariance;
 pub use fusion::{Repair, Source, Sources, fit_weights, gp_problem, mean_readouts};
 pub use interaction::{InteractionTest, Null, TestContext, TestOutcome};
 pub use kernel::{FeatureMap, Kernel, KernelContext, KernelNeeds, Outputs, fourier_features, median_distance};
-pub use model::{FitContext, LayerFactors, Model, Provides, Requires, Surrogate};
+pub use model::{Drawn, FitContext, LayerFactors, Model, Provides, Requires, Surrogate};
 pub use oracle::{Experiment, Oracle, Relation, Screen, Setup};
 pub use prior::{Prior, PriorContext};
 pub use sampled::{DrawClass, SampledScreen};

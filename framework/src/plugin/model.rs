@@ -31,6 +31,8 @@ pub struct Requires {
     pub features: bool,
     /// Measured effects of single genes.
     pub single_effects: bool,
+    /// A pool of pairs of genes with one readout.
+    pub pairs: bool,
 }
 
 /// What a model sees when it is fitted.
@@ -67,6 +69,13 @@ pub struct LayerFactors {
     pub signal: Array2<f64>,
 }
 
+/// Joint draws of a function, kept so that they can be evaluated piece by piece.
+pub trait Drawn: Send + Sync {
+    /// Writes the values at `ids`: draws x ids x outputs, one draw after another. The same draw number stands for the same
+    /// function in every call.
+    fn at(&self, ids: &[usize], out: &mut Vec<f64>) -> Result<()>;
+}
+
 /// A fitted model.
 pub trait Surrogate: Send + Sync {
     /// Mean and, where provided, sd of the noise-free readout: ids x outputs.
@@ -77,6 +86,13 @@ pub trait Surrogate: Send + Sync {
     fn draw(&self, ids: &[usize], n: usize, rng: &mut StreamRng) -> Result<Array3<f64>> {
         let _ = (ids, n, rng);
         Err(Error::Unsupported("this model gives no posterior draws".into()))
+    }
+
+    /// `n` joint draws that can be evaluated piece by piece, for pools of pairs that are too many to draw at once; `None`
+    /// where [`Surrogate::draw`] has to be asked for all perturbations together.
+    fn drawn(&self, n: usize, rng: &mut StreamRng) -> Result<Option<Box<dyn Drawn + '_>>> {
+        let _ = (n, rng);
+        Ok(None)
     }
 
     /// The functions that the surrogate is made of, where they are finitely many (trees, members of an ensemble,

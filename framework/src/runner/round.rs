@@ -163,6 +163,9 @@ pub fn execute(
         .replicates(&split.choosable)
         .filter(|_| listed("hit_ratio"))
         .and_then(|r| metrics::replicate_hits(r.view(), &scenario.target));
+    let known =
+        if scenario.metrics.iter().any(|m| m.starts_with("known_")) { base.known(&split.choosable) } else { None };
+    let reads_predicted = known.is_some() && metrics::reads_predicted(&scenario.metrics);
     let pool = base.pool();
     let noise = Streams::new(seeds.world).child("noise");
     let training = Streams::new(seeds.training).child("training");
@@ -174,6 +177,11 @@ pub fn execute(
     if model.is_some_and(|m| m.requires().single_effects) && !base.has_single_effects() {
         return Err(Error::Config(
             "this model predicts from single-gene effects and the oracle knows none; set `single` on the oracle or choose another model".into(),
+        ));
+    }
+    if model.is_some_and(|m| m.requires().pairs) && pool.is_singles() {
+        return Err(Error::Config(
+            "this model predicts pairs of genes and the pool holds single genes; choose another oracle or model".into(),
         ));
     }
     let mut surrogate: Option<Box<dyn Surrogate>> = None;
@@ -254,6 +262,10 @@ pub fn execute(
             }
             _ => None,
         };
+        let predicted = match &surrogate {
+            Some(s) if reads_predicted => Some(predicted_merits(&**s, &split.choosable, base.n_outputs(), scenario)?),
+            _ => None,
+        };
         seconds.predict += clock.elapsed().as_secs_f64();
         let clock = Instant::now();
         if let Some(s) = &surrogate {
@@ -273,6 +285,12 @@ pub fn execute(
             top: top.as_deref(),
             observed: &observed,
             target: scenario.target,
+            search: metrics::Search {
+                ids: &split.choosable,
+                merit: split.merit.as_deref(),
+                known: known.as_deref(),
+                predicted: predicted.as_deref(),
+            },
         };
         let metrics: BTreeMap<String, f64> = scenario
             .metrics
@@ -313,6 +331,18 @@ fn online_calls(base: &Base, observed: &Observed) -> Vec<(String, f64)> {
         out.push(("online_false_calls".to_string(), wrong as f64));
     }
     out
+}
+
+/// How much the predicted mean of each id is wanted.
+fn predicted_merits(s: &dyn Surrogate, ids: &[usize], n_outputs: usize, scenario: &Scenario) -> Result<Vec<f64>> {
+    const TILE: usize = 16_384;
+    let mut all = Vec::with_capacity(ids.len());
+    for tile in ids.chunks(TILE) {
+        let p = s.predict(tile)?;
+        p.check(tile.len(), n_outputs)?;
+        all.extend((0..tile.len()).map(|i| p.merit(i, &scenario.target)));
+    }
+    Ok(all)
 }
 
 /// One number for each chosen perturbation: the mean over its replicates of the value or profile norm.

@@ -1,11 +1,11 @@
 //! The world of a run: screen, pool, priors and split, shared between runs where they do not differ.
 
 use crate::data::DataRoot;
-use crate::domain::{Block, Inputs, Observed, Pool, Readouts, SymbolUpdates};
+use crate::domain::{Block, Gene, Inputs, Observed, Perturbation, Pool, Readouts, SymbolUpdates};
 use crate::error::{Error, Result};
 use crate::metrics::hit_flags;
 use crate::plugin::{Experiment, PriorContext, Relation, Screen, Setup};
-use crate::scenario::{CoveredBy, Exhausted, Scenario, Varies};
+use crate::scenario::{CoveredBy, Exhausted, Known, Scenario, Varies};
 use crate::streams::Streams;
 use ndarray::{Array2, Axis};
 use std::collections::HashMap;
@@ -44,6 +44,8 @@ pub struct Base {
     single_effects: Option<Array2<f64>>,
     inputs: Mutex<HashMap<Vec<String>, Arc<Inputs>>>,
     truth: OnceLock<Option<Arc<Array2<f64>>>>,
+    /// The ids of the [known] table, or the planted ones.
+    known: OnceLock<Option<Arc<Vec<usize>>>>,
     /// What was dropped, lost or filled, for the log.
     pub notes: Vec<String>,
 }
@@ -80,17 +82,34 @@ impl Base {
             blocks.push((name.clone(), block));
         }
         let n_genes = full.genes().len();
-        let keep: Vec<bool> = match scenario.pool.covered_by {
+        let mut keep: Vec<bool> = match scenario.pool.covered_by {
             CoveredBy::None => vec![true; n_genes],
             CoveredBy::All => (0..n_genes).map(|g| blocks.iter().all(|b| b.1.present[g])).collect(),
             CoveredBy::Any => (0..n_genes).map(|g| blocks.iter().any(|b| b.1.present[g])).collect(),
         };
+        if let Some(n) = scenario.pool.genes {
+            let covered: Vec<usize> = (0..n_genes).filter(|&g| keep[g]).collect();
+            if n > covered.len() {
+                return Err(Error::Config(format!(
+                    "genes = {n} under [pool], and the screen has {} genes to draw from; lower it or leave it out",
+                    covered.len()
+                )));
+            }
+            keep = vec![false; n_genes];
+            let drawn = rand::seq::index::sample(&mut streams.child("pool").rng("genes"), covered.len(), n);
+            drawn.iter().for_each(|k| keep[covered[k]] = true);
+        }
         let mut single_effects = screen.single_effects();
         let (pool, screen_id) = if keep.iter().all(|k| *k) {
             (full, None)
         } else {
             let kept: Vec<usize> = (0..n_genes).filter(|&g| keep[g]).collect();
             let (pool, ids) = full.restrict_genes(&keep)?;
+            if pool.is_empty() && scenario.pool.genes.is_some() {
+                return Err(Error::Data(
+                    "no perturbation is left of the genes drawn; raise `genes` under [pool]".into(),
+                ));
+            }
             if pool.is_empty() {
                 return Err(Error::Data(format!(
                     "no gene of the pool is covered by {} the priors ({}); set covered_by = \"none\" or \"any\" under [pool]",
@@ -99,10 +118,11 @@ impl Base {
                 )));
             }
             notes.push(format!(
-                "pool: {} of {n_genes} genes and {} of {} perturbations kept (covered by the priors)",
+                "pool: {} of {n_genes} genes and {} of {} perturbations kept ({})",
                 kept.len(),
                 pool.len(),
-                full.len()
+                full.len(),
+                if scenario.pool.genes.is_some() { "genes drawn for this seed" } else { "covered by the priors" }
             ));
             blocks.iter_mut().for_each(|(_, b)| b.restrict(&kept));
             single_effects = single_effects.map(|e| e.select(Axis(0), &kept));
@@ -110,6 +130,12 @@ impl Base {
         };
         for (_, b) in &mut blocks {
             b.fill(scenario.pool.missing);
+        }
+        let known = OnceLock::new();
+        if let Some(k) = &scenario.known {
+            let ids = known_pairs(k, &pool, data)?;
+            notes.push(format!("known: {} of {} perturbations are known to interact", ids.len(), pool.len()));
+            let _ = known.set(Some(Arc::new(ids)));
         }
         Ok(Self {
             screen,
@@ -119,6 +145,7 @@ impl Base {
             single_effects,
             inputs: Mutex::default(),
             truth: OnceLock::new(),
+            known,
             notes,
         })
     }
@@ -200,6 +227,20 @@ impl Base {
             .as_ref()
     }
 
+    /// Whether each of some ids is known to interact: from the scenario's table, or planted by the simulator.
+    pub fn known(&self, ids: &[usize]) -> Option<Vec<bool>> {
+        let known = self.known.get_or_init(|| {
+            if self.pool.len() > TABULATED {
+                return None;
+            }
+            let all: Vec<usize> = (0..self.pool.len()).collect();
+            let relations = self.screen.relations(&self.screen_ids(&all))?;
+            Some(Arc::new(all.into_iter().filter(|&i| relations[i] == Relation::Interacting).collect()))
+        });
+        let known = known.as_ref()?;
+        Some(ids.iter().map(|id| known.binary_search(id).is_ok()).collect())
+    }
+
     /// Features of the named priors, shared by all runs that use the same ones.
     pub fn inputs(&self, scenario: &Scenario) -> Result<Arc<Inputs>> {
         let names: Vec<String> = scenario.active_priors().into_iter().map(String::from).collect();
@@ -217,6 +258,33 @@ impl Base {
     }
 }
 
+/// The ids of the pairs of a table, ascending.
+fn known_pairs(known: &Known, pool: &Pool, data: &DataRoot) -> Result<Vec<usize>> {
+    let [first, second] = &known.genes[..] else {
+        return Err(Error::Config(format!("[known] names {} gene columns; a pair has two", known.genes.len())));
+    };
+    let table = data.table(&known.path)?;
+    let flags: Vec<Vec<f64>> = known.sources.iter().map(|c| table.numbers(c)).collect::<Result<_, _>>()?;
+    // A symbol may stand for several genes of the screen, as target and as query.
+    let mut genes: HashMap<&str, Vec<Gene>> = HashMap::new();
+    for (g, name) in pool.genes().names().enumerate() {
+        let symbol = name.split_once('@').map_or(name, |(symbol, _)| symbol);
+        genes.entry(symbol).or_default().push(Gene(g as u32));
+    }
+    let mut ids = Vec::new();
+    for (row, (a, b)) in table.text(first)?.into_iter().zip(table.text(second)?).enumerate() {
+        if !flags.is_empty() && flags.iter().all(|f| f[row] == 0.0) {
+            continue;
+        }
+        let (Some(a), Some(b)) = (genes.get(a), genes.get(b)) else { continue };
+        let pairs = a.iter().flat_map(|&a| b.iter().map(move |&b| Perturbation::new([a, b])));
+        ids.extend(pairs.filter_map(|p| pool.find(&p)));
+    }
+    ids.sort_unstable();
+    ids.dedup();
+    Ok(ids)
+}
+
 /// Which perturbations are held out, which are measured first, and which are hits.
 pub struct Split {
     /// Held-out ids, ascending.
@@ -229,6 +297,8 @@ pub struct Split {
     pub choosable: Vec<usize>,
     /// The same as `is_hit`, among all ids.
     pub is_hit_all: Option<Vec<bool>>,
+    /// How much the true readout of each of them is wanted, if known.
+    pub merit: Option<Vec<f64>>,
     /// Rounds that will be run: the scenario's, or as many as the pool can fill.
     pub rounds: usize,
     /// True readouts of the test ids, if known.
@@ -261,6 +331,9 @@ impl Split {
         }
         let init = rest.sample(scenario.pool.init, &mut Streams::new(seeds.init).child("split").rng("init"));
         let choosable = rest.to_vec();
+        let merit = base
+            .all_truth()
+            .map(|t| choosable.iter().map(|&id| scenario.target.merit(&t.row(id).to_vec())).collect::<Vec<f64>>());
         let is_hit = base.all_truth().and_then(|t| {
             let mut hit = vec![false; n];
             let flags = hit_flags(&t.select(Axis(0), &choosable), &scenario.target)?;
@@ -276,7 +349,7 @@ impl Split {
         }
         let is_hit_all = base.all_truth().and_then(|t| hit_flags(t, &scenario.target));
         let test_truth = if test.is_empty() { None } else { base.truth(&test) };
-        Ok(Self { test, init, choosable, is_hit, is_hit_all, rounds, test_truth })
+        Ok(Self { test, init, choosable, merit, is_hit, is_hit_all, rounds, test_truth })
     }
 
     /// Nothing measured yet.
@@ -303,9 +376,10 @@ impl Worlds {
 
     /// The base of a run, opened by the first run that needs it.
     pub fn get(&self, scenario: &Scenario, seeds: RunSeeds) -> Result<Arc<Base>> {
-        let seeded = scenario.oracle.seeded() || scenario.prior.values().any(|p| p.seeded());
+        let drawn = scenario.pool.genes.is_some();
+        let seeded = drawn || scenario.oracle.seeded() || scenario.prior.values().any(|p| p.seeded());
         let seed = if seeded { seeds.world } else { 0 };
-        let key = serde_json::to_string(&(&scenario.oracle, &scenario.prior, &scenario.pool, seed))
+        let key = serde_json::to_string(&(&scenario.oracle, &scenario.prior, &scenario.pool, &scenario.known, seed))
             .map_err(|e| Error::Config(e.to_string()))?;
         let slot = {
             let mut open = self.open.lock().unwrap_or_else(|e| e.into_inner());

@@ -123,6 +123,10 @@ pub struct PoolRules {
     pub exhausted: Exhausted,
     /// A table of old and current gene symbols (columns old_symbol, symbol), used when joining priors.
     pub symbol_updates: Option<PathBuf>,
+    /// How many genes of the screen to keep, drawn anew for each seed of the world; absent: all. Perturbations stay whose
+    /// genes all stay.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub genes: Option<usize>,
 }
 
 impl Default for PoolRules {
@@ -135,8 +139,29 @@ impl Default for PoolRules {
             init: 0,
             exhausted: Exhausted::Error,
             symbol_updates: None,
+            genes: None,
         }
     }
+}
+
+/// The `[known]` section: pairs that are known to interact, for the metrics `known_found`, `known_auprc` and
+/// `known_auroc`. Their order within a row means nothing; what stands behind an `@` in a gene name of the screen is left
+/// out of the comparison.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Known {
+    /// Table with one row a pair, relative to the data folder.
+    pub path: PathBuf,
+    /// The two columns of gene names; default `["gene1", "gene2"]`.
+    #[serde(default = "gene_columns")]
+    pub genes: Vec<String>,
+    /// Columns of 0 and 1, of which one must be 1 for a row to count; default none: all rows count.
+    #[serde(default)]
+    pub sources: Vec<String>,
+}
+
+fn gene_columns() -> Vec<String> {
+    vec!["gene1".into(), "gene2".into()]
 }
 
 /// One resolved scenario: an arm of a sweep, without its seed.
@@ -181,6 +206,9 @@ pub struct Scenario {
     /// Where the rules that can do so select; see [`Place`].
     #[serde(default)]
     pub device: Place,
+    /// Pairs known to interact.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known: Option<Known>,
 }
 
 impl Scenario {
@@ -198,6 +226,7 @@ impl Scenario {
         let mut files = self.oracle.data_files();
         files.extend(self.prior.values().flat_map(|p| p.data_files()));
         files.extend(self.pool.symbol_updates.clone());
+        files.extend(self.known.as_ref().map(|k| k.path.clone()));
         files.sort();
         files.dedup();
         files

@@ -1,7 +1,7 @@
 //! From a scenario file to the arms of a sweep.
 
 use super::diagnose::{Document, Mistake, Shape, Slot, Step, check_table, check_typed};
-use super::file::{Campaign, Place, PoolRules, Repeat, Scenario, Seeds, UserTable};
+use super::file::{Campaign, Known, Place, PoolRules, Repeat, Scenario, Seeds, UserTable};
 use super::judge::{Assertion, At, Claim, ClaimEntry, ClaimKind, Cost, Published};
 use crate::domain::{Compose, Missing, Target};
 use crate::error::{Error, Result, hint};
@@ -55,6 +55,7 @@ const SLOTS: &[Slot] = &[
     ("prior", Shape::Plugins(Kind::Prior), false),
     ("priors", Shape::Typed(no_fields, plugin::check::<Option<Vec<String>>>), false),
     ("device", Shape::Typed(no_fields, plugin::check::<Place>), false),
+    ("known", Shape::Typed(plugin::fields::<Known>, plugin::check::<Known>), false),
 ];
 
 /// One cell of the grid.

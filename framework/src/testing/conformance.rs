@@ -213,6 +213,9 @@ fn kernel(k: &dyn Kernel) -> Result<()> {
 
 fn model(m: &dyn Model) -> Result<()> {
     for (pairs, outputs) in [(false, 1), (false, 3), (true, 1)] {
+        if m.requires().pairs && !pairs {
+            continue;
+        }
         let world = TinyWorld::new(if pairs { 16 } else { 90 }, 3, outputs, pairs, 21)?;
         let n = world.inputs.pool().len();
         let train: Vec<usize> = (0..n).filter(|i| i % 3 != 0).collect();
@@ -246,6 +249,17 @@ fn model(m: &dyn Model) -> Result<()> {
             let d = s.draw(&test, 4, &mut streams.rng("draw"))?;
             if d.dim() != (4, test.len(), outputs) || d.iter().any(|v| !v.is_finite()) {
                 return fail("its draws have the wrong shape or are not finite");
+            }
+            if let Some(drawn) = s.drawn(4, &mut streams.rng("draw"))? {
+                let (mut all, mut part) = (vec![], vec![]);
+                drawn.at(&test, &mut all)?;
+                drawn.at(&test[1..2], &mut part)?;
+                let width = test.len() * outputs;
+                let same = |s: usize, o: usize| part.get(s * outputs + o) == all.get(s * width + outputs + o);
+                let places = (0..4).flat_map(|s| (0..outputs).map(move |o| (s, o)));
+                if all.len() != 4 * width || part.len() != 4 * outputs || !places.into_iter().all(|(s, o)| same(s, o)) {
+                    return fail("its draws differ with what else is asked for");
+                }
             }
         }
         let few = world.observe(&train[..1], 4)?;
