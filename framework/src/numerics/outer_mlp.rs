@@ -69,7 +69,7 @@ wide! {
 
 wide! {
     /// Mean and mean square about it of the columns of some rows.
-    fn moments<T: Real>(x: &[T], mean: &mut [T], variance: &mut [T]) {
+    pub(super) fn moments<T: Real>(x: &[T], mean: &mut [T], variance: &mut [T]) {
         let width = mean.len();
         let share = T::of(width as f64 / x.len() as f64);
         mean.fill(T::zero());

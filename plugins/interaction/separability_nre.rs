@@ -1,0 +1,695 @@
+//! Separability by a learned density ratio: do divergences from control add up?
+//!
+//! One network f(x, c) learns the density ratios of all classes at once (contrastive estimation, `numerics::ratio`);
+//! ln p(x|0)/p(x|c) = f(x, 0) - f(x, c) goes into the SMILE estimate of KL(p_0‖p_c), and the score of a pair is the
+//! absolute value of T = KL(p_0‖p_i) + KL(p_0‖p_j) - KL(p_0‖p_ij) (Xu, Jain et al. 2024, section 3.1). The clip of SMILE
+//! moves T of a separable pair away from 0 even where the ratio is exact; `null_level` tells by how much, from the closed
+//! form for normal log ratios (`numerics::smile`), and p values are for T against that level. The pointwise statistic
+//! v(x) = ln p_ij + ln p_0 - ln p_i - ln p_j is 0 everywhere for a separable pair and cannot miss what cancels in the
+//! mean. Samples are fetched in batches and never held. O(epochs x samples x parameters).
+
+use framework::numerics::conv::{ConvForm, ConvNet, End, Shrink};
+use framework::numerics::network::{Activation, Network, Start};
+use framework::numerics::ratio::{ConvEncoder, Encoder, Keep, MlpEncoder, Schedule, Standard, Trained, train};
+use framework::numerics::smile::{log_mean_clipped, normal_kl, of_normal, of_normal_slope};
+use framework::numerics::stats::{Reference, empirical_null_p, quantile};
+use framework::prelude::*;
+
+/// Scores a pair by how far the divergences of its singles from control are from summing to its own, by a network.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SeparabilityNre {
+    /// Encoder and schedule of the papers: `"tabular"`, `"images"`, `"gene_embeddings"` or `"guides"`. Default: `"images"`
+    /// where samples are images, `"tabular"` otherwise. The settings below, where given, replace its own.
+    #[serde(default)]
+    pub preset: Option<Preset>,
+    /// `"mlp"` or `"conv"`, which needs images. Default: the preset's.
+    #[serde(default)]
+    pub encoder: Option<Kind>,
+    /// Channels of the convolutions of `"conv"`, each of which halves the image. Default: the preset's, otherwise 32, 54,
+    /// 128, 256, 512.
+    #[serde(default)]
+    pub widths: Option<Vec<usize>>,
+    /// Widths of the fully connected layers, each with a ReLU; the head of the classes stands on the last. Default: the
+    /// preset's (tabular 128, 64).
+    #[serde(default)]
+    pub hidden: Option<Vec<usize>>,
+    /// Share of units left out between fully connected layers in training, 0 to below 1. Default: the preset's (0, guides
+    /// 0.3).
+    #[serde(default)]
+    pub dropout: Option<f64>,
+    /// Learning rate of Adam. Default: the preset's (tabular 5e-3).
+    #[serde(default)]
+    pub rate: Option<f64>,
+    /// Passes over the samples. Default: the preset's (tabular 500).
+    #[serde(default)]
+    pub epochs: Option<usize>,
+    /// Samples of a step. Default: the preset's (tabular 1,024).
+    #[serde(default)]
+    pub batch: Option<usize>,
+    /// Which epoch to use: `"train"` (default; the best accuracy on its own batches, as the papers), `"held_out"` (the
+    /// least loss on samples that are held out, which a network that learns its samples by heart needs) or `"last"`.
+    #[serde(default)]
+    pub keep: Keep,
+    /// Share of the samples (guides or wells where they are told apart) of each class that `"held_out"` holds out.
+    /// Default 0.1.
+    #[serde(default = "held_out")]
+    pub held_out: f64,
+    /// Where SMILE clips log ratios, above 0 and at most 100. Larger: less bias, more variance. Default 5.
+    #[serde(default = "tau")]
+    pub tau: f64,
+    /// Brings features (of images: channels) to mean 0 and sd 1 over all classes. Default true.
+    #[serde(default = "standardise")]
+    pub standardise: bool,
+    /// What the score is. `"kl"` (default): |T| of SMILE estimates, as the papers. `"kl_debiased"`: the same after each
+    /// estimate is taken back through the closed form of its bias. `"pointwise_absolute"` and `"pointwise_squared"`: the
+    /// mean of |v| or v².
+    #[serde(default)]
+    pub statistic: Statistic,
+    /// Over which samples the pointwise mean is taken: `"control"` (default) or `"all"`, the four classes of the pair
+    /// with equal weight.
+    #[serde(default)]
+    pub mixture: Mixture,
+    /// Where p values come from. `"pairs"` (default): the other pairs, by median and MAD; valid where most pairs are
+    /// separable; needs 10 pairs. `"zero"`: T at its null level, by the standard error of the samples with the network as
+    /// it is; it leaves out the error of training and rejects too often where that matters; not for pointwise means.
+    /// `"none"`: no p values.
+    #[serde(default)]
+    pub null: Reference,
+}
+
+/// Encoders and schedules of the papers.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Preset {
+    /// MLP 128, 64; rate 5e-3, 500 epochs, batch 1,024.
+    Tabular,
+    /// Convolutions 32, 54, 128, 256, 512 of stride 2, leaky ReLU; rate 2e-4, 200 epochs, batch 1,024.
+    Images,
+    /// MLP 2048, 256; rate 1e-4, 2,500 epochs, batch 16,384.
+    GeneEmbeddings,
+    /// Convolutions 32, 64, 128 with pooling, then 256, 128 with dropout 0.3; rate 5e-5, 5,000 epochs, batch 2,048.
+    Guides,
+}
+
+/// Kinds of encoder.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Fully connected.
+    Mlp,
+    /// Convolutional.
+    Conv,
+}
+
+/// What the score is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Statistic {
+    /// |T| of SMILE estimates.
+    #[default]
+    Kl,
+    /// |T| of estimates without the bias that normal log ratios would give them.
+    KlDebiased,
+    /// Mean of |v|.
+    PointwiseAbsolute,
+    /// Mean of v².
+    PointwiseSquared,
+}
+
+/// Samples of the pointwise mean.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mixture {
+    /// Control.
+    #[default]
+    Control,
+    /// Control, first, second and both, equally.
+    All,
+}
+
+fn held_out() -> f64 {
+    0.1
+}
+
+fn tau() -> f64 {
+    5.0
+}
+
+fn standardise() -> bool {
+    true
+}
+
+impl Default for SeparabilityNre {
+    fn default() -> Self {
+        Self {
+            preset: None,
+            encoder: None,
+            widths: None,
+            hidden: None,
+            dropout: None,
+            rate: None,
+            epochs: None,
+            batch: None,
+            keep: Keep::default(),
+            held_out: held_out(),
+            tau: tau(),
+            standardise: standardise(),
+            statistic: Statistic::default(),
+            mixture: Mixture::default(),
+            null: Reference::default(),
+        }
+    }
+}
+
+/// The settings in force.
+struct Plan {
+    kind: Kind,
+    widths: Vec<usize>,
+    shrink: Shrink,
+    slope: f64,
+    hidden: Vec<usize>,
+    dropout: f64,
+    schedule: Schedule,
+}
+
+impl SeparabilityNre {
+    fn plan(&self, image: Option<[usize; 3]>) -> Result<Plan> {
+        let wrong = |text: String| Err(Error::Config(format!("separability_nre: {text}")));
+        let preset = self.preset.unwrap_or(if image.is_some() { Preset::Images } else { Preset::Tabular });
+        let images: &[usize] = &[32, 54, 128, 256, 512];
+        let (kind, widths, hidden, dropout, rate, epochs, batch): (_, _, &[usize], _, _, _, _) = match preset {
+            Preset::Tabular => (Kind::Mlp, images, &[128, 64], 0.0, 5e-3, 500, 1024),
+            Preset::Images => (Kind::Conv, images, &[], 0.0, 2e-4, 200, 1024),
+            Preset::GeneEmbeddings => (Kind::Mlp, images, &[2048, 256], 0.0, 1e-4, 2500, 16384),
+            Preset::Guides => (Kind::Conv, &[32, 64, 128], &[256, 128], 0.3, 5e-5, 5000, 2048),
+        };
+        let kind = self.encoder.unwrap_or(kind);
+        if kind == Kind::Conv && image.is_none() {
+            return wrong(
+                "a convolutional encoder needs images, and these samples are rows of features; use encoder = \"mlp\" or \
+                 preset = \"tabular\""
+                    .into(),
+            );
+        }
+        let (shrink, slope) = match preset {
+            Preset::Guides => (Shrink::MaxPool, 0.0),
+            _ => (Shrink::Stride, 0.01),
+        };
+        let plan = Plan {
+            kind,
+            widths: self.widths.clone().unwrap_or_else(|| widths.to_vec()),
+            shrink,
+            slope,
+            hidden: self.hidden.clone().unwrap_or_else(|| hidden.to_vec()),
+            dropout: self.dropout.unwrap_or(dropout),
+            schedule: Schedule {
+                rate: self.rate.unwrap_or(rate),
+                epochs: self.epochs.unwrap_or(epochs),
+                batch: self.batch.unwrap_or(batch),
+                keep: self.keep,
+                held_out: self.held_out,
+            },
+        };
+        let s = &plan.schedule;
+        if plan.hidden.contains(&0) || kind == Kind::Mlp && plan.hidden.is_empty() {
+            return wrong(format!("`hidden` = {:?}; give at least one width, none of them 0", plan.hidden));
+        }
+        if !(s.rate > 0.0 && s.rate.is_finite()) || s.epochs == 0 || s.batch < 2 {
+            return wrong(format!(
+                "`rate` = {}, `epochs` = {}, `batch` = {}; they must be above 0, at least 1 and at least 2",
+                s.rate, s.epochs, s.batch
+            ));
+        }
+        if !(0.0..1.0).contains(&plan.dropout) || !(self.held_out > 0.0 && self.held_out < 1.0) {
+            return wrong(format!(
+                "`dropout` = {} and `held_out` = {}; both are shares below 1, and `held_out` is above 0",
+                plan.dropout, self.held_out
+            ));
+        }
+        if !(self.tau > 0.0 && self.tau <= 100.0) {
+            return wrong(format!("`tau` = {}; it must be above 0 and at most 100", self.tau));
+        }
+        Ok(plan)
+    }
+
+    /// A network ready to be trained on samples.
+    fn encoder(&self, plan: &Plan, samples: &Samples, streams: &Streams) -> Result<Box<dyn Encoder>> {
+        let dense = |inputs: usize| {
+            let widths: Vec<usize> = std::iter::once(inputs).chain(plan.hidden.iter().copied()).collect();
+            let rng = &mut streams.rng("dense");
+            MlpEncoder::new(Network::new(&widths, Activation::Relu, Start::Standard, rng), plan.dropout)
+        };
+        match (plan.kind, samples.image) {
+            (Kind::Conv, Some(image)) => {
+                if image.iter().product::<usize>() != samples.n_features() {
+                    return Err(Error::Data(format!(
+                        "samples of {} numbers are no images of {image:?}",
+                        samples.n_features()
+                    )));
+                }
+                let (widths, shrink, slope) = (plan.widths.clone(), plan.shrink, plan.slope);
+                let form = ConvForm { image, widths, shrink, end: End::Flatten, slope };
+                let net = ConvNet::new(form, &mut streams.rng("convolutions"))?;
+                let dense = (!plan.hidden.is_empty()).then(|| dense(net.width()));
+                Ok(Box::new(ConvEncoder::new(net, dense)))
+            }
+            _ => Ok(Box::new(dense(samples.n_features()))),
+        }
+    }
+
+    fn trained(&self, cx: &TestContext, plan: &Plan, steps: usize) -> Result<Trained> {
+        let samples = cx.samples;
+        let streams = cx.streams.child("separability_nre");
+        let encoder = self.encoder(plan, samples, &streams)?;
+        let together = match (plan.kind, samples.image) {
+            (Kind::Conv, Some([_, h, w])) => h * w,
+            _ => 1,
+        };
+        let standard = if self.standardise { Some(Standard::new(samples, together)?) } else { None };
+        train(samples, encoder, standard, &plan.schedule, &streams, &|epoch| cx.tick(epoch, steps))
+    }
+}
+
+/// What a class other than control brings to the pairs it is part of.
+#[derive(Clone, Default)]
+struct Side {
+    /// ln mean clip e^f over its samples, and the variance of that.
+    log_mean: f64,
+    variance: f64,
+}
+
+/// Sums, over units, of values of samples about their mean; their squares, scaled, sum to the variance of the mean.
+fn unit_variance(
+    values: impl Iterator<Item = f64>,
+    mean: f64,
+    units: Option<&[usize]>,
+    n_units: usize,
+    n: usize,
+) -> f64 {
+    let mut sums = vec![0.0; n_units];
+    values.enumerate().for_each(|(i, v)| sums[units.map_or(i, |u| u[i])] += v - mean);
+    let (u, n) = (n_units as f64, n as f64);
+    sums.iter().map(|s| s * s).sum::<f64>() / (n * n) * u / (u - 1.0)
+}
+
+/// Mean, mean of |v| and mean of v².
+#[derive(Clone, Copy, Default)]
+struct Pointwise([f64; 3]);
+
+impl Pointwise {
+    fn of(v: impl Iterator<Item = f64>) -> Self {
+        let (mut sums, mut n) = ([0.0; 3], 0.0);
+        for v in v {
+            n += 1.0;
+            sums.iter_mut().zip([v, v.abs(), v * v]).for_each(|(s, v)| *s += v);
+        }
+        Self(sums.map(|s| s / n))
+    }
+
+    fn add(&mut self, other: Self, weight: f64) {
+        self.0.iter_mut().zip(other.0).for_each(|(a, b)| *a += weight * b);
+    }
+}
+
+#[typetag::serde(name = "separability_nre")]
+impl InteractionTest for SeparabilityNre {
+    fn test(&self, cx: &TestContext) -> Result<Vec<TestOutcome>> {
+        let samples = cx.samples;
+        let plan = self.plan(samples.image)?;
+        let n_classes = samples.n_classes();
+        let steps = plan.schedule.epochs + n_classes;
+        let trained = self.trained(cx, &plan, steps)?;
+        let w = trained.ratio.head();
+        // f of all classes at the samples of control.
+        let f = trained.ratio.values(samples, 0, w)?;
+        let (units, n_units) = (samples.control.units(), samples.control.n_units());
+        // The pairs that a class is part of.
+        let mut of_class: Vec<Vec<usize>> = vec![vec![]; n_classes];
+        (0..samples.pairs.len()).for_each(|p| samples.four(p)[1..].iter().for_each(|c| of_class[*c].push(p)));
+        let mut sides = vec![Side::default(); n_classes];
+        let mut pointwise = vec![Pointwise::default(); samples.pairs.len()];
+        for c in 1..n_classes {
+            let (class, pairs) = (samples.class(c), &of_class[c]);
+            let all = self.mixture == Mixture::All;
+            let mut heads = Array2::zeros((1 + if all { pairs.len() } else { 0 }, w.ncols()));
+            heads.row_mut(0).assign(&(&w.row(0) - &w.row(c)));
+            for (mut head, p) in heads.outer_iter_mut().skip(1).zip(pairs) {
+                let [zero, i, j, ij] = samples.four(*p);
+                head.assign(&(&w.row(ij) + &w.row(zero) - w.row(i) - w.row(j)));
+            }
+            if !pairs.is_empty() {
+                let values = trained.ratio.values(samples, c, heads.view())?;
+                let ratios: Vec<f64> = values.row(0).iter().map(|v| f64::from(*v)).collect();
+                let log_mean = log_mean_clipped(&ratios, self.tau);
+                let clipped = ratios.iter().map(|v| (v.clamp(-self.tau, self.tau) - log_mean).exp());
+                let variance = unit_variance(clipped, 1.0, class.units().as_deref(), class.n_units(), class.len());
+                sides[c] = Side { log_mean, variance };
+                for (v, p) in values.outer_iter().skip(1).zip(pairs) {
+                    pointwise[*p].add(Pointwise::of(v.iter().map(|v| f64::from(*v))), 0.25);
+                }
+            }
+            cx.tick(plan.schedule.epochs + c + 1, steps);
+        }
+        let mut outcomes = vec![];
+        let (mut statistics, mut errors) = (vec![], vec![]);
+        for p in 0..samples.pairs.len() {
+            let four = samples.four(p);
+            let [zero, i, j, ij] = four.map(|c| f.row(c));
+            let n = zero.len();
+            let at = |c: &ndarray::ArrayView1<f32>, k: usize| f64::from(zero[k]) - f64::from(c[k]);
+            let value = |k: usize| at(&i, k) + at(&j, k) - at(&ij, k);
+            let weight = if self.mixture == Mixture::All { 0.25 } else { 1.0 };
+            pointwise[p].add(Pointwise::of((0..n).map(value)), weight);
+            // SMILE estimates, and the divergences that normal log ratios would have with them.
+            let first = [&i, &j, &ij].map(|c| (0..n).map(|k| at(c, k)).sum::<f64>() / n as f64);
+            let side = [1, 2, 3].map(|c| &sides[four[c]]);
+            let kl: [f64; 3] = std::array::from_fn(|c| first[c] - side[c].log_mean);
+            let plain = kl.map(|m| normal_kl(m, self.tau));
+            let signed = kl[0] + kl[1] - kl[2];
+            let separable = of_normal(plain[0] + plain[1], self.tau);
+            let null_signed = kl[0] + kl[1] - separable;
+            let excess = signed - null_signed;
+            let debiased = plain[0] + plain[1] - plain[2];
+            // How the excess moves with the three estimates, and so with the samples of the four classes.
+            let top = of_normal_slope(plain[0] + plain[1], self.tau);
+            let by = [top / of_normal_slope(plain[0], self.tau), top / of_normal_slope(plain[1], self.tau), -1.0];
+            let moved = |k: usize| by[0] * at(&i, k) + by[1] * at(&j, k) + by[2] * at(&ij, k);
+            let mean: f64 = by.iter().zip(first).map(|(b, f)| b * f).sum();
+            let of_control = unit_variance((0..n).map(moved), mean, units.as_deref(), n_units, n);
+            let variance = of_control + by.iter().zip(side).map(|(b, s)| b * b * s.variance).sum::<f64>();
+            let least = samples.classes(p).map(Class::n_units).into_iter().min().unwrap_or(1);
+            let error = (variance.sqrt(), least as f64 - 1.0);
+            let [v, v_absolute, v_squared] = pointwise[p].0;
+            let score = match self.statistic {
+                Statistic::Kl => signed.abs(),
+                Statistic::KlDebiased => debiased.abs(),
+                Statistic::PointwiseAbsolute => v_absolute,
+                Statistic::PointwiseSquared => v_squared,
+            };
+            statistics.push(excess);
+            errors.push(error);
+            let diagnostics = [
+                ("signed", signed),
+                ("null_level", null_signed.abs()),
+                ("excess", excess),
+                ("standard_error", error.0),
+                ("debiased", debiased),
+                ("kl_first", kl[0]),
+                ("kl_second", kl[1]),
+                ("kl_both", kl[2]),
+                ("pointwise_mean", v),
+                ("pointwise_absolute", v_absolute),
+                ("pointwise_squared", v_squared),
+                ("epoch", trained.epoch as f64),
+                ("loss", trained.held_out.unwrap_or(trained.loss)),
+                ("accuracy", trained.accuracy),
+            ];
+            let diagnostics = diagnostics.map(|(name, v)| (name.to_string(), v)).to_vec();
+            outcomes.push(TestOutcome { score, p_value: None, n: samples.sizes(p), diagnostics });
+        }
+        let p_values = match self.statistic {
+            Statistic::Kl | Statistic::KlDebiased => self.null.p_values(&statistics, &errors),
+            _ if self.null == Reference::Pairs => upper(&outcomes.iter().map(|o| o.score).collect::<Vec<_>>()),
+            _ => vec![None; outcomes.len()],
+        };
+        outcomes.iter_mut().zip(p_values).for_each(|(o, p)| o.p_value = p);
+        Ok(outcomes)
+    }
+
+    fn null(&self) -> Null {
+        Null::Separable
+    }
+
+    fn min_samples(&self) -> usize {
+        2
+    }
+}
+
+/// One-sided p values of positive scores by the empirical null of their logarithms: only large scores speak against
+/// separability.
+fn upper(scores: &[f64]) -> Vec<Option<f64>> {
+    let logs: Vec<f64> = scores.iter().map(|s| s.max(f64::MIN_POSITIVE).ln()).collect();
+    let centre = quantile(&logs, 0.5);
+    match empirical_null_p(&logs) {
+        Some(p) => p.iter().zip(&logs).map(|(p, l)| Some(if *l > centre { 0.5 * p } else { 1.0 - 0.5 * p })).collect(),
+        None => vec![None; scores.len()],
+    }
+}
+
+framework::register!(
+    InteractionTest,
+    SeparabilityNre,
+    "separability_nre",
+    "do divergences from control add up, by a learned density ratio",
+    example = |_| framework::serde_json::json!({ "hidden": [32, 16], "epochs": 12, "batch": 512 })
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use framework::serde_json::{self, json};
+    use rand_distr::{Distribution, StandardNormal};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    /// Seven layers of a random rotation and a leaky ReLU of slope 0.2.
+    fn mixing(seed: u64) -> Vec<Array2<f64>> {
+        let mut rng = Streams::new(seed).rng("mixing");
+        let rotation = |_| {
+            let mut q = Array2::from_shape_simple_fn((3, 3), || -> f64 { StandardNormal.sample(&mut rng) });
+            for r in 0..3 {
+                for before in 0..r {
+                    let overlap = q.row(r).dot(&q.row(before));
+                    let other = q.row(before).to_owned();
+                    q.row_mut(r).scaled_add(-overlap, &other);
+                }
+                let length = q.row(r).dot(&q.row(r)).sqrt();
+                q.row_mut(r).mapv_inplace(|v| v / length);
+            }
+            q
+        };
+        (0..7).map(rotation).collect()
+    }
+
+    /// Control, singles and pairs of normal latents, mixed; each gene moves the latents of its mask by 3.
+    fn screen(genes: &[&[usize]], pairs: &[(usize, usize)], n: usize, shift: f64, mix: bool, seed: u64) -> Samples {
+        let layers = if mix { mixing(seed) } else { vec![] };
+        let mut number = 0;
+        let mut class = |moved: &[usize]| {
+            let mut rng = Streams::new(seed).index(number).rng("x");
+            number += 1;
+            let mut z = Array2::from_shape_fn((n, 3), |(_, l)| {
+                let z: f64 = StandardNormal.sample(&mut rng);
+                z + if moved.contains(&l) { shift } else { 0.0 }
+            });
+            for q in &layers {
+                z = z.dot(q).mapv(|v| if v > 0.0 { v } else { 0.2 * v });
+            }
+            Class::held(z.mapv(|v| v as f32))
+        };
+        let control = class(&[]);
+        let singles = genes.iter().map(|g| class(g)).collect();
+        let pairs = pairs
+            .iter()
+            .map(|(a, b)| {
+                let both = class(&genes[*a].iter().chain(genes[*b]).copied().collect::<Vec<_>>());
+                PairClass { first: *a, second: *b, both }
+            })
+            .collect();
+        let genes = (0..genes.len()).map(|g| format!("g{g}")).collect();
+        Samples { genes, control, singles, pairs, image: None }
+    }
+
+    /// A on latent 1, B on 1 and 2, C and D on 3: A-B and C-D interact.
+    fn tabular(n: usize, mix: bool, seed: u64) -> Samples {
+        let pairs = [(0, 1), (2, 3), (0, 2), (0, 3), (1, 2), (1, 3)];
+        screen(&[&[0], &[0, 1], &[2], &[2]], &pairs, n, 3.0, mix, seed)
+    }
+
+    fn plugin(settings: serde_json::Value) -> SeparabilityNre {
+        serde_json::from_value(settings).unwrap()
+    }
+
+    fn test(t: &SeparabilityNre, s: &Samples, seed: u64) -> Vec<TestOutcome> {
+        let streams = Streams::new(seed);
+        t.test(&TestContext::new(s, &streams)).unwrap()
+    }
+
+    fn get(o: &TestOutcome, name: &str) -> f64 {
+        o.diagnostics.iter().find(|d| d.0 == name).unwrap().1
+    }
+
+    /// Whether the two interacting pairs have the two largest scores.
+    fn first_two(outcomes: &[TestOutcome]) -> bool {
+        let rest = outcomes[2..].iter().map(|o| o.score).fold(0.0, f64::max);
+        outcomes[0].score.min(outcomes[1].score) > rest
+    }
+
+    #[test]
+    fn interacting_pairs_come_first_after_the_mixing() {
+        let t = plugin(json!({ "hidden": [64, 32], "epochs": 12, "batch": 256 }));
+        for seed in 1..=3 {
+            let outcomes = test(&t, &tabular(1500, true, seed), seed);
+            let scores: Vec<f64> = outcomes.iter().map(|o| o.score).collect();
+            println!("{seed} {scores:.2?} accuracy {:.3}", get(&outcomes[0], "accuracy"));
+            assert!(first_two(&outcomes), "{scores:?}");
+            // Six pairs are too few to be held against each other.
+            assert!(outcomes.iter().all(|o| o.p_value.is_none()));
+        }
+    }
+
+    /// Minutes: cargo test --lib separability_nre -- --ignored
+    #[test]
+    #[ignore = "minutes"]
+    fn twenty_of_twenty_seeds_at_full_size() {
+        let t = plugin(json!({ "epochs": 20 }));
+        let ranked = (1..=20).filter(|seed| {
+            let outcomes = test(&t, &tabular(20_000, true, *seed), *seed);
+            let scores: Vec<f64> = outcomes.iter().map(|o| o.score).collect();
+            let level: Vec<f64> = outcomes.iter().map(|o| get(o, "null_level")).collect();
+            println!("{seed} {scores:.2?} null level {level:.2?}");
+            first_two(&outcomes)
+        });
+        assert_eq!(ranked.count(), 20);
+    }
+
+    #[test]
+    fn every_statistic_finds_the_interaction_on_latents() {
+        let s = tabular(3000, false, 4);
+        for statistic in ["kl", "kl_debiased", "pointwise_absolute", "pointwise_squared"] {
+            for mixture in ["control", "all"] {
+                if mixture == "all" && statistic.starts_with("kl") {
+                    continue;
+                }
+                let t = plugin(json!({
+                    "hidden": [64, 32], "epochs": 8, "batch": 256, "statistic": statistic, "mixture": mixture, "tau": 8.0
+                }));
+                let outcomes = test(&t, &s, 4);
+                println!("{statistic} {mixture} {:.2?}", outcomes.iter().map(|o| o.score).collect::<Vec<_>>());
+                assert!(first_two(&outcomes), "{statistic} {mixture}");
+                let scores: Vec<f64> = outcomes.iter().map(|o| get(o, "null_level")).collect();
+                assert!(scores.iter().all(|s| s.is_finite()));
+            }
+        }
+    }
+
+    #[test]
+    fn pairs_are_held_against_each_other() {
+        // Forty pairs of genes on different latents, two on the same.
+        let genes: Vec<&[usize]> =
+            (0..42).flat_map(|p| if p < 40 { [&[0][..], &[1][..]] } else { [&[0][..]; 2] }).collect();
+        let pairs: Vec<(usize, usize)> = (0..42).map(|p| (2 * p, 2 * p + 1)).collect();
+        let s = screen(&genes, &pairs, 120, 1.5, false, 3);
+        for statistic in ["kl", "pointwise_squared"] {
+            let t = plugin(json!({ "hidden": [32, 16], "epochs": 15, "batch": 256, "statistic": statistic }));
+            let p: Vec<f64> = test(&t, &s, 5).iter().map(|o| o.p_value.unwrap()).collect();
+            println!("{statistic} {p:.3?}");
+            assert!(p[40..].iter().all(|p| *p < 0.05), "{statistic} {p:?}");
+            assert!(p[..40].iter().filter(|p| **p <= 0.05).count() <= 6, "{statistic} {p:?}");
+        }
+    }
+
+    #[test]
+    fn images_go_through_convolutions() {
+        // A brightens the left half, B the right, C the left as well.
+        let lit: [&[usize]; 6] = [&[], &[0], &[1], &[0], &[0, 1], &[0, 0]];
+        let mut rng = Streams::new(7).rng("images");
+        let mut classes: Vec<Class> = lit
+            .iter()
+            .map(|lit| {
+                Class::held(Array2::from_shape_fn((300, 64), |(_, at)| {
+                    let z: f32 = StandardNormal.sample(&mut rng);
+                    z + 0.5 * lit.iter().filter(|half| at % 8 / 4 == **half).count() as f32
+                }))
+            })
+            .collect();
+        let doubles = classes.split_off(4);
+        let control = classes.remove(0);
+        let pairs = doubles.into_iter().zip([(0, 1), (0, 2)]);
+        let pairs = pairs.map(|(both, (first, second))| PairClass { first, second, both }).collect();
+        let genes = ["A", "B", "C"].map(String::from).to_vec();
+        let s = Samples { genes, control, singles: classes, pairs, image: Some([1, 8, 8]) };
+        let t = plugin(json!({ "widths": [6, 8, 8], "rate": 5e-3, "epochs": 12, "batch": 128 }));
+        let outcomes = test(&t, &s, 1);
+        println!("{outcomes:.2?}");
+        // 32 pixels of 0.5: KL 4 each; a double brightening 16, of which the sum of singles explains 8.
+        assert!(outcomes[1].score > 2.0 * outcomes[0].score);
+    }
+
+    /// Counts what is asked of it.
+    struct Made {
+        x: Array2<f32>,
+        most: Arc<AtomicUsize>,
+    }
+
+    impl SampleSource for Made {
+        fn len(&self) -> usize {
+            self.x.nrows()
+        }
+
+        fn n_features(&self) -> usize {
+            self.x.ncols()
+        }
+
+        fn rows(&self, at: &[usize], mut out: ndarray::ArrayViewMut2<f32>) -> Result<()> {
+            self.most.fetch_max(at.len(), Ordering::Relaxed);
+            at.iter().zip(out.outer_iter_mut()).for_each(|(i, mut row)| row.assign(&self.x.row(*i)));
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn samples_made_on_demand_are_never_held() {
+        let held = tabular(3000, false, 6);
+        let most = Arc::new(AtomicUsize::new(0));
+        let made = |c: &Class| Class::new(Made { x: c.x().unwrap().into_owned(), most: most.clone() });
+        let mut s = held.clone();
+        s.control = made(&held.control);
+        s.singles = held.singles.iter().map(made).collect();
+        s.pairs.iter_mut().zip(&held.pairs).for_each(|(p, h)| p.both = made(&h.both));
+        let t = plugin(json!({ "hidden": [8], "epochs": 2, "batch": 500, "mixture": "all" }));
+        assert_eq!(test(&t, &s, 2), test(&t, &held, 2));
+        assert!(most.load(Ordering::Relaxed) <= 1024);
+    }
+
+    #[test]
+    fn settings_that_cannot_work_are_refused() {
+        let s = tabular(20, false, 1);
+        let error = |settings: serde_json::Value| {
+            let streams = Streams::new(1);
+            plugin(settings).test(&TestContext::new(&s, &streams)).unwrap_err().to_string()
+        };
+        assert!(error(json!({ "preset": "guides" })).contains("needs images"));
+        assert!(error(json!({ "hidden": [] })).contains("at least one width"));
+        assert!(error(json!({ "batch": 1 })).contains("at least 2"));
+        assert!(error(json!({ "dropout": 1.0 })).contains("shares below 1"));
+        assert!(error(json!({ "tau": 0.0 })).contains("at most 100"));
+        // All samples alike: no ratio to learn, and nothing that breaks.
+        let same = |_: &Class| Class::held(Array2::ones((12, 3)));
+        let mut flat = s.clone();
+        (flat.control, flat.singles) = (same(&s.control), s.singles.iter().map(same).collect());
+        flat.pairs.iter_mut().for_each(|p| p.both = same(&p.both));
+        let t = plugin(json!({ "hidden": [8], "epochs": 2 }));
+        assert!(test(&t, &flat, 1).iter().all(|o| o.score.is_finite()));
+    }
+
+    #[test]
+    fn presets_are_those_of_the_papers() {
+        let plan = |preset: &str, image| plugin(json!({ "preset": preset })).plan(image).unwrap();
+        let p = plan("tabular", None);
+        assert_eq!((p.hidden, p.schedule.rate, p.schedule.epochs, p.schedule.batch), (vec![128, 64], 5e-3, 500, 1024));
+        let p = plan("gene_embeddings", None);
+        assert_eq!(
+            (p.hidden, p.schedule.rate, p.schedule.epochs, p.schedule.batch),
+            (vec![2048, 256], 1e-4, 2500, 16384)
+        );
+        let p = plan("guides", Some([6, 32, 32]));
+        assert_eq!(
+            (p.widths, p.hidden, p.dropout, p.shrink),
+            (vec![32, 64, 128], vec![256, 128], 0.3, Shrink::MaxPool)
+        );
+        let p = SeparabilityNre::default().plan(Some([3, 128, 128])).unwrap();
+        assert_eq!((p.widths, p.schedule.rate, p.kind), (vec![32, 54, 128, 256, 512], 2e-4, Kind::Conv));
+    }
+}
