@@ -53,6 +53,24 @@ def last_line(command):
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
 
 
+def discrepancy(n=20_000, d=128, bandwidth=16.0):
+    """MMD^2 of the two samples that bench_mmd.py makes, by numpy, PyTorch and ours, on two threads."""
+    size = [f"n={n}", f"m={n}", f"d={d}", f"bandwidth={bandwidth}", "threads=2", "repeats=3"]
+    peers = [(name, last_line([sys.executable, f"{PEERS}/bench_mmd.py", f"impl={name}", *size])) for name in ("numpy", "torch")]
+    with tempfile.TemporaryDirectory() as folder:
+        rng = np.random.default_rng(peers[0][1].get("seed", 0))
+        rng.standard_normal((n, d)).astype(np.float32).tofile(f"{folder}/x")
+        (rng.standard_normal((n, d)) + 0.1).astype(np.float32).tofile(f"{folder}/y")
+        ours = last_line([newest("contrast"), f"x={folder}/x", f"y={folder}/y", f"d={d}", f"bandwidth={bandwidth}", "threads=2"])
+    print(f"\nMMD^2, RBF, n = m = {n}, d = {d}, single precision, two threads:")
+    print("| who | MMD^2 | s | processor s | peak MB | ours times faster |\n|---|---|---|---|---|---|")
+    for name, peer in peers:
+        same = abs(peer["mmd2"] - ours["mmd2"]) < 1e-5 * abs(ours["mmd2"]) + 1e-7
+        print(f"| {name} | {peer['mmd2']:.8f}{'' if same else ' DIFFERS'} | {peer['wall_s']:.2f} | {peer['cpu_s']:.2f} "
+              f"| {peer['peak_rss_mib']:.0f} | {peer['wall_s'] / ours['wall_s']:.1f} |")
+    print(f"| ours | {ours['mmd2']:.8f} | {ours['wall_s']:.2f} | {ours['cpu_s']:.2f} | {ours['peak_mb']} | |", flush=True)
+
+
 def main():
     gemm, read = ceilings()
     print(f"ceilings of this machine, 2 threads: sgemm {gemm / 1e9:.0f} GFLOP/s, sgemv {read / 1e9:.1f} GB/s\n")
@@ -92,6 +110,7 @@ def main():
     sys.stdout.flush()
     subprocess.run([newest("fuse")], check=True)
     pairs(PEERS)
+    discrepancy()
 
 
 def pairs(peers):
@@ -118,4 +137,5 @@ def pairs(peers):
             print(f"50 rounds of pair_50, one thread, {row['model']['inference']}: {row['wall_s']:.2f} s ({row['processor_s']:.2f} on the processor)")
 
 
-main()
+# A part alone: compare.py PEERS mmd
+{"mmd": discrepancy, "ids": lambda: pairs(PEERS)}.get("".join(sys.argv[2:]), main)()

@@ -2,14 +2,14 @@
 # Times our selection rules beside bmdal_reg, and `gears` and `mc_dropout_mlp` beside themselves in PyTorch, on the same
 # inputs, in one run, and prints the ratios:
 #   benches/compare.sh PYTHON PEERS
-# PYTHON is an interpreter with torch and bmdal_reg, PEERS the folder with bench_select.py, bench_kernel.py
-# and bench_cycle.py.
+# PYTHON is an interpreter with torch and bmdal_reg, PEERS the folder with bench_select.py, bench_kernel.py,
+# bench_cycle.py and bench_mmd.py.
 # Two threads, single precision, median of the runs. Give the machine nothing else to do.
 set -euo pipefail
 python=${1:?usage: benches/compare.sh PYTHON PEERS}
 peers=${2:?usage: benches/compare.sh PYTHON PEERS}
 cd "$(dirname "$0")/.."
-cargo bench --profile dev --no-run -p screenwright-benches --bench select --bench fuse --bench gears --bench cycle --bench ids
+cargo bench --profile dev --no-run -p screenwright-benches --bench select --bench fuse --bench gears --bench cycle --bench ids --bench contrast --bench ratio
 "$python" benches/compare.py "$peers"
 
 # Training of `gears` beside the same network in PyTorch, same start, cells and order: ten steps each, in turns.
@@ -47,3 +47,6 @@ for turn in (1, 2, 3):
     quality = " | ".join(f"{r[k]:.3f}" for k in ("pool_r", "mean_std") for r in (peer, ours))
     print(f"| turn {turn} | {a} | {b} | {peer['wall_s'] / ours['wall_s']:.1f} | {ours['floor_s']:.3f} | {quality} |")
 TABLE
+
+# Tests of separability: nearest neighbours beside scipy, an epoch of the ratio network beside PyTorch.
+"$python" benches/ratio.py "$peers"

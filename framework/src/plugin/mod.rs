@@ -5,6 +5,7 @@
 //! the catalogue share one name.
 
 mod acquisition;
+mod bandwidth;
 mod covariance;
 mod fusion;
 mod interaction;
@@ -15,6 +16,7 @@ mod prior;
 mod sampled;
 
 pub use acquisition::{Acquisition, Best, DrawnMerits, Mode, Needs, Round, RunContext};
+pub use bandwidth::Bandwidth;
 pub use covariance::Covariance;
 pub use fusion::{Repair, Source, Sources, fit_weights, gp_problem, mean_readouts};
 pub use interaction::{InteractionTest, Null, TestContext, TestOutcome};

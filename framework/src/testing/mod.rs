@@ -7,8 +7,10 @@
 //! ```
 
 mod conformance;
+mod mixture;
 
 pub use conformance::{check_entry, conformance};
+pub use mixture::Mixture;
 
 use crate::domain::{Block, Candidates, Compose, Genes, Inputs, Observed, Pool, Posterior, Readouts, Target};
 use crate::error::{Error, Result};
