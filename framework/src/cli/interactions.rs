@@ -214,6 +214,7 @@ impl Interactions {
                 scale,
             }),
             test,
+            known: None,
             calls: Calls::default(),
             device: Place::default(),
         })
@@ -274,6 +275,12 @@ fn summary(t: &TestTable, calls: &Calls, seconds: f64) -> String {
     }
     if let Some([called, wrong, planted, found]) = t.against_truth() {
         let _ = writeln!(out, "  against the truth: {called} calls, {wrong} of them wrong; {found} of {planted} found");
+    }
+    if let Some([auc, precision, share]) = t.against_known() {
+        let _ = writeln!(
+            out,
+            "  known pairs: area under the curve {auc:.3}, average precision {precision:.4} (by chance 0.5 and {share:.4})"
+        );
     }
     out
 }

@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::numerics::calls::ErrorControl;
 use crate::plugin::{self, InteractionTest, Kind, Oracle};
 use crate::scenario::diagnose::{Document, Mistake, Shape, Slot, check_table};
-use crate::scenario::{Place, Seeds};
+use crate::scenario::{Known, Place, Seeds};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -28,6 +28,9 @@ pub struct PairStudy {
     /// Tests, by the name under which they report.
     #[serde(default)]
     pub test: BTreeMap<String, Box<dyn InteractionTest>>,
+    /// Pairs that are known to act together; see [`Known`].
+    #[serde(default)]
+    pub known: Option<Known>,
     /// How calls are made.
     #[serde(default)]
     pub calls: Calls,
@@ -128,6 +131,7 @@ const SLOTS: &[Slot] = &[
     ("oracle", Shape::Plugin(Kind::Oracle), false),
     ("samples", Shape::Typed(plugin::fields::<SampleFile>, plugin::check::<SampleFile>), false),
     ("test", Shape::Plugins(Kind::InteractionTest), false),
+    ("known", Shape::Typed(plugin::fields::<Known>, plugin::check::<Known>), false),
     ("calls", Shape::Typed(plugin::fields::<Calls>, plugin::check::<Calls>), false),
     ("device", Shape::Typed(no_fields, plugin::check::<Place>), false),
 ];

@@ -8,11 +8,13 @@ pub use file::{Calls, PairStudy, SampleFile};
 pub use outcome::{Row, TestTable};
 
 use crate::data::DataRoot;
-use crate::domain::Samples;
+use crate::domain::{Gene, Genes, Perturbation, Pool, Samples};
 use crate::error::{Error, Result};
 use crate::plugin::{InteractionTest, Relation, Setup, TestContext};
+use crate::runner::known_pairs;
 use crate::streams::Streams;
 use device::Device;
+use std::sync::Arc;
 
 /// The samples of one seed, and what is known of them.
 pub struct Loaded {
@@ -20,6 +22,8 @@ pub struct Loaded {
     pub samples: Samples,
     /// How each pair is known to act, in a simulator.
     pub relations: Option<Vec<Relation>>,
+    /// Whether each pair is in the study's table of known pairs.
+    pub known: Option<Vec<bool>>,
     /// Pairs that cannot be tested, with the reason.
     pub left_out: Vec<(String, String)>,
     /// What the log should say.
@@ -29,6 +33,20 @@ pub struct Loaded {
 impl PairStudy {
     /// Reads or simulates the samples of one seed.
     pub fn load(&self, seed: u64, data: &DataRoot) -> Result<Loaded> {
+        let mut loaded = self.load_samples(seed, data)?;
+        if let Some(known) = &self.known {
+            let s = &loaded.samples;
+            let pairs = s.pairs.iter().map(|p| Perturbation::new([Gene(p.first as u32), Gene(p.second as u32)]));
+            let pool = Pool::list(Arc::new(Genes::new(&s.genes)?), pairs)?;
+            let ids = known_pairs(known, &pool, data)?;
+            let flags: Vec<bool> = (0..s.pairs.len()).map(|p| ids.binary_search(&p).is_ok()).collect();
+            loaded.notes.push(format!("{} of {} pairs are known", ids.len(), flags.len()));
+            loaded.known = Some(flags);
+        }
+        Ok(loaded)
+    }
+
+    fn load_samples(&self, seed: u64, data: &DataRoot) -> Result<Loaded> {
         let streams = Streams::new(seed);
         match (&self.oracle, &self.samples) {
             (Some(oracle), None) => {
@@ -50,7 +68,7 @@ impl PairStudy {
                 let of = |p: usize| pool.parse(&samples.label(p));
                 let ids = (0..samples.pairs.len()).map(of).collect::<Result<Vec<_>>>()?;
                 let relations = screen.relations(&ids);
-                Ok(Loaded { relations, notes: screen.notes(), samples, left_out: vec![] })
+                Ok(Loaded { relations, known: None, notes: screen.notes(), samples, left_out: vec![] })
             }
             (None, Some(file)) => file.read(data),
             _ => Err(Error::Config("give either an [oracle] or [samples], and not both".into())),
@@ -92,7 +110,8 @@ impl PairStudy {
                     o.p_value
                 )));
             }
-            rows.push(Row::tested(seed, samples, p, loaded.relations.as_ref().map(|r| r[p]), o));
+            let (relation, known) = (loaded.relations.as_ref().map(|r| r[p]), loaded.known.as_ref().map(|k| k[p]));
+            rows.push(Row::tested(seed, samples, p, relation, known, o));
         }
         for p in few {
             let n = samples.sizes(p);

@@ -3,7 +3,7 @@
 use super::file::Calls;
 use crate::domain::Samples;
 use crate::numerics::calls::{ErrorControl, lord};
-use crate::numerics::stats::{mean, sd};
+use crate::numerics::stats::{auroc, average_precision, mean, sd};
 use crate::plugin::{Null, Relation, TestOutcome};
 use std::collections::BTreeMap;
 use table::{Column, Table};
@@ -19,6 +19,8 @@ pub struct Row {
     pub genes: Option<[String; 2]>,
     /// How the pair is known to act.
     pub relation: Option<Relation>,
+    /// Whether the pair is in the study's table of known pairs.
+    pub known: Option<bool>,
     /// What the test found.
     pub outcome: Option<TestOutcome>,
     /// p after adjustment over all pairs of the seed; the level of the test under online control.
@@ -30,15 +32,22 @@ pub struct Row {
 }
 
 impl Row {
-    pub(super) fn tested(seed: u64, s: &Samples, p: usize, relation: Option<Relation>, o: TestOutcome) -> Self {
+    pub(super) fn tested(
+        seed: u64,
+        s: &Samples,
+        p: usize,
+        relation: Option<Relation>,
+        known: Option<bool>,
+        o: TestOutcome,
+    ) -> Self {
         let genes = [s.pairs[p].first, s.pairs[p].second].map(|g| s.genes[g].clone());
-        let pair = s.label(p);
-        Row { seed, pair, genes: Some(genes), relation, outcome: Some(o), q: f64::NAN, called: false, why_not: None }
+        let untested = Self::untested(seed, s.label(p), String::new());
+        Row { genes: Some(genes), relation, known, outcome: Some(o), why_not: None, ..untested }
     }
 
     pub(super) fn untested(seed: u64, pair: String, why: String) -> Self {
-        let (genes, relation, outcome) = (None, None, None);
-        Row { seed, pair, genes, relation, outcome, q: f64::NAN, called: false, why_not: Some(why) }
+        let (genes, relation, known, outcome) = (None, None, None, None);
+        Row { seed, pair, genes, relation, known, outcome, q: f64::NAN, called: false, why_not: Some(why) }
     }
 
     /// Its score; NaN where it was not tested.
@@ -113,6 +122,9 @@ impl TestTable {
         if rows.iter().any(|r| r.relation.is_some()) {
             t = t.with("relation", text(&|r| r.relation.map(|r| r.word().into())));
         }
+        if rows.iter().any(|r| r.known.is_some()) {
+            t = t.with("known", Column::Flag(rows.iter().map(|r| r.known == Some(true)).collect()));
+        }
         for (k, name) in ["n_control", "n_first", "n_second", "n_both"].into_iter().enumerate() {
             let n = |r: &&Row| r.outcome.as_ref().map_or(0, |o| o.n[k] as i64);
             t = t.with(name, Column::Integer(rows.iter().map(n).collect()));
@@ -170,5 +182,15 @@ impl TestTable {
         let true_calls = known.iter().filter(real).filter(|r| r.called).count();
         let planted = known.iter().filter(real).count();
         (!known.is_empty()).then_some([called, called - true_calls, planted, true_calls])
+    }
+
+    /// How well scores tell known pairs from others: area under the receiver operating curve, average precision, and the
+    /// share of known pairs, which is the average precision of a random order.
+    pub fn against_known(&self) -> Option<[f64; 3]> {
+        let rows: Vec<&Row> = self.rows.iter().filter(|r| r.known.is_some() && r.outcome.is_some()).collect();
+        let scores: Vec<f64> = rows.iter().map(|r| r.score()).collect();
+        let flags: Vec<bool> = rows.iter().map(|r| r.known == Some(true)).collect();
+        let share = flags.iter().filter(|f| **f).count() as f64 / flags.len().max(1) as f64;
+        Some([auroc(&scores, &flags)?, average_precision(&scores, &flags)?, share])
     }
 }

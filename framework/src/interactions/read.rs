@@ -89,7 +89,7 @@ impl SampleFile {
                 n => format!("; {n} labels cannot be tested (column not_tested says why)"),
             }
         ));
-        Ok(Loaded { samples: grouped.samples, relations: None, left_out: grouped.left_out, notes })
+        Ok(Loaded { samples: grouped.samples, relations: None, known: None, left_out: grouped.left_out, notes })
     }
 
     fn read_table(&self, data: &DataRoot, path: &Path) -> Result<Parts> {

@@ -6,4 +6,5 @@ mod world;
 
 pub use round::{CEILING, RoundRecord, Seconds, Start, check_batch, execute, fill_note, select_batch};
 pub use workers::{Event, Job, Outcome, run_all};
+pub(crate) use world::known_pairs;
 pub use world::{Base, RunSeeds, Split, Worlds};

@@ -259,7 +259,7 @@ impl Base {
 }
 
 /// The ids of the pairs of a table, ascending.
-fn known_pairs(known: &Known, pool: &Pool, data: &DataRoot) -> Result<Vec<usize>> {
+pub(crate) fn known_pairs(known: &Known, pool: &Pool, data: &DataRoot) -> Result<Vec<usize>> {
     let [first, second] = &known.genes[..] else {
         return Err(Error::Config(format!("[known] names {} gene columns; a pair has two", known.genes.len())));
     };
