@@ -69,10 +69,14 @@ fn beside_peer(file: &str) -> Result<()> {
     let want: Vec<f64> = free.iter().map(|&f| truth[f]).collect();
     for (name, model) in [
         ("adam", json!({ "use": "low_rank_matrix", "inference": "adam" })),
+        ("adam, U U' as the peer", json!({ "use": "low_rank_matrix", "inference": "adam", "symmetry": "gram" })),
         ("adam, uniform start", json!({ "use": "low_rank_matrix", "inference": "adam", "init": "uniform" })),
         ("cavi", json!({ "use": "low_rank_matrix" })),
         ("cavi, 5 starts", json!({ "use": "low_rank_matrix", "restarts": 5 })),
-        ("cavi, diag", json!({ "use": "low_rank_matrix", "symmetry": "diag" })),
+        ("cavi, noise fitted", json!({ "use": "low_rank_matrix", "learn_noise": true })),
+        ("cavi, noise fitted, 5 starts", json!({ "use": "low_rank_matrix", "learn_noise": true, "restarts": 5 })),
+        ("cavi, U U'", json!({ "use": "low_rank_matrix", "symmetry": "gram" })),
+        ("cavi, U U', noise fitted", json!({ "use": "low_rank_matrix", "symmetry": "gram", "learn_noise": true })),
     ] {
         let mut times = vec![];
         for _ in 0..5 {

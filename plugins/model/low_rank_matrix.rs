@@ -42,14 +42,15 @@ pub struct LowRankMatrix {
     /// Step size of Adam; default 0.01.
     #[serde(default = "hundredth")]
     pub rate: f64,
-    /// Where means start: `"small"` (default; normal, sd 0.1) or `"uniform"` (from -2 to 2). All sds start at 0.1.
+    /// Where means start: `"small"` (default; normal, sd 0.1, or 0.5 with `"diag"` and `"gram"`) or `"uniform"` (from -2 to 2). All sds
+    /// start at 0.1.
     #[serde(default)]
     pub init: Init,
     /// Starts, of which the one of largest bound is kept; default 1.
     #[serde(default = "one")]
     pub restarts: usize,
     /// How a symmetric matrix is made: `"mirror"` (default; U Vᵀ and its mirror image) or `"diag"` (U diag(s) Uᵀ with
-    /// s ~ N(0, 1), every reward entered once).
+    /// s ~ N(0, 1), every reward entered once) or `"gram"` (U Uᵀ, for rewards known to have no negative eigenvalue).
     #[serde(default)]
     pub symmetry: Symmetry,
     /// Names of the genes that form the columns of a rectangular matrix; all others are rows, and a pair has one of each.
@@ -78,6 +79,8 @@ pub enum Symmetry {
     Mirror,
     /// U diag(s) Uᵀ.
     Diag,
+    /// U Uᵀ.
+    Gram,
 }
 
 fn five() -> usize {
@@ -155,6 +158,7 @@ impl Model for LowRankMatrix {
                 (Some(_), _) => Form::Rectangular,
                 (None, Symmetry::Mirror) => Form::Mirror,
                 (None, Symmetry::Diag) => Form::Diag,
+                (None, Symmetry::Gram) => Form::Gram,
             },
             inference: self.inference,
             steps: self.steps.unwrap_or(if adam { 5000 } else { 500 }),

@@ -218,19 +218,24 @@ impl ScreenTable {
         if replicates.len() == 1 || (replicates.is_empty() && named == "`noise.columns`") {
             return Err(wrong(format!("{named} needs at least two replicate columns")));
         }
-        let replicates = columns_of(table, replicates)?;
+        let left_out = |row: usize| {
+            let twice = |k: usize| names[..k].iter().any(|c| c[row] == names[k][row]);
+            self.same_gene == SameGene::Drop && (1..names.len()).any(twice)
+        };
+        let columns_of = |columns: &[String]| columns_of(table, columns, left_out);
+        let replicates = columns_of(replicates)?;
         let values = match &self.values {
             Some(columns) if columns.is_empty() => {
                 return Err(wrong("`values` names no column; name at least one, as in values = [\"value\"]".into()));
             }
-            Some(columns) => columns_of(table, columns)?,
+            Some(columns) => columns_of(columns)?,
             None if replicates.ncols() > 0 => {
                 let n = replicates.ncols() as f64;
                 replicates.map_axis(Axis(1), |r| r.sum() / n).insert_axis(Axis(1))
             }
-            None => columns_of(table, &["value".to_string()])?,
+            None => columns_of(&["value".to_string()])?,
         };
-        let truth = self.truth.as_ref().map(|columns| columns_of(table, columns)).transpose()?;
+        let truth = self.truth.as_ref().map(|columns| columns_of(columns)).transpose()?;
         if truth.as_ref().is_some_and(|t| t.ncols() != values.ncols()) {
             return Err(wrong("`truth` needs as many columns as `values`".into()));
         }
@@ -250,8 +255,7 @@ impl ScreenTable {
         let mut index: HashMap<Perturbation, usize> = HashMap::with_capacity(table.height());
         let (mut dropped, mut merged) = (0usize, 0usize);
         for row in 0..table.height() {
-            let twice = |k: usize| names[..k].iter().any(|c| c[row] == names[k][row]);
-            if self.same_gene == SameGene::Drop && (1..names.len()).any(twice) {
+            if left_out(row) {
                 dropped += 1;
                 entry_of_row.push(None);
                 continue;
@@ -488,11 +492,17 @@ fn noise_of(x: &Array2<f64>, entry_of_row: &[Option<usize>], n: usize) -> Result
     }
 }
 
-/// rows x columns.
-fn columns_of(table: &Table, columns: &[String]) -> Result<Array2<f64>> {
+/// rows x columns; a row that is left out may lack values and then has zeros.
+fn columns_of(table: &Table, columns: &[String], left_out: impl Fn(usize) -> bool) -> Result<Array2<f64>> {
     let mut x = Array2::zeros((table.height(), columns.len()));
     for (c, name) in columns.iter().enumerate() {
-        x.column_mut(c).assign(&Array1::from(table.numbers(name)?));
+        let mut values = table.numbers_or_missing(name)?;
+        if (0..values.len()).any(|row| values[row].is_nan() && !left_out(row)) {
+            // The error names the place.
+            values = table.numbers(name)?;
+        }
+        values.iter_mut().filter(|v| v.is_nan()).for_each(|v| *v = 0.0);
+        x.column_mut(c).assign(&Array1::from(values));
     }
     Ok(x)
 }
@@ -632,6 +642,10 @@ mod tests {
         assert_eq!(single[(0, 0)], 0.1);
         assert!(single[(2, 0)].is_nan());
         assert_eq!(s.notes().len(), 3, "{:?}", s.notes());
+        // What a row that is left out lacks, nobody misses.
+        let lacking = text.replace("A,A,5", "A,A,");
+        assert!(error(&lacking, settings("mean", "keep")).contains("line 4"));
+        assert_eq!(open(&lacking, settings("mean", "drop")).unwrap().truth(&[0, 1]).unwrap()[(1, 0)], 7.0);
         let s = open(text, settings("mean", "drop")).unwrap();
         assert_eq!(s.pool().len(), 2);
         assert_eq!(s.notes()[0], "1 rows name a gene twice and were left out");
