@@ -9,7 +9,7 @@
 //! fetched a batch at a time, sorted by class, so that sources which make samples on demand are never held whole.
 
 use super::conv::{ConvNet, ConvPass};
-use super::linalg::product;
+use super::linalg::{eigh, product};
 use super::network::{Adam, FlatAdam, Network, Pass};
 use crate::domain::Samples;
 use crate::error::{Error, Result};
@@ -20,6 +20,7 @@ use rand::seq::SliceRandom;
 use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+use std::ops::Range;
 
 /// Rows of the head that are worked on together, and the numbers of a batch from which threads share it.
 const TILE: usize = 128;
@@ -28,6 +29,8 @@ const SHARED: usize = 1 << 18;
 const ROWS: usize = 1024;
 /// Samples of a class from which features are standardised.
 const SCALED: usize = 1000;
+/// Most features that are whitened.
+const WHITENED: usize = 2048;
 /// Numbers of a batch from which threads share fetching it.
 const FETCH: usize = 1 << 16;
 
@@ -253,37 +256,61 @@ impl Encoder for ConvEncoder {
     }
 }
 
-/// Shift and scale of features.
+/// How features are brought to one scale.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scale {
+    /// Each to mean 0 and sd 1.
+    #[default]
+    Each,
+    /// Then rotated and scaled to the identity as covariance, for features that are strongly correlated.
+    Whiten,
+    /// As they are.
+    None,
+}
+
+/// Shift, scale and rotation of features.
 #[derive(Clone, Debug)]
 pub struct Standard {
     mean: Vec<f32>,
     inverse: Vec<f32>,
+    rotation: Option<Array2<f32>>,
 }
 
 impl Standard {
-    /// To mean 0 and sd 1, every class weighing the same, from up to 1,000 samples evenly spaced in each class.
-    /// Neighbouring features, `together` of them (the pixels of a channel), share both. What does not vary keeps its
-    /// unit.
-    pub fn new(samples: &Samples, together: usize) -> Result<Self> {
+    /// From up to 1,000 samples evenly spaced in each of some classes, every class weighing the same. Neighbouring
+    /// features, `together` of them (the pixels of a channel), share mean and sd. What does not vary keeps its unit.
+    pub fn new(samples: &Samples, classes: Range<usize>, together: usize, scale: Scale) -> Result<Option<Self>> {
         let d = samples.n_features();
-        let (mut weight, mut mean, mut squares) = (0.0f64, vec![0.0f64; d], vec![0.0f64; d]);
-        for c in 0..samples.n_classes() {
-            let class = samples.class(c);
-            let n = class.len().min(SCALED);
-            let at: Vec<usize> = (0..n).map(|i| i * class.len() / n).collect();
-            for at in at.chunks((FETCH / d).max(1)) {
-                for row in class.rows(at)?.outer_iter() {
-                    let w = 1.0 / n as f64;
-                    weight += w;
-                    for ((m, s), v) in mean.iter_mut().zip(&mut squares).zip(row) {
-                        let away = f64::from(*v) - *m;
-                        *m += w / weight * away;
-                        *s += w * away * (f64::from(*v) - *m);
-                    }
+        if scale == Scale::None {
+            return Ok(None);
+        }
+        if scale == Scale::Whiten && d > WHITENED {
+            return Err(Error::Config(format!(
+                "{d} features are too many to be whitened (at most {WHITENED}); standardise = \"each\" takes any number"
+            )));
+        }
+        let each = |f: &mut dyn FnMut(f64, ndarray::ArrayView1<f32>)| -> Result<()> {
+            for c in classes.clone() {
+                let class = samples.class(c);
+                let n = class.len().min(SCALED);
+                let at: Vec<usize> = (0..n).map(|i| i * class.len() / n).collect();
+                for at in at.chunks((FETCH / d).max(1)) {
+                    class.rows(at)?.outer_iter().for_each(|row| f(1.0 / n as f64, row));
                 }
             }
-        }
-        let mut out = Self { mean: vec![], inverse: vec![] };
+            Ok(())
+        };
+        let (mut weight, mut mean, mut squares) = (0.0f64, vec![0.0f64; d], vec![0.0f64; d]);
+        each(&mut |w, row| {
+            weight += w;
+            for ((m, s), v) in mean.iter_mut().zip(&mut squares).zip(row) {
+                let away = f64::from(*v) - *m;
+                *m += w / weight * away;
+                *s += w * away * (f64::from(*v) - *m);
+            }
+        })?;
+        let mut out = Self { mean: vec![], inverse: vec![], rotation: None };
         for (means, squares) in mean.chunks(together.max(1)).zip(squares.chunks(together.max(1))) {
             let n = means.len() as f64;
             let all = means.iter().sum::<f64>() / n;
@@ -293,10 +320,26 @@ impl Standard {
             out.mean.extend(means.iter().map(|_| all as f32));
             out.inverse.extend(means.iter().map(|_| inverse));
         }
-        Ok(out)
+        if scale == Scale::Whiten {
+            let mut covariance = Array2::<f64>::zeros((d, d));
+            each(&mut |w, row| {
+                let row = out.rows(row.insert_axis(Axis(0)));
+                for (a, mut to) in row.iter().zip(covariance.outer_iter_mut()) {
+                    to.scaled_add(w / weight * a, &row.row(0));
+                }
+            })?;
+            let (values, mut vectors) = eigh(covariance.view())?;
+            // Directions without spread are not blown up.
+            let least = 1e-6 * values.iter().fold(0.0f64, |m, v| m.max(*v));
+            for (mut column, v) in vectors.columns_mut().into_iter().zip(&values) {
+                column *= if *v > least { 1.0 / v.sqrt() } else { 0.0 };
+            }
+            out.rotation = Some(vectors.mapv(|v| v as f32));
+        }
+        Ok(Some(out))
     }
 
-    /// Rows after shift and scale, in double precision.
+    /// Rows after shift and scale, in double precision, not rotated.
     pub fn rows(&self, x: ArrayView2<f32>) -> Array2<f64> {
         let shifted = |(f, v): (usize, &f32)| (f64::from(*v) - f64::from(self.mean[f])) * f64::from(self.inverse[f]);
         let rows = x.outer_iter().flat_map(|r| r.iter().enumerate().map(shifted).collect::<Vec<_>>()).collect();
@@ -306,6 +349,10 @@ impl Standard {
     fn apply(&self, mut x: ArrayViewMut2<f32>) {
         for mut row in x.outer_iter_mut() {
             row.iter_mut().zip(self.mean.iter().zip(&self.inverse)).for_each(|(x, (m, i))| *x = (*x - m) * i);
+        }
+        if let Some(r) = &self.rotation {
+            let turned = product(x.view(), r.view());
+            x.assign(&turned);
         }
     }
 }
@@ -614,7 +661,7 @@ pub fn train(
                 if standard.is_some() {
                     "and look for samples far from all others"
                 } else {
-                    "or set standardise = true"
+                    "or standardise the features"
                 }
             )));
         }
@@ -765,7 +812,7 @@ mod tests {
         let streams = Streams::new(5);
         for keep in [Keep::Train, Keep::HeldOut, Keep::Last] {
             let schedule = Schedule { keep, ..SCHEDULE };
-            let standard = Some(Standard::new(&s, 1).unwrap());
+            let standard = Standard::new(&s, 0..4, 1, Scale::Each).unwrap();
             let t = train(&s, mlp(&[2, 32, 16], 0.0), standard, &schedule, &streams, &|_| ()).unwrap();
             let got = divergence(&t, &s);
             assert!((got - 1.125).abs() < 0.2, "{keep:?}: {got}");
@@ -785,12 +832,39 @@ mod tests {
                 MlpEncoder::new(Network::new(&[net.width(), 10, w], Activation::Relu, Start::Standard, start), 0.1)
             });
             let encoder = Box::new(ConvEncoder::new(net, dense));
-            let standard = Some(Standard::new(&s, 16).unwrap());
+            let standard = Standard::new(&s, 0..4, 16, Scale::Each).unwrap();
             let t = train(&s, encoder, standard, &SCHEDULE, &Streams::new(6), &|_| ()).unwrap();
             // The classes differ in the mean of a channel: KL = 16 0.5² / 2 = 2.
             let got = divergence(&t, &s);
             assert!(got > 1.0 && t.accuracy > 0.65, "{got} {}", t.accuracy);
         }
+    }
+
+    #[test]
+    fn features_are_brought_to_one_scale() {
+        let mut s = samples(600, 2, 1.0, None);
+        // Far from zero, and strongly correlated.
+        let bend = |c: &Class| {
+            let x = c.x().unwrap();
+            Class::held(Array2::from_shape_fn((600, 2), |(i, f)| {
+                500.0 + 3.0 * x[(i, 0)] + if f == 1 { 0.1 * x[(i, 1)] } else { 0.0 }
+            }))
+        };
+        s.control = bend(&s.control);
+        s.singles = s.singles.iter().map(bend).collect();
+        s.pairs[0].both = bend(&s.pairs[0].both);
+        for (scale, correlation) in [(Scale::Each, 0.99), (Scale::Whiten, 0.0)] {
+            let standard = Standard::new(&s, 0..4, 1, scale).unwrap().unwrap();
+            let mut all = Array2::<f32>::zeros((2400, 2));
+            let picks: Vec<(u32, u32)> = (0..2400).map(|i| (i / 600, i % 600)).collect();
+            fetch(&s, Some(&standard), &picks, all.view_mut()).unwrap();
+            let all = all.mapv(f64::from);
+            let covariance = crate::numerics::linalg::symmetric_product(all.view()) / 2400.0;
+            assert!((covariance[(0, 0)] - 1.0).abs() < 0.01 && (covariance[(1, 1)] - 1.0).abs() < 0.01, "{covariance}");
+            assert!((covariance[(0, 1)].abs() - correlation).abs() < 0.011, "{covariance}");
+            assert!(all.sum_axis(Axis(0)).iter().all(|m| m.abs() < 2400.0 * 1e-3));
+        }
+        assert!(Standard::new(&s, 0..4, 1, Scale::None).unwrap().is_none());
     }
 
     #[test]
@@ -800,7 +874,7 @@ mod tests {
             pool.install(|| {
                 let s = samples(900, 40, 0.5, None);
                 let schedule = Schedule { epochs: 2, batch: 1024, ..SCHEDULE };
-                let standard = Some(Standard::new(&s, 1).unwrap());
+                let standard = Standard::new(&s, 0..4, 1, Scale::Each).unwrap();
                 let t = train(&s, mlp(&[40, 64, 300], 0.2), standard, &schedule, &Streams::new(5), &|_| ()).unwrap();
                 (t.loss, t.ratio.head().to_owned(), t.ratio.values(&s, 3, t.ratio.head()).unwrap())
             })
