@@ -9,15 +9,8 @@ set -euo pipefail
 python=${1:?usage: benches/compare.sh PYTHON PEERS}
 peers=${2:?usage: benches/compare.sh PYTHON PEERS}
 cd "$(dirname "$0")/.."
-<<<<<<< ours
 cargo bench --profile dev --no-run -p screenwright-benches --bench select --bench fuse --bench gears --bench cycle --bench ids --bench contrast --bench ratio
-=======
-cargo bench --profile dev --no-run -p screenwright-benches --bench select --bench fuse --bench gears --bench cycle --bench ratio
->>>>>>> theirs
 "$python" benches/compare.py "$peers"
-
-# Density ratios beside scipy and PyTorch.
-"$python" benches/ratio.py "$peers"
 
 # Training of `gears` beside the same network in PyTorch, same start, cells and order: ten steps each, in turns.
 steps=$(mktemp -d)

@@ -1,7 +1,7 @@
 //! Kernel-mean contrasts of all pairs of a screen against their floor, and one large two-sample discrepancy.
 //!
-//! cargo bench --profile dev -p screenwright-benches --bench contrast -- [genes=50 cells=200 d=1024 draws=500 kernel=rbf]
-//! cargo bench --profile dev -p screenwright-benches --bench contrast -- x=FILE y=FILE d=128 bandwidth=16 [kernel=rbf]
+//! cargo bench --profile dev -p screenwright-benches --bench contrast -- [genes=50 cells=200 d=1024 draws=500]
+//! cargo bench --profile dev -p screenwright-benches --bench contrast -- x=FILE y=FILE d=128 bandwidth=16
 //!
 //! The floor counts the products alone, each block once and its half where it is symmetric, at the speed of one large
 //! product of the same library measured in the same run. Processor seconds are what to compare on a shared machine.
@@ -79,7 +79,8 @@ fn two_sample(x: &str, y: &str, d: usize, bandwidth: &str, kernel: &str) -> Resu
         Ok(mmd2(kernel, &Points::<f32>::new(x.view(), &centre)?, &Points::<f32>::new(y.view(), &centre)?))
     });
     println!(
-        "{{\"n\": {}, \"m\": {}, \"d\": {d}, \"wall_s\": {wall:.3}, \"cpu_s\": {cpu:.3}, \"mmd2\": {:e}, \"peak_mb\": {:.0}}}",
+        "{{\"n\": {}, \"m\": {}, \"d\": {d}, \"wall_s\": {wall:.3}, \"cpu_s\": {cpu:.3}, \"mmd2\": {:e}, \
+         \"peak_mb\": {:.0}}}",
         x.nrows(),
         y.nrows(),
         value?,

@@ -1,11 +1,11 @@
 //! Two-sample test of pair with control against the two singles, as the papers do it.
 //!
-//! X = X_ij ∪ X_0 and Y = X_i ∪ X_j with equal class sizes; MMD²_u = mean k(x, x') + mean k(y, y') - 2 mean k(x, y) over
-//! different samples (disjointedness, Xu, Jain et al. 2024, section 3.2). It may be negative. With fixed class sizes
-//! it keeps a bias of order 1/n, as pairs of one class are rarer among the pairs than in the mixture: `mmd_contrast` has
-//! none, needs no equal sizes and shares its work between pairs. p by permutation of samples between X and Y, whole guides
-//! or wells where these are told apart. Cost O(N² (d + 2 permutations)) a pair of N samples; nothing N x N is
-//! stored.
+//! X = X_ij ∪ X_0 and Y = X_i ∪ X_j with equal class sizes; MMD²_u = mean k(x, x') + mean k(y, y') - 2 mean k(x, y)
+//! over different samples (disjointedness, Xu, Jain et al. 2024, section 3.2). It may be negative. With fixed class
+//! sizes it keeps a bias of order 1/n, as pairs of one class are rarer among the pairs than in the mixture:
+//! `mmd_contrast` has none, needs no equal sizes and shares its work between pairs. p by permutation of samples
+//! between X and Y, whole guides or wells where these are told apart. Cost O(N² (d + 2 permutations)) a pair of N
+//! samples; nothing N x N is stored.
 
 use framework::numerics::mmd::{Pooled, two_sample};
 use framework::numerics::{MeanKernel, Points, Shape};
@@ -26,8 +26,8 @@ pub struct MmdTwoSample {
     /// classes; or a number in units of the features.
     #[serde(default)]
     pub bandwidth: Bandwidth,
-    /// How classes of different sizes come to count alike: `"down"` (default), a random part of the larger ones; `"up"`,
-    /// random samples of the smaller ones twice or more, copies of one counting as one unit; `"weighted"`, all
+    /// How classes of different sizes come to count alike: `"down"` (default), a random part of the larger ones;
+    /// `"up"`, random samples of the smaller ones twice or more, copies of one counting as one unit; `"weighted"`, all
     /// samples, each by one over its class's size. Permutation is exact for equal sizes and `"down"` only: use
     /// `mmd_contrast` for classes of very different sizes.
     #[serde(default)]

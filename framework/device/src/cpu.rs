@@ -2,7 +2,7 @@
 //! over 16 fixed lanes; what contains a posterior (`max_det`, `bait`) is `f64` inside. Work is cut into tiles of
 //! fixed size, so results do not depend on the number of threads.
 
-use crate::{Device, Picks, Reduced, Result, Tile, check, check_noise, check_tile, checked};
+use crate::{Device, Forms, Picks, Reduced, Result, Tile, check, check_factors, check_noise, check_tile, checked};
 use ndarray::{Array2, ArrayView1, ArrayView2, Axis, concatenate, s};
 use rayon::prelude::*;
 
@@ -43,6 +43,46 @@ impl Device for Cpu {
             out.sum.push(row.sum as f32);
         }
         Ok(out)
+    }
+
+    fn quadratic_forms(
+        &self,
+        x: ArrayView2<f32>,
+        y: ArrayView2<f32>,
+        tile: Tile,
+        left: ArrayView2<f32>,
+        right: ArrayView2<f32>,
+    ) -> Result<Forms> {
+        check_factors(x, y, tile, left, right)?;
+        let (x, y, right) = (x.as_standard_layout(), y.as_standard_layout(), right.as_standard_layout());
+        // Each row's sum, and each part's forms, in the order of the rows.
+        let parts: Vec<Forms> = x
+            .axis_chunks_iter(Axis(0), TILE)
+            .into_par_iter()
+            .zip(left.axis_chunks_iter(Axis(0), TILE).into_par_iter())
+            .map(|(x, left)| {
+                let mut part = Forms { forms: vec![0.0; left.ncols()], row_sums: vec![] };
+                let mut with = vec![0f32; left.ncols()];
+                for (x, left) in x.outer_iter().zip(left.outer_iter()) {
+                    with.fill(0.0);
+                    let mut sum = 0.0;
+                    for (y, right) in y.outer_iter().zip(right.outer_iter()) {
+                        let k = evaluate(slice(&x), slice(&y), tile);
+                        sum += f64::from(k);
+                        with.iter_mut().zip(slice(&right)).for_each(|(v, r)| *v += k * r);
+                    }
+                    part.row_sums.push(sum);
+                    part.forms.iter_mut().zip(&left).zip(&with).for_each(|((f, l), v)| *f += f64::from(l * v));
+                }
+                part
+            })
+            .collect();
+        let mut all = Forms { forms: vec![0.0; left.ncols()], row_sums: vec![] };
+        for part in parts {
+            all.forms.iter_mut().zip(part.forms).for_each(|(f, p)| *f += p);
+            all.row_sums.extend(part.row_sums);
+        }
+        Ok(all)
     }
 
     fn max_dist(&self, rows: ArrayView2<f32>, centres: ArrayView2<f32>, batch: usize) -> Result<Picks> {

@@ -73,6 +73,15 @@ pub struct Reduced {
     pub sum: Vec<f32>,
 }
 
+/// What [`Device::quadratic_forms`] gives.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Forms {
+    /// Σ_ab left[a, c] k(x_a, y_b) right[b, c] for each column c of the factors.
+    pub forms: Vec<f64>,
+    /// Σ_b k(x_a, y_b) of each row of x.
+    pub row_sums: Vec<f64>,
+}
+
 /// Reductions over pairs of rows, and greedy selection from a linear kernel.
 ///
 /// `rows` is `n x d`, `centres` and `train` are `m x d` and may have no rows. `batch` is at most `n`. Values that
@@ -84,6 +93,17 @@ pub trait Device: Send + Sync {
     /// Minimum, maximum (with their places) and sum of the tile function, per row of `a` (`n x d`) over the rows
     /// of `b` (`m x d`, at least one). O(n m d) time, O(n) memory beside the inputs.
     fn reduce(&self, a: ArrayView2<f32>, b: ArrayView2<f32>, tile: Tile) -> Result<Reduced>;
+
+    /// Quadratic forms of the matrix of tile values of the rows of `x` (`n x d`) and of `y` (`m x d`, at least
+    /// one), one for each column of `left` (`n x c`) and `right` (`m x c`), and its row sums. O(n m (d + c)) time.
+    fn quadratic_forms(
+        &self,
+        x: ArrayView2<f32>,
+        y: ArrayView2<f32>,
+        tile: Tile,
+        left: ArrayView2<f32>,
+        right: ArrayView2<f32>,
+    ) -> Result<Forms>;
 
     /// Farthest-first: each pick is the row farthest from its nearest centre or earlier pick; score = that
     /// squared distance. Without centres the first pick is the row of largest squared norm (its score). Stops
@@ -209,6 +229,36 @@ fn check(rows: ArrayView2<f32>, others: ArrayView2<f32>, others_named: &str, bat
         }
     }
     Ok(())
+}
+
+/// Refuses factors that do not fit the rows.
+fn check_factors(
+    x: ArrayView2<f32>,
+    y: ArrayView2<f32>,
+    tile: Tile,
+    left: ArrayView2<f32>,
+    right: ArrayView2<f32>,
+) -> Result<()> {
+    check(x, y, "y", 0)?;
+    check_tile(tile)?;
+    let fits = y.nrows() > 0
+        && left.nrows() == x.nrows()
+        && right.nrows() == y.nrows()
+        && left.ncols() == right.ncols()
+        && first_not_finite(left).is_none()
+        && first_not_finite(right).is_none();
+    if fits {
+        return Ok(());
+    }
+    Err(Error::Input(format!(
+        "factors of {} x {} and {} x {} for {} and {} rows: they need one finite row for each, and equal columns",
+        left.nrows(),
+        left.ncols(),
+        right.nrows(),
+        right.ncols(),
+        x.nrows(),
+        y.nrows()
+    )))
 }
 
 fn check_noise(sigma2: f32) -> Result<()> {

@@ -37,6 +37,17 @@ fn probe(device: &dyn Device) -> Result<Option<&'static str>> {
             return Ok(Some("reductions over pairs of rows"));
         }
     }
+    let (left, right) = (rows.slice(s![.., 3..20]), others.slice(s![.., 5..22]));
+    for tile in [Tile::Product, Tile::Rbf { length: 3.0 }] {
+        let forms = |device: &dyn Device| device.quadratic_forms(rows, others, tile, left, right);
+        let (here, there) = (forms(&Cpu)?, forms(device)?);
+        let single = |v: &[f64]| v.iter().map(|v| *v as f32).collect::<Vec<_>>();
+        if !near(&single(&here.forms), &single(&there.forms))
+            || !near(&single(&here.row_sums), &single(&there.row_sums))
+        {
+            return Ok(Some("quadratic forms"));
+        }
+    }
     type Rule<'a> = &'a dyn Fn(&dyn Device) -> Result<Picks>;
     let rules: [(&str, Rule); 4] = [
         ("max_dist", &|device| device.max_dist(rows, none, 6)),
@@ -62,7 +73,7 @@ fn near(a: &[f32], b: &[f32]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Error, Reduced};
+    use crate::{Error, Forms, Reduced};
     use ndarray::ArrayView2;
 
     /// The CPU, spoiled in one place.
@@ -96,6 +107,20 @@ mod tests {
             }
             Ok(reduced)
         }
+        fn quadratic_forms(
+            &self,
+            x: ArrayView2<f32>,
+            y: ArrayView2<f32>,
+            tile: Tile,
+            left: ArrayView2<f32>,
+            right: ArrayView2<f32>,
+        ) -> Result<Forms> {
+            let mut forms = Cpu.quadratic_forms(x, y, tile, left, right)?;
+            if self.0 == "forms" {
+                forms.forms[2] = 0.0;
+            }
+            Ok(forms)
+        }
         fn max_dist(&self, rows: ArrayView2<f32>, centres: ArrayView2<f32>, batch: usize) -> Result<Picks> {
             self.spoil("max_dist", Cpu.max_dist(rows, centres, batch))
         }
@@ -112,7 +137,8 @@ mod tests {
 
     #[test]
     fn a_device_that_computes_wrongly_is_refused_with_the_reason() {
-        let cases: [(Start, &str); 8] = [
+        let cases: [(Start, &str); 9] = [
+            (|| Ok(Box::new(Broken("forms"))), "quadratic forms"),
             (|| Ok(Box::new(Broken("zeros"))), "reductions over pairs of rows"),
             (|| Ok(Box::new(Broken("nan"))), "reductions over pairs of rows"),
             (|| Ok(Box::new(Broken("max_dist"))), "max_dist"),

@@ -66,6 +66,34 @@ fn reductions_agree_with_plain_loops() {
 }
 
 #[test]
+fn quadratic_forms_agree_with_plain_loops() {
+    for device in devices() {
+        for (n, m, d, draws) in [(1, 1, 1, 1), (7, 130, 5, 3), (129, 3, 33, 0), (200, 141, 40, 150)] {
+            let (x, y) = (block(n, d, 1), block(m, d, 2));
+            let (left, right) = (block(n, draws, 3), block(m, draws, 4));
+            for tile in [Tile::Product, Tile::Rbf { length: 2.0 }, Tile::Matern52 { length: 3.0 }] {
+                let name = format!("{} {n} x {m} x {d} by {draws} {tile:?}", device.name());
+                let k = plain(x.view(), y.view(), tile);
+                let got = device.quadratic_forms(x.view(), y.view(), tile, left.view(), right.view()).unwrap();
+                let single = |v: &[f64]| v.iter().map(|v| *v as f32).collect::<Vec<_>>();
+                near(&name, &single(&got.row_sums), &single(&k.sum_axis(Axis(1)).to_vec()), 2e-5);
+                let v = k.dot(&right.mapv(f64::from));
+                let forms = (&v * &left.mapv(f64::from)).sum_axis(Axis(0));
+                // What is summed up is as large as its parts, not as what they leave.
+                let size = (v.mapv(f64::abs) * left.mapv(|l| f64::from(l.abs()))).sum_axis(Axis(0));
+                assert_eq!(got.forms.len(), draws, "{name}");
+                for c in 0..draws {
+                    let error = (got.forms[c] - forms[c]).abs();
+                    assert!(error <= 2e-5 * size[c], "{name}: {c} is {}, expected {}", got.forms[c], forms[c]);
+                }
+            }
+        }
+        let (x, few) = (block(4, 2, 1), block(3, 5, 2));
+        assert!(device.quadratic_forms(x.view(), x.view(), Tile::Product, few.view(), few.view()).is_err());
+    }
+}
+
+#[test]
 fn ties_go_to_the_lowest_row() {
     // Rows 3 and 200 are equal and farthest; so are many others nearest. Integers are exact everywhere.
     let mut rows = Array2::<f32>::zeros((256, 4));

@@ -10,10 +10,12 @@ use super::linalg::{product_into, sq_distances};
 use super::network::Real;
 use crate::error::{Error, Result};
 use crate::streams::Streams;
+use device::Device;
 use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut2, s};
 use rand::seq::SliceRandom;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Rows of a tile of kernel values.
 const ROWS: usize = 256;
@@ -129,7 +131,8 @@ wide! {
             }
         }
         let rest: f64 = rest.iter().map(|v| -> f64 { (*v).into() }).sum();
-        *sum += ((lanes[0] + lanes[4]) + (lanes[1] + lanes[5])) + ((lanes[2] + lanes[6]) + (lanes[3] + lanes[7])) + rest;
+        let (first, second) = (lanes[0] + lanes[4], lanes[1] + lanes[5]);
+        *sum += (first + second) + ((lanes[2] + lanes[6]) + (lanes[3] + lanes[7])) + rest;
     }
 }
 
@@ -167,8 +170,14 @@ impl<T: Real + Exp> Points<T> {
         let mut norms = Vec::with_capacity(own.nrows());
         for row in own.outer_iter() {
             let n = norm(row);
-            // Below a hundredth of what single precision holds, sums of two and their scaling are finite.
-            if n.is_nan() || n > 1e30 {
+            // Far below the largest number of single precision, sums of two and their scaling are finite.
+            if !n.is_finite() {
+                return Err(Error::Numerical(
+                    "a sample holds a value that is not finite, or too large; fill it in, or leave the sample out"
+                        .into(),
+                ));
+            }
+            if n > 1e30 {
                 return Err(Error::Numerical(format!(
                     "a sample lies {:.1e} away from the mean of control, too far for single precision; scale the \
                      features",
@@ -364,6 +373,85 @@ pub fn own<T: Real + Exp>(kernel: MeanKernel, x: &Points<T>, units: Option<&[usi
         }
     }
     all
+}
+
+/// Where sums over kernel values are computed: on a GPU, where there is one and until it fails, or else here.
+pub struct Place<'a> {
+    gpu: Option<&'a dyn Device>,
+    failed: AtomicBool,
+}
+
+impl<'a> Place<'a> {
+    /// With a GPU, if there is one.
+    pub fn new(gpu: Option<&'a dyn Device>) -> Self {
+        Self { gpu, failed: AtomicBool::new(false) }
+    }
+
+    /// [`block`].
+    pub fn block(
+        &self,
+        kernel: MeanKernel,
+        x: &Points<f32>,
+        y: &Points<f32>,
+        left: &Array2<f32>,
+        right: &Array2<f32>,
+    ) -> Result<Block> {
+        Ok(match self.forms(kernel, x, y, left.view(), right.view())? {
+            Some(f) => Block { sum: f.row_sums.iter().sum(), forms: f.forms },
+            None => block(kernel, x, y, left, right),
+        })
+    }
+
+    /// [`own`].
+    pub fn own(&self, kernel: MeanKernel, x: &Points<f32>, units: Option<&[usize]>, left: &Array2<f32>) -> Result<Own> {
+        if self.gpu.is_none() {
+            return Ok(own(kernel, x, units, left));
+        }
+        // With a column that marks the samples of a unit, a form is what the unit shares with itself.
+        let (draws, sizes) = (left.ncols(), units.map_or(vec![], unit_sizes));
+        let mut factors = Array2::<f32>::zeros((x.len(), draws + sizes.len()));
+        factors.slice_mut(s![.., ..draws]).assign(left);
+        units.iter().flat_map(|u| u.iter()).enumerate().for_each(|(i, u)| factors[[i, draws + u]] = 1.0);
+        let Some(mut f) = self.forms(kernel, x, x, factors.view(), factors.view())? else {
+            return Ok(own(kernel, x, units, left));
+        };
+        let marked = f.forms.split_off(draws);
+        let sum: f64 = f.row_sums.iter().sum();
+        let (same, lever) = match units {
+            Some(units) => (marked, units.iter().zip(&f.row_sums).map(|(u, r)| sizes[*u] * r).sum()),
+            // A device takes differences, so that a sample is at distance 0 from itself.
+            None if kernel.shape == Shape::Linear => (x.norms.iter().map(|n| f64::from(*n)).collect(), sum),
+            None => (vec![1.0; x.len()], sum),
+        };
+        Ok(Own { sum, same, lever, forms: f.forms })
+    }
+
+    fn forms(
+        &self,
+        kernel: MeanKernel,
+        x: &Points<f32>,
+        y: &Points<f32>,
+        left: ArrayView2<f32>,
+        right: ArrayView2<f32>,
+    ) -> Result<Option<device::Forms>> {
+        let Some(gpu) = self.gpu.filter(|_| !self.failed.load(Ordering::Relaxed)) else { return Ok(None) };
+        let length = kernel.length as f32;
+        let tile = match kernel.shape {
+            Shape::Linear => device::Tile::Product,
+            Shape::Rbf => device::Tile::Rbf { length },
+            Shape::Matern52 => device::Tile::Matern52 { length },
+        };
+        match gpu.quadratic_forms(x.rows(), y.rows(), tile, left, right) {
+            Ok(forms) => Ok(Some(forms)),
+            Err(device::Error::Input(text)) => Err(Error::Numerical(text)),
+            Err(e) => {
+                if !self.failed.swap(true, Ordering::Relaxed) {
+                    eprintln!("{e}");
+                }
+                Ok(None)
+            }
+        }
+    }
 }
 
 /// Samples of each unit.
@@ -736,6 +824,35 @@ mod tests {
         let mut rng = Streams::new(2).rng("x");
         let x = Array2::from_shape_fn((20, 2), |(i, _)| if i < 12 { 4.0 } else { 0.0 } + rng.random::<f64>());
         assert_eq!(one(x, Shape::Rbf).p, Some(0.01));
+    }
+
+    #[test]
+    fn a_device_gives_the_same_sums() {
+        let (x, y) = (normal(60, 5, 3.0, 1.0, 14), normal(40, 5, 3.1, 1.0, 15));
+        let centre = Array1::from_elem(5, 3.0);
+        let (x, y) = (Points::<f32>::new(x.view(), &centre).unwrap(), Points::<f32>::new(y.view(), &centre).unwrap());
+        let factor = |n, seed| normal(n, 4, 0.0, 1.0, seed).mapv(|v| v as f32);
+        let (left, right) = (factor(60, 16), factor(40, 17));
+        let units: Vec<usize> = (0..60).map(|i| (i * i + i / 9) % 5).collect();
+        // The CPU as a device computes in its own way.
+        let (here, there) = (Place::new(None), Place::new(Some(&device::Cpu)));
+        let near = |a: &[f64], b: &[f64]| {
+            assert_eq!(a.len(), b.len());
+            a.iter().zip(b).for_each(|(a, b)| assert!((a - b).abs() < 2e-3 * (1.0 + b.abs()), "{a} {b}"));
+        };
+        for shape in SHAPES {
+            let kernel = MeanKernel::new(shape, 2.0).unwrap();
+            let of = |p: &Place| p.block(kernel, &x, &y, &left, &right).unwrap();
+            near(&[of(&here).sum], &[of(&there).sum]);
+            near(&of(&here).forms, &of(&there).forms);
+            for units in [None, Some(units.as_slice())] {
+                let of = |p: &Place| p.own(kernel, &x, units, &left).unwrap();
+                let (a, b) = (of(&here), of(&there));
+                near(&[a.sum, a.lever], &[b.sum, b.lever]);
+                near(&a.same, &b.same);
+                near(&a.forms, &b.forms);
+            }
+        }
     }
 
     #[test]

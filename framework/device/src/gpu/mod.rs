@@ -7,11 +7,14 @@ mod start;
 
 pub use start::candidates;
 
-use crate::{Ceilings, Device, Error, Picks, Reduced, Result, Tile, check, check_noise, check_tile, checked};
+use crate::{
+    Ceilings, Device, Error, Forms, Picks, Reduced, Result, Tile, check, check_factors, check_noise, check_tile,
+    checked,
+};
 use cubecl::prelude::*;
 use cubecl::server::Handle;
 use kernels::*;
-use ndarray::ArrayView2;
+use ndarray::{ArrayView2, Axis};
 use std::sync::Mutex;
 use std::time::Instant;
 
@@ -624,6 +627,16 @@ impl<R: Runtime> Gpu<R> {
     }
 }
 
+/// A tile function as kernels know it.
+fn kind_of(tile: Tile) -> (u32, f32) {
+    match tile {
+        Tile::Product => (PRODUCT, 0.0),
+        Tile::SqDistance => (SQ_DISTANCE, 0.0),
+        Tile::Rbf { length } => (RBF, 1.0 / (length * length)),
+        Tile::Matern52 { length } => (MATERN52, 1.0 / (length * length)),
+    }
+}
+
 impl<R: Runtime> Device for Gpu<R> {
     fn name(&self) -> String {
         self.name.clone()
@@ -636,12 +649,7 @@ impl<R: Runtime> Device for Gpu<R> {
         if n_b == 0 {
             return Err(Error::Input("b has no rows to reduce over".into()));
         }
-        let (kind, inverse) = match tile {
-            Tile::Product => (PRODUCT, 0.0),
-            Tile::SqDistance => (SQ_DISTANCE, 0.0),
-            Tile::Rbf { length } => (RBF, 1.0 / (length * length)),
-            Tile::Matern52 { length } => (MATERN52, 1.0 / (length * length)),
-        };
+        let (kind, inverse) = kind_of(tile);
         self.guarded(|| {
             let (a, b) = (self.upload(&[a])?, self.upload(&[b])?);
             self.timed(|| {
@@ -658,6 +666,80 @@ impl<R: Runtime> Device for Gpu<R> {
                 };
                 Ok(Reduced { min: part(0), argmin: place(0)?, max: part(1), argmax: place(1)?, sum: part(2) })
             })
+        })
+    }
+
+    fn quadratic_forms(
+        &self,
+        x: ArrayView2<f32>,
+        y: ArrayView2<f32>,
+        tile: Tile,
+        left: ArrayView2<f32>,
+        right: ArrayView2<f32>,
+    ) -> Result<Forms> {
+        check_factors(x, y, tile, left, right)?;
+        let (kind, inverse) = kind_of(tile);
+        let (m, draws) = (y.nrows(), left.ncols());
+        // Values of the block that are held at once.
+        const HELD: usize = 1 << 26;
+        let part = (HELD / m.next_multiple_of(ROWS) / ROWS).max(1) * ROWS;
+        self.guarded(|| {
+            let y = self.upload(&[y])?;
+            // One row a sample: samples become the features of these uploads.
+            let right = if draws > 0 { Some(self.upload(&[right.t()])?) } else { None };
+            let mut all = Forms { forms: vec![0.0; draws], row_sums: vec![] };
+            for (x, left) in x.axis_chunks_iter(Axis(0), part).zip(left.axis_chunks_iter(Axis(0), part)) {
+                let n = x.nrows();
+                let x = self.upload(&[x])?;
+                let left = if draws > 0 { Some(self.upload(&[left.t()])?) } else { None };
+                self.timed(|| {
+                    let tiles = y.cubes();
+                    let (block, sums) = (self.allocate(y.n * x.n)?, self.allocate(tiles * x.n)?);
+                    launch!(
+                        self,
+                        block_values,
+                        (x.cubes(), tiles, 1),
+                        array!(x.handle, x.len4()),
+                        array!(y.handle, y.len4()),
+                        array!(block, y.n * x.n4()),
+                        array!(sums, tiles * x.n),
+                        x.n4() as u32,
+                        y.n4() as u32,
+                        m as u32,
+                        inverse,
+                        x.d,
+                        kind,
+                    );
+                    if let (Some(left), Some(right)) = (&left, &right) {
+                        let out = self.allocate(x.cubes() * right.n)?;
+                        launch!(
+                            self,
+                            block_forms,
+                            (x.cubes(), right.cubes(), 1),
+                            array!(block, y.n * x.n4()),
+                            array!(right.handle, right.len4()),
+                            array!(left.handle, left.len4()),
+                            array!(out, x.cubes() * right.n),
+                            x.n4() as u32,
+                            right.n4() as u32,
+                            (right.d / 8) as u32,
+                            left.d as u32,
+                        );
+                        let values: Vec<f32> = self.read(&out, x.cubes() * right.n)?;
+                        for cube in values.chunks(right.n) {
+                            all.forms.iter_mut().zip(cube).for_each(|(f, v)| *f += f64::from(*v));
+                        }
+                    }
+                    let sums: Vec<f32> = self.read(&sums, tiles * x.n)?;
+                    let of_row = |a: usize| (0..tiles).map(|t| f64::from(sums[t * x.n + a])).sum::<f64>();
+                    all.row_sums.extend((0..n).map(of_row));
+                    Ok(())
+                })?;
+            }
+            match all.forms.iter().chain(&all.row_sums).all(|v| v.is_finite()) {
+                true => Ok(all),
+                false => Err(self.failed("it gave sums that are not finite")),
+            }
         })
     }
 
