@@ -138,7 +138,7 @@ impl Study {
         let mut order: Vec<usize> = (0..first.len()).collect();
         order.sort_by(|&a, &b| first[a].place().total_cmp(&first[b].place()).then(a.cmp(&b)));
         let width = first.iter().map(|r| r.label.chars().count()).max().unwrap_or(0).min(40);
-        let heads: Vec<String> = metrics.iter().map(|m| format!("{m:>24}")).collect();
+        let heads: Vec<String> = metrics.iter().map(|m| format!("  {m:>24}")).collect();
         let by = self.by.join(" / ");
         let mut out = format!(
             "\nBy {by}: change of the last value over the reference, mean over all else, 95 % t interval over seeds\n\
@@ -148,8 +148,8 @@ impl Study {
         );
         for &i in order.iter().take(most) {
             let cells = columns.iter().map(|c| match c[i].last {
-                Some(p) => format!("{:>24}", percent(&p)),
-                None => format!("{:>24}", if c[i].final_mean.is_nan() { "-" } else { "reference" }),
+                Some(p) => format!("  {:>24}", percent(&p)),
+                None => format!("  {:>24}", if c[i].final_mean.is_nan() { "-" } else { "reference" }),
             });
             let label: String = first[i].label.chars().take(width).collect();
             out += &format!("{label:width$}   {:>5}{}\n", first[i].arms.len(), cells.collect::<String>());
