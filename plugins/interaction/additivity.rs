@@ -383,7 +383,7 @@ mod tests {
             let p: Vec<f64> =
                 test.test(&TestContext::new(&s, &streams)).unwrap().iter().map(|o| o.p_value.unwrap()).collect();
             let called: Vec<bool> = ErrorControl::Bh.adjust(&p).iter().map(|q| *q <= 0.1).collect();
-            let real = |i: &usize| i % 8 == 0 && *i < 64;
+            let real = |i: &usize| i.is_multiple_of(8) && *i < 64;
             let all = called.iter().filter(|c| **c).count() as f64;
             let right = (0..p.len()).filter(|i| called[*i] && real(i)).count() as f64;
             shares.push((all - right) / all.max(1.0));

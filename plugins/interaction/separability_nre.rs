@@ -225,7 +225,8 @@ impl SeparabilityNre {
                 s.rate, s.epochs, s.batch
             ));
         }
-        if !(0.0..1.0).contains(&plan.dropout) || !(self.held_out > 0.0 && self.held_out < 1.0) {
+        let inside = |v: f64| v > 0.0 && v < 1.0;
+        if !(0.0..1.0).contains(&plan.dropout) || !inside(self.held_out) {
             return wrong(format!(
                 "`dropout` = {} and `held_out` = {}; both are shares below 1, and `held_out` is above 0",
                 plan.dropout, self.held_out
@@ -381,7 +382,7 @@ impl InteractionTest for SeparabilityNre {
         }
         let mut outcomes = vec![];
         let (mut statistics, mut errors) = (vec![], vec![]);
-        for p in 0..samples.pairs.len() {
+        for (p, point) in points.iter().enumerate() {
             let four = samples.four(p);
             let [zero, i, j, ij] = four.map(|c| f.row(c));
             let n = zero.len();
@@ -405,7 +406,7 @@ impl InteractionTest for SeparabilityNre {
             let variance = of_control + by.iter().zip(side).map(|(b, s)| b * b * s.variance).sum::<f64>();
             let least = samples.classes(p).map(Class::n_units).into_iter().min().unwrap_or(1);
             let error = (variance.sqrt(), least as f64 - 1.0);
-            let [mut equal, others, overlap] = points[p];
+            let [mut equal, others, overlap] = *point;
             let [v, v_absolute, v_squared] = match self.mixture {
                 Mixture::Control => equal.means(),
                 Mixture::All => {

@@ -35,6 +35,9 @@ pub struct LatentMixture {
     pub clip: f64,
 }
 
+/// The laws of pairs that share a component, by the numbers of their genes.
+type Joint = BTreeMap<(usize, usize), Law>;
+
 /// The distribution of a component.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -95,21 +98,23 @@ impl Default for LatentMixture {
 
 impl LatentMixture {
     /// Names of the genes, and the law of every pair that shares a component.
-    fn check(&self) -> Result<(Vec<String>, BTreeMap<(usize, usize), Law>)> {
+    fn check(&self) -> Result<(Vec<String>, Joint)> {
         let wrong = |what: String| Err(Error::Config(format!("latent_mixture: {what}")));
         let total: f64 = self.weights.iter().sum();
-        if self.weights.iter().any(|w| !(*w > 0.0)) || (total - 1.0).abs() > 1e-9 {
+        if !self.weights.iter().all(|w| *w > 0.0) || (total - 1.0).abs() > 1e-9 {
             return wrong(format!("`weights` must be positive and sum to 1; they sum to {total}"));
         }
+        let positive = |v: f64| v > 0.0;
         for (name, law) in &self.laws {
-            if !(1..=self.weights.len()).contains(&law.component) || !(law.scale > 0.0) || !law.at.is_finite() {
+            if !(1..=self.weights.len()).contains(&law.component) || !positive(law.scale) || !law.at.is_finite() {
                 return wrong(format!(
                     "the law of `{name}` needs a component of 1 to {}, a finite `at` and a `scale` above 0",
                     self.weights.len()
                 ));
             }
         }
-        if self.features == 0 || self.samples == 0 || !(self.clip > 0.0) || !(self.slope > 0.0 && self.slope <= 1.0) {
+        if self.features == 0 || self.samples == 0 || !positive(self.clip) || !positive(self.slope) || self.slope > 1.0
+        {
             return wrong("features, samples and clip must be positive, and slope above 0 and at most 1".into());
         }
         let genes: Vec<String> = self.laws.keys().filter(|k| !k.contains('+')).cloned().collect();

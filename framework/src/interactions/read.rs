@@ -113,7 +113,7 @@ impl SampleFile {
             }
         };
         if let Some(unknown) = self.ignore.iter().find(|i| t.column(i).is_none()) {
-            let near = crate::error::hint(unknown, t.names().into_iter());
+            let near = crate::error::hint(unknown, t.names());
             return Err(Error::Data(format!("{}: no column `{unknown}` to ignore{near}", path.display())));
         }
         if columns.is_empty() {

@@ -476,12 +476,11 @@ impl<T: Real> ConvNet<T> {
                     (sums, products)
                 })
                 .collect();
-            let total = |of: &dyn Fn(&(Vec<f64>, Vec<f64>)) -> &Vec<f64>, c: usize| -> f64 {
-                found.iter().map(|f| of(f)[c]).sum()
-            };
+            let sum = |c: usize| found.iter().map(|f| f.0[c]).sum::<f64>();
+            let product = |c: usize| found.iter().map(|f| f.1[c]).sum::<f64>();
             // Σg and Σg x̂ are the gradients by β and γ.
-            let by_beta: Vec<T> = (0..level.outputs).map(|c| T::of(total(&|f| &f.0, c))).collect();
-            let by_gamma: Vec<T> = (0..level.outputs).map(|c| T::of(total(&|f| &f.1, c)) * norm.inverse[c]).collect();
+            let by_beta: Vec<T> = (0..level.outputs).map(|c| T::of(sum(c))).collect();
+            let by_gamma: Vec<T> = (0..level.outputs).map(|c| T::of(product(c)) * norm.inverse[c]).collect();
             let share = T::of(1.0 / (n * level.conv.0 * level.conv.1) as f64);
             let push: Vec<T> = (0..level.outputs).map(|c| share * scale[c] * by_gamma[c] * norm.inverse[c]).collect();
             let pull: Vec<T> =

@@ -535,12 +535,12 @@ fn half_logs(
     let tile = |t: usize| -> Part {
         let (mut sums, mut open) = (vec![[0.0; 2]; halves.splits], vec![]);
         let mut logs = vec![0.0; found.k];
-        for i in t * TILE..((t + 1) * TILE).min(queries.len()) {
+        for (i, bits) in of_query.iter().enumerate().take(((t + 1) * TILE).min(queries.len())).skip(t * TILE) {
             let row = i * found.k..(i + 1) * found.k;
             logs.iter_mut().zip(&found.d2[row.clone()]).for_each(|(l, d2)| *l = log(*d2));
             let at = &found.at[row];
             for (r, sums) in sums.iter_mut().enumerate() {
-                let mine = of_query[i] >> r & 1;
+                let mine = bits >> r & 1;
                 let mut left = k;
                 let hit = at.iter().position(|a| {
                     left -= usize::from(halves.bits[*a as usize] >> r & 1 == mine);

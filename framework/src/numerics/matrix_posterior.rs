@@ -457,8 +457,8 @@ fn solve<const W: usize>(a: &mut [[f64; W]], x: &mut [f64; W], m: usize) {
         for l in 0..c {
             x[c] -= a[c][l] * x[l];
             let f = a[c][l];
-            for r in c..m {
-                a[r][c] -= a[r][l] * f;
+            for row in a[c..m].iter_mut() {
+                row[c] -= row[l] * f;
             }
         }
         let d = a[c][c].sqrt();

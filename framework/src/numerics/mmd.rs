@@ -483,7 +483,7 @@ pub fn median_distance(x: ArrayView2<f64>) -> Option<f64> {
         pairs.extend(row.iter().take(i));
     }
     let median = |pairs: &mut [f64]| {
-        let (even, half) = (pairs.len() % 2 == 0, pairs.len() / 2);
+        let (even, half) = (pairs.len().is_multiple_of(2), pairs.len() / 2);
         let (below, middle, _) = pairs.select_nth_unstable_by(half, f64::total_cmp);
         let other = if even { below.iter().fold(0.0, |m: f64, v| m.max(*v)) } else { *middle };
         (other.sqrt() + middle.sqrt()) / 2.0

@@ -454,6 +454,7 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
 
 /// Loss (sum) and right decisions of some rows; `h`, `by` and the signal are filled.
 #[inline(always)]
+#[allow(clippy::too_many_arguments)]
 fn rows_of_head(
     w: &[f32],
     rectified: bool,

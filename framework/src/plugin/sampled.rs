@@ -13,13 +13,16 @@ use std::sync::{Arc, OnceLock};
 /// Draws the samples of a set of genes (by number, ascending; none for control) from a node of streams.
 pub type DrawClass = dyn Fn(&[usize], &Streams) -> Arc<dyn SampleSource> + Send + Sync;
 
+/// How the genes of a set act together.
+type Relate = dyn Fn(&[usize]) -> Relation + Send + Sync;
+
 /// Every gene alone and all pairs of genes. The readout is the mean sample minus that of control.
 pub struct SampledScreen {
     pool: Arc<Pool>,
     control: Arc<dyn SampleSource>,
     mean: OnceLock<Result<Array1<f64>, String>>,
     draw: Box<DrawClass>,
-    relation: Box<dyn Fn(&[usize]) -> Relation + Send + Sync>,
+    relation: Box<Relate>,
     image: Option<[usize; 3]>,
     notes: Vec<String>,
 }

@@ -269,19 +269,18 @@ impl TestTable {
             _ => 0,
         };
         let looks = [plain, called, real];
-        for kind in 0..3 {
-            for (r, p) in rows.iter().zip(points).filter(|(r, _)| look(r) == kind) {
-                let _ = r;
-                c.marker((x.at(p.0), y.at(p.1)), &looks[kind]);
+        for (kind, style) in looks.iter().enumerate() {
+            for (_, p) in rows.iter().zip(points).filter(|(r, _)| look(r) == kind) {
+                c.marker((x.at(p.0), y.at(p.1)), style);
             }
         }
         let mut legend = x0;
         let words = ["not called", "called", "interacts in truth"];
-        for kind in 0..3 {
+        for (kind, (style, word)) in looks.iter().zip(words).enumerate() {
             if rows.iter().any(|r| look(r) == kind) && (kind < 2 || known) {
-                c.marker((legend + 6.0, 80.0), &looks[kind]);
-                c.text(words[kind], (legend + 16.0, 80.0 + 0.36 * TEXT), TEXT, HPos::Left, INK, false);
-                legend += 44.0 + text_width(words[kind], TEXT, false);
+                c.marker((legend + 6.0, 80.0), style);
+                c.text(word, (legend + 16.0, 80.0 + 0.36 * TEXT), TEXT, HPos::Left, INK, false);
+                legend += 44.0 + text_width(word, TEXT, false);
             }
         }
         // Names of the strongest, where they do not run into each other.
