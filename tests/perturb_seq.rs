@@ -417,6 +417,36 @@ mod h5ad {
         }
     }
 
+    /// The same cells, read as samples of a test of interaction: by the verb's reader and through the oracle.
+    #[test]
+    fn cells_are_samples_of_interaction_tests() {
+        use framework::interactions::PairStudy;
+        let dir = TempDir::new().expect("a folder");
+        let path = unpack(dir.path(), "csr.h5ad");
+        let study = |source: Value| {
+            let mut all =
+                json!({ "name": "cells", "test": { "additivity": { "use": "additivity", "resamples": 99 } } });
+            source.as_object().expect("a source").iter().for_each(|(k, v)| all[k] = v.clone());
+            let study: PairStudy = serde_json::from_value(all).expect("a study");
+            let loaded = study.load(0, &DataRoot::new("")).expect("samples");
+            let (name, test) = study.test.iter().next().expect("a test");
+            (study.run(name, &**test, &loaded, 0, &|_, _| {}).expect("a table"), loaded)
+        };
+        let (read, loaded) = study(json!({ "samples": { "path": path } }));
+        let (replayed, through) = study(json!({ "oracle": {
+            "use": "perturb_seq", "path": path, "label": "perturbation", "control": "control", "separator": "+", "min_cells": 1
+        } }));
+        assert!(!read.rows.is_empty() && loaded.samples.control.len() == 11);
+        for row in read.rows.iter().filter(|r| r.outcome.is_some()) {
+            let same = replayed.rows.iter().find(|r| r.pair == row.pair).expect("the pair");
+            let (a, b) = (row.outcome.as_ref().expect("a score"), same.outcome.as_ref().expect("a score"));
+            assert_eq!(a.n, b.n, "{}", row.pair);
+            // All cells of one lane: subtracting the mean of control changes no contrast.
+            assert!((a.score - b.score).abs() < 1e-4 * (1.0 + a.score), "{}: {} and {}", row.pair, a.score, b.score);
+        }
+        assert_eq!(loaded.samples.pairs.len(), through.samples.pairs.len());
+    }
+
     #[test]
     fn the_size_of_pieces_changes_nothing() {
         let dir = TempDir::new().expect("a folder");
