@@ -210,7 +210,7 @@ framework::register!(
     LatentMixture,
     "latent_mixture",
     "genes act on components of a mixture of cells: disjointness known",
-    example = |_| serde_json::json!({ "use": "latent_mixture", "samples": 200 })
+    example = |_| serde_json::json!({ "samples": 200 })
 );
 
 #[cfg(test)]

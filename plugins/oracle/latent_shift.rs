@@ -260,7 +260,7 @@ framework::register!(
     LatentShift,
     "latent_shift",
     "genes shift independent latents seen through a network or as pictures: separability known",
-    example = |_| serde_json::json!({ "use": "latent_shift", "samples": 200 })
+    example = |_| serde_json::json!({ "samples": 200 })
 );
 
 #[cfg(test)]

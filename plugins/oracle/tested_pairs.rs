@@ -112,7 +112,6 @@ framework::register!(
     "tested_pairs",
     "scores of an interaction test on the samples of another oracle",
     example = |_| serde_json::json!({
-        "use": "tested_pairs",
         "oracle": { "use": "latent_mixture", "samples": 50, "layers": 0 },
         "test": { "use": "additivity", "resamples": 99 }
     })
