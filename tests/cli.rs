@@ -964,6 +964,33 @@ fn bad_samples_and_studies_of_interactions_are_explained() {
 }
 
 #[test]
+fn labels_and_pools_of_pairs_that_cannot_work_are_explained() {
+    let d = dir();
+    let of = |rows: &str| {
+        let file = write(d.path(), "wells.csv", &format!("perturbation,x\nNT,1\nNT,1\n{rows}"));
+        let file = file.to_str().expect("utf-8").to_string();
+        run(d.path(), &["interactions", "--samples", &file, "--control", "NT", "--test", "additivity"])
+    };
+    says(&of("A,2\nB,3\nA++B,4\n"), 2, &["row 5: the label `A++B` has an empty part", "two genes joined by `+`"]);
+    says(&of("A,2\nB,3\nA_B,4\n"), 2, &["no pair can be tested", "--separator"]);
+    // Samples that are all alike deviate from nothing.
+    let alike = "A,1\nA,1\nB,1\nB,1\nA+B,1\nA+B,1\n";
+    says(&of(alike), 0, &["1 pairs; 0 called"]);
+    let table = std::fs::read_to_string(d.path().join("results/wells/additivity.csv")).expect("the table");
+    assert!(table.contains("0,A+B,A,B,0.0,1.0,1.0,false,"), "{table}");
+    let screen = |batch: usize, rank: usize| {
+        let text = format!(
+            "name = \"tiny\"\nseeds = {{ from = 0, count = 1 }}\nrounds = 1\nbatch = {batch}\nmetrics = [\"hit_ratio\"]\n\
+             [target]\ndirection = \"max\"\n[pool]\ntest = 0.0\ninit = 2\n[oracle]\nuse = \"reward_matrix\"\ngenes = 4\n\
+             rank = 2\n[model]\nuse = \"low_rank_matrix\"\nrank = {rank}\n[acquisition]\nuse = \"ids\"\n"
+        );
+        scenario(d.path(), &text)
+    };
+    says(&screen(10, 2), 2, &["asks for 12 perturbations (2 initial + 1 rounds x 10)", "only 6 are left"]);
+    says(&screen(2, 7), 3, &["rank = 7 is larger than a matrix of 4 genes can have; lower the rank"]);
+}
+
+#[test]
 fn a_simulated_study_of_interactions_knows_its_truth() {
     let d = dir();
     let text = "name = \"mix\"\nseeds = { from = 0, count = 2 }\n[oracle]\nuse = \"latent_mixture\"\nsamples = 300\nlayers = 0\n\

@@ -40,32 +40,14 @@ struct Fitted {
 impl Fitted {
     /// Sums of single effects: ids x outputs.
     fn sums(&self, ids: &[usize]) -> Result<Array2<f64>> {
-        let single = self.inputs.single_effects().ok_or_else(|| {
-            Error::Config("the additive model needs the effects of single genes, and the oracle gives none".into())
-        })?;
+        let single = self.inputs.effects_for("additive", ids)?;
         let pool = self.inputs.pool();
         let mut sums = Array2::zeros((ids.len(), single.ncols()));
         for (mut row, &id) in sums.outer_iter_mut().zip(ids) {
             pool.with_genes(id, |genes| genes.iter().for_each(|g| row += &single.row(g.index())));
-            if row.iter().any(|v| v.is_nan()) {
-                return Err(unknown(pool, single, id));
-            }
         }
         Ok(sums)
     }
-}
-
-/// The error for a perturbation with a gene whose effect alone is not known.
-fn unknown(pool: &Pool, single: &Array2<f64>, id: usize) -> Error {
-    let gene = pool.with_genes(id, |genes| {
-        let g = genes.iter().find(|g| single.row(g.index()).iter().any(|v| v.is_nan()));
-        g.map_or(String::new(), |g| pool.genes().name(*g).to_string())
-    });
-    Error::Data(format!(
-        "perturbation {}: gene `{gene}` has no measured effect of its own; fill in its single effect in the \
-         screen's table, remove its rows, or use a model that needs no single effects",
-        pool.label(id)
-    ))
 }
 
 impl Surrogate for Fitted {

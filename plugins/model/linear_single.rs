@@ -112,9 +112,7 @@ struct Fitted {
 impl Fitted {
     /// What one output is regressed on: ids x 1 (sums), or ids x genes of a perturbation.
     fn effects(&self, ids: &[usize], output: usize) -> Result<Array2<f64>> {
-        let single = self.inputs.single_effects().ok_or_else(|| {
-            Error::Config("the linear_single model needs the effects of single genes, and the oracle gives none".into())
-        })?;
+        let single = self.inputs.effects_for("linear_single", ids)?;
         let pool = self.inputs.pool();
         let k = if self.symmetric { 1 } else { pool.max_order() };
         let mut x = Array2::zeros((ids.len(), k));
@@ -129,16 +127,7 @@ impl Fitted {
                     )));
                 }
                 for (position, g) in genes.iter().enumerate() {
-                    let v = single[(g.index(), output)];
-                    if v.is_nan() {
-                        return Err(Error::Data(format!(
-                            "perturbation {}: gene `{}` has no measured effect of its own; fill in its single \
-                             effect in the screen's table, remove its rows, or use a model that needs no single effects",
-                            pool.label(id),
-                            pool.genes().name(*g)
-                        )));
-                    }
-                    row[if self.symmetric { 0 } else { position }] += v;
+                    row[if self.symmetric { 0 } else { position }] += single[(g.index(), output)];
                 }
                 Ok(())
             })?;

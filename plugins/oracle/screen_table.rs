@@ -66,6 +66,23 @@ pub struct ScreenTable {
     /// gene of that name in the first. Default none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mark: Vec<String>,
+    /// The name that stands in a gene column where no gene is perturbed (a non-targeting guide). Rows with one gene and
+    /// otherwise control are that gene's effect alone, their mean where there are several; rows of control only are left
+    /// out. Default: no name does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub control: Option<String>,
+    /// With repeats = "replicates": rows that a measurement is the mean of, drawn without replacement (all, where there are
+    /// fewer). Default 1.
+    #[serde(default = "one_row", skip_serializing_if = "is_one")]
+    pub rows: usize,
+}
+
+fn one_row() -> usize {
+    1
+}
+
+fn is_one(n: &usize) -> bool {
+    *n == 1
 }
 
 /// How a row of readouts becomes one number.
@@ -194,6 +211,8 @@ struct Replay {
     truth: Option<Array2<f64>>,
     replicates: Option<Array2<f64>>,
     errors: Errors,
+    /// Rows that a measurement is the mean of.
+    rows: usize,
     single_effects: Option<Array2<f64>>,
     notes: Vec<String>,
 }
@@ -253,14 +272,22 @@ impl ScreenTable {
         let mut first_row: Vec<usize> = Vec::new();
         let mut perturbations: Vec<Perturbation> = Vec::new();
         let mut index: HashMap<Perturbation, usize> = HashMap::with_capacity(table.height());
-        let (mut dropped, mut merged) = (0usize, 0usize);
+        let (mut dropped, mut merged, mut empty) = (0usize, 0usize, 0usize);
+        let mut alone: Vec<(Gene, usize)> = vec![];
         for row in 0..table.height() {
             if left_out(row) {
                 dropped += 1;
                 entry_of_row.push(None);
                 continue;
             }
-            let p = Perturbation::new(names.iter().map(|c| genes.intern(&c[row])));
+            let perturbed = names.iter().filter(|c| self.control.as_deref() != Some(&*c[row]));
+            let p = Perturbation::new(perturbed.map(|c| genes.intern(&c[row])));
+            if self.control.is_some() && p.genes().len() < 2.min(names.len()) {
+                empty += usize::from(p.genes().is_empty());
+                alone.extend(p.genes().first().map(|g| (*g, row)));
+                entry_of_row.push(None);
+                continue;
+            }
             let next = perturbations.len();
             let entry = *index.entry(p.clone()).or_insert(next);
             if entry == next {
@@ -281,7 +308,12 @@ impl ScreenTable {
             entry_of_row.push(Some(entry));
         }
         if perturbations.is_empty() {
-            return Err(Error::Data(format!("{file}: every row names a gene twice; set same_gene = \"keep\"")));
+            let why = if dropped > 0 {
+                "every row names a gene twice; set same_gene = \"keep\""
+            } else {
+                "every row is of control"
+            };
+            return Err(Error::Data(format!("{file}: {why}")));
         }
 
         let n = perturbations.len();
@@ -319,6 +351,7 @@ impl ScreenTable {
                 entry_of_row.iter().enumerate().for_each(|(row, e)| e.iter().for_each(|&e| rows[e].push(row)));
                 Errors::Rows(values.clone(), rows)
             }
+            _ if self.rows != 1 => return Err(wrong("`rows` is for repeats = \"replicates\"".into())),
             Noise::None {} => Errors::None,
             Noise::Replicates { .. } => Errors::Replicates(gather(&replicates)),
             Noise::Fixed { sd } if sd.is_finite() && *sd >= 0.0 => Errors::Gaussian(vec![*sd; n]),
@@ -346,6 +379,9 @@ impl ScreenTable {
         };
 
         let mut notes = Vec::new();
+        if empty > 0 {
+            notes.push(format!("{empty} rows of control only were left out"));
+        }
         if dropped > 0 {
             notes.push(format!("{dropped} rows name a gene twice and were left out"));
         }
@@ -353,7 +389,8 @@ impl ScreenTable {
             let what = if self.repeats == Repeats::Mean { "were averaged" } else { "are its replicates" };
             notes.push(format!("{merged} rows repeat a perturbation and {what}"));
         }
-        let values = gather(&values);
+        let plain = &values;
+        let gathered = gather(&values);
         let truth = truth.map(|t| gather(&t));
         let replicates = match &errors {
             // Only where all have as many.
@@ -362,11 +399,31 @@ impl ScreenTable {
             }
             _ => (replicates.ncols() > 0).then(|| gather(&replicates)),
         };
-        if values.columns().into_iter().all(|c| c.iter().all(|v| *v == c[0])) && values.nrows() > 1 {
+        if gathered.columns().into_iter().all(|c| c.iter().all(|v| *v == c[0])) && gathered.nrows() > 1 {
             notes.push("every perturbation has the same readout: there is nothing to find or to learn".into());
         }
         let single_effects = match self.single.len() {
+            0 if self.control.is_some() && names.len() > 1 && n_outputs == 1 => {
+                let (mut sum, mut count) = (Array2::<f64>::zeros((genes.len(), 1)), vec![0.0; genes.len()]);
+                for (g, row) in &alone {
+                    sum[(g.index(), 0)] += plain[(*row, 0)];
+                    count[g.index()] += 1.0;
+                }
+                let unknown = count.iter().filter(|c| **c == 0.0).count();
+                notes.push(format!("{} rows of a gene with control are effects of single genes", alone.len()));
+                if unknown > 0 {
+                    notes.push(format!("{unknown} of {} genes have no single effect", genes.len()));
+                }
+                // No row: 0 / 0, which stands for not known.
+                sum.outer_iter_mut().zip(count).for_each(|(mut s, n)| s /= n);
+                Some(sum)
+            }
             0 => None,
+            _ if self.control.is_some() => {
+                return Err(wrong(
+                    "effects of single genes come from `single` or from rows with `control`; leave out one".into(),
+                ));
+            }
             _ if n_outputs > 1 => {
                 return Err(wrong("`single` serves one readout, and `values` names several".into()));
             }
@@ -380,7 +437,8 @@ impl ScreenTable {
         };
         let genes = Arc::new(genes);
         let pool = if self.genes.len() == 1 { Pool::singles(genes) } else { Pool::list(genes, perturbations)? };
-        Ok(Replay { pool: Arc::new(pool), values, truth, replicates, errors, single_effects, notes })
+        let (pool, values) = (Arc::new(pool), gathered);
+        Ok(Replay { pool, values, truth, replicates, errors, rows: self.rows, single_effects, notes })
     }
 
     /// The gene names of each column, marked.
@@ -419,6 +477,9 @@ impl ScreenTable {
             return Err("scale = \"noise\" is for reduce = \"norm\" with several rows a perturbation; set repeats to \
                         \"replicates\" or \"mean\""
                 .into());
+        }
+        if self.rows == 0 {
+            return Err("`rows` is 0; a measurement takes at least one".into());
         }
         if self.repeats == Repeats::Replicates && (by_columns || self.noise != Noise::None {}) {
             return Err("repeats = \"replicates\" takes the noise from rows; leave out `noise` and `replicates`".into());
@@ -547,8 +608,20 @@ impl Screen for Replay {
             Errors::Rows(values, rows) => {
                 for (r, &id) in ids.iter().enumerate() {
                     let rows = &rows[id];
-                    let start = key(id).rng("replicate").random_range(0..rows.len());
-                    out.y.row_mut(r).assign(&values.row(rows[(start + out.replicate[r] as usize) % rows.len()]));
+                    let mut rng = key(id).rng("replicate");
+                    if self.rows == 1 {
+                        let start = rng.random_range(0..rows.len());
+                        out.y.row_mut(r).assign(&values.row(rows[(start + out.replicate[r] as usize) % rows.len()]));
+                        continue;
+                    }
+                    // Repeated measurements go on where the last one ended.
+                    let order = rand::seq::index::sample(&mut rng, rows.len(), rows.len()).into_vec();
+                    let n = self.rows.min(rows.len());
+                    let mut mean = Array1::zeros(values.ncols());
+                    for k in 0..n {
+                        mean += &values.row(rows[order[(out.replicate[r] as usize * n + k) % rows.len()]]);
+                    }
+                    out.y.row_mut(r).assign(&(mean / n as f64));
                 }
             }
         }
@@ -736,6 +809,41 @@ mod tests {
             assert!(again.y.iter().any(|v| *v != again.y[(0, 0)]), "replicates differ");
             assert_eq!(s.truth(&[0]).unwrap()[(0, 0)], 1.0);
         }
+    }
+
+    #[test]
+    fn rows_with_control_are_single_effects_and_measurements_average_rows() {
+        let text = "a,b,value,other\nNT,NT,9,0\nA,NT,1,0\nNT,A,3,0\nB,NT,5,0\nA,B,10,1\nB,A,12,2\nA,B,20,3\nA,C,7,4\n";
+        let settings = |more: serde_json::Value| {
+            let mut s = serde_json::json!({ "genes": ["a", "b"], "control": "NT", "repeats": "replicates", "truth": ["other"] });
+            s.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            s
+        };
+        let s = open(text, settings(serde_json::json!({ "rows": 2 }))).unwrap();
+        assert_eq!((s.pool().len(), s.pool().label(0), s.pool().label(1)), (2, "A+B".into(), "A+C".into()));
+        let single = s.single_effects().unwrap();
+        assert_eq!((single[(0, 0)], single[(1, 0)]), (2.0, 5.0));
+        assert!(single[(2, 0)].is_nan());
+        let notes = s.notes().join("; ");
+        assert!(
+            notes.contains("1 rows of control only") && notes.contains("1 of 3 genes have no single effect"),
+            "{notes}"
+        );
+        assert_eq!(s.truth(&[0, 1]).unwrap().column(0).to_vec(), [2.0, 4.0]);
+        // Two of three rows at a time, without replacement; a pair with one row gives that row.
+        let y = s.measure(&[0, 0, 0, 1], &Experiment::of_round(1), &Streams::new(5)).unwrap().y.column(0).to_vec();
+        let means = [11.0, 15.0, 16.0];
+        assert!(y[..3].iter().all(|v| means.contains(v)) && y[3] == 7.0, "{y:?}");
+        // Three times two of three rows take each row twice.
+        assert_eq!(y[..3].iter().sum::<f64>(), 42.0);
+        let e = |more| open(text, settings(more)).map(|_| ()).unwrap_err().to_string();
+        assert!(e(serde_json::json!({ "rows": 0 })).contains("`rows` is 0"));
+        assert!(e(serde_json::json!({ "repeats": "mean", "rows": 2 })).contains("is for repeats"));
+        assert!(e(serde_json::json!({ "single": ["other", "other"] })).contains("leave out one"));
+        let none = "a,b,value,other\nNT,NT,9,0\n";
+        assert!(
+            open(none, settings(serde_json::json!({}))).map(|_| ()).unwrap_err().to_string().contains("of control")
+        );
     }
 
     #[test]

@@ -2,7 +2,7 @@ use super::run::Plan;
 use super::{Folders, Which};
 use crate::error::{Error, Result, hint};
 use crate::metrics::HITS_PER_KUSD;
-use crate::report::{Along, PublishedCurves, RunCurve, Study, StudyArm};
+use crate::report::{Along, PublishedCurves, PublishedTable, RunCurve, Study, StudyArm};
 use crate::runner::CEILING;
 use crate::scenario::Cost;
 use crate::store::Finished;
@@ -237,6 +237,7 @@ fn restrict(study: &mut Study, only: &[String]) -> Result<String> {
 /// Adds the published curves that the command or the scenario names; without their file it says so and goes on.
 pub(crate) fn add_published(study: &mut Study, plan: &Plan, against: Option<&Path>) -> Result<()> {
     let rules = plan.sweep.published.clone().unwrap_or_default();
+    add_published_values(study, plan, &rules)?;
     let Some(file) = against.map(Path::to_path_buf).or(rules.file.clone()) else { return Ok(()) };
     let below = plan.data.path(&file);
     let path = if against.is_some() && file.is_file() { file.clone() } else { below };
@@ -250,6 +251,23 @@ pub(crate) fn add_published(study: &mut Study, plan: &Plan, against: Option<&Pat
     }
     let source = file.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
     study.published = Some(PublishedCurves::read(&table::read(&path)?, &rules, source, study)?);
+    Ok(())
+}
+
+/// Adds the published numbers that the scenario names; without their file it says so and goes on.
+fn add_published_values(study: &mut Study, plan: &Plan, rules: &crate::scenario::Published) -> Result<()> {
+    let Some(values) = &rules.values else { return Ok(()) };
+    let path = plan.data.path(&values.file);
+    if !path.is_file() {
+        eprintln!("{}: no such file, so no published number is printed beside ours", path.display());
+        return Ok(());
+    }
+    let source = values.file.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
+    let axes = |arm: &StudyArm| -> Vec<(String, String)> {
+        let of = plan.sweep.arms.iter().find(|a| a.label == arm.label);
+        of.map_or_else(|| study.axes.iter().cloned().zip(arm.cell.iter().cloned()).collect(), |a| a.axes.clone())
+    };
+    study.published_values = Some(PublishedTable::read(&table::read(&path)?, values, source, study, axes)?);
     Ok(())
 }
 

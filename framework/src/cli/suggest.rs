@@ -328,6 +328,7 @@ fn choose(p: Problem) -> Result<Table> {
         }
         _ => None,
     };
+    surrogate.iter().flat_map(|s| s.notes()).for_each(|text| eprintln!("{text}"));
     let round = Round { index: 1, of: 1, batch: p.batch };
     let cx = RunContext::new(
         round,

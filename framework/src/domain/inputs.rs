@@ -1,5 +1,6 @@
 //! Feature rows: what priors know about genes, composed into what models and kernels see.
 
+use super::gene::Gene;
 use super::pool::Pool;
 use super::readout::Control;
 use crate::error::{Error, Result};
@@ -166,6 +167,26 @@ impl Inputs {
     /// Effects of single genes, genes x outputs, where the screen knows them.
     pub fn single_effects(&self) -> Option<&Array2<f64>> {
         self.single_effects.as_ref()
+    }
+
+    /// Effects of single genes (genes x outputs), for the model named; an error where one that is needed for `ids` is not
+    /// known.
+    pub fn effects_for(&self, model: &str, ids: &[usize]) -> Result<&Array2<f64>> {
+        let single = self.single_effects().ok_or_else(|| {
+            Error::Config(format!("the model {model} needs the effects of single genes, and the oracle gives none"))
+        })?;
+        for &id in ids {
+            let missing = |g: &&Gene| single.row(g.index()).iter().any(|v| v.is_nan());
+            if let Some(g) = self.pool.with_genes(id, |genes| genes.iter().find(missing).copied()) {
+                return Err(Error::Data(format!(
+                    "perturbation {}: gene `{}` has no measured effect of its own; fill in its single effect in the screen's \
+                     table, remove its rows, or use a model that needs no single effects",
+                    self.pool.label(id),
+                    self.pool.genes().name(g)
+                )));
+            }
+        }
+        Ok(single)
     }
 
     /// The same with some of the blocks only.

@@ -38,11 +38,14 @@ pub struct Target {
     /// Hits are instead all perturbations whose merit (|y|, y or -y by `direction`; the norm of a profile) is at least
     /// this.
     pub hit_threshold: Option<f64>,
+    /// Hits are instead this many of highest merit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hit_count: Option<usize>,
 }
 
 impl Default for Target {
     fn default() -> Self {
-        Self { direction: Direction::Abs, hit_fraction: 0.05, hit_threshold: None }
+        Self { direction: Direction::Abs, hit_fraction: 0.05, hit_threshold: None, hit_count: None }
     }
 }
 
@@ -58,8 +61,11 @@ impl Target {
         }
     }
 
-    /// Number of hits among `n`: floor(hit_fraction x n), at least 1 of a pool that is not empty.
+    /// Number of hits among `n`: `hit_count` or floor(hit_fraction x n), at least 1 of a pool that is not empty.
     pub fn n_hits(&self, n: usize) -> usize {
+        if let Some(count) = self.hit_count {
+            return count.max(1).min(n);
+        }
         // The product of a decimal fraction and an integer may fall just below a whole number.
         ((self.hit_fraction * n as f64 + 1e-9).floor() as usize).max(1).min(n)
     }
@@ -79,5 +85,7 @@ mod tests {
         assert_eq!(t(Direction::Max).n_hits(6048), 302);
         assert_eq!(t(Direction::Max).n_hits(20), 1);
         assert_eq!(Target { hit_fraction: 0.3, ..t(Direction::Max) }.n_hits(10), 3);
+        let counted = Target { hit_count: Some(7), ..t(Direction::Max) };
+        assert_eq!((counted.n_hits(10), counted.n_hits(5)), (7, 5));
     }
 }

@@ -180,6 +180,8 @@ mod tests {
             observed,
             target: Target::default(),
             search: super::super::Search::default(),
+            test: &[],
+            since_start: None,
         };
         (find(name).unwrap().compute)(&s)
     }

@@ -27,6 +27,10 @@ pub struct Scored<'a> {
     pub target: Target,
     /// What metrics of the search look at.
     pub search: Search<'a>,
+    /// Ids of the test set, in the order of its truth and predictions.
+    pub test: &'a [usize],
+    /// Rounds since the initial set, and `fraction_discovered` then, where both are known.
+    pub since_start: Option<(usize, f64)>,
 }
 
 /// The perturbations that may be chosen from the start, and what is known of them.
@@ -57,13 +61,17 @@ pub struct Metric {
 /// The metric that is made of `hits` and what a screen costs; results are not computed again when prices change.
 pub const HITS_PER_KUSD: &str = "hits_per_kusd";
 
+/// What the search has found, predictions counted, and what a round adds to it; the second is made of the first.
+pub const FRACTION_DISCOVERED: &str = "fraction_discovered";
+pub const MARGINAL_GAIN: &str = "marginal_gain";
+
 /// Metrics that read the prediction for everything that may be chosen.
 const KNOWN_AUPRC: &str = "known_auprc";
 const KNOWN_AUROC: &str = "known_auroc";
 
 /// Whether one of the metrics reads [`Search::predicted`].
 pub fn reads_predicted(metrics: &[String]) -> bool {
-    metrics.iter().any(|m| m == KNOWN_AUPRC || m == KNOWN_AUROC)
+    metrics.iter().any(|m| [KNOWN_AUPRC, KNOWN_AUROC, FRACTION_DISCOVERED].contains(&m.as_str()))
 }
 
 /// All metrics.
@@ -187,6 +195,33 @@ pub const METRICS: &[Metric] = &[
         compute: |s| {
             let measured = s.observed.distinct().len() as f64 / s.n_choosable as f64;
             share(s, s.is_hit).filter(|_| measured > 0.0).map(|h| h / measured)
+        },
+    },
+    Metric {
+        name: FRACTION_DISCOVERED,
+        definition: "share of the hits among all perturbations, held-out ones included, that stand among as many most wanted by what is known of each: its mean measurement, or where there is none its prediction (NAIAD's fraction discovered, which counts what is merely predicted well; hit_ratio_all counts measured hits only)",
+        larger_is_better: true,
+        compute: |s| discovered(s).map(|(found, total)| found as f64 / total as f64),
+    },
+    Metric {
+        name: MARGINAL_GAIN,
+        definition: "hits that fraction_discovered gained since the initial set, for each round since (NAIAD's marginal gain, there of 200 hits over four rounds)",
+        larger_is_better: true,
+        compute: |s| {
+            let ((found, total), (rounds, before)) = (discovered(s)?, s.since_start?);
+            (rounds > 0).then(|| (found as f64 - before * total as f64) / rounds as f64)
+        },
+    },
+    Metric {
+        name: "tpr",
+        definition: "share of the hits among test perturbations that stand among as many most wanted by prediction (NAIAD's true positive rate)",
+        larger_is_better: true,
+        compute: |s| {
+            let (truth, p) = pair(s)?;
+            let hit = hit_flags(truth, &s.target)?;
+            let merit: Vec<f64> = (0..hit.len()).map(|i| p.merit(i, &s.target)).collect();
+            let total = hit.iter().filter(|h| **h).count();
+            (total > 0).then(|| overlap(&merit, &hit, total) as f64 / total as f64)
         },
     },
     Metric {
@@ -462,6 +497,36 @@ fn regret(s: &Scored) -> Option<f64> {
     Some(total)
 }
 
+/// How many of the flagged stand among the `n` of most merit, ties to the lower place.
+fn overlap(merit: &[f64], flags: &[bool], n: usize) -> usize {
+    let mut order: Vec<usize> = (0..merit.len()).collect();
+    order.sort_by(|&a, &b| merit[b].total_cmp(&merit[a]).then(a.cmp(&b)));
+    order.iter().take(n).filter(|i| flags[**i]).count()
+}
+
+/// Hits among as many perturbations that are most wanted by measurement or prediction, and hits in all.
+fn discovered(s: &Scored) -> Option<(usize, usize)> {
+    let (hit, predicted) = (s.is_hit_all?, s.search.predicted?);
+    let mut merit = vec![f64::NEG_INFINITY; hit.len()];
+    s.search.ids.iter().zip(predicted).for_each(|(id, m)| merit[*id] = *m);
+    if !s.test.is_empty() {
+        let p = s.test_posterior?;
+        s.test.iter().enumerate().for_each(|(i, id)| merit[*id] = p.merit(i, &s.target));
+    }
+    let mut sums: std::collections::BTreeMap<usize, (f64, Vec<f64>)> = Default::default();
+    for (id, y) in s.observed.ids.iter().zip(s.observed.y.outer_iter()) {
+        let (n, sum) = sums.entry(*id).or_insert_with(|| (0.0, vec![0.0; y.len()]));
+        *n += 1.0;
+        sum.iter_mut().zip(y).for_each(|(s, y)| *s += y);
+    }
+    for (id, (n, mut sum)) in sums {
+        sum.iter_mut().for_each(|s| *s /= n);
+        merit[id] = s.target.merit(&sum);
+    }
+    let total = hit.iter().filter(|h| **h).count();
+    Some((overlap(&merit, hit, total), total))
+}
+
 /// Share of flagged perturbations that were measured.
 fn share(s: &Scored, flags: Option<&[bool]>) -> Option<f64> {
     hits(s, flags).map(|(found, total)| found as f64 / total as f64)
@@ -506,6 +571,8 @@ mod tests {
             observed: &observed,
             target: Target { hit_fraction: 0.5, ..Target::default() },
             search: Search::default(),
+            test: &[],
+            since_start: None,
         };
         let get = |n: &str| (find(n).unwrap().compute)(&s).unwrap();
         let near = |a: f64, b: f64| assert!((a - b).abs() < 1e-9, "{a} {b}");
@@ -552,6 +619,8 @@ mod tests {
             observed: &observed,
             target: Target::default(),
             search,
+            test: &[],
+            since_start: None,
         };
         let get = |s: &Scored, n: &str| (find(n).unwrap().compute)(s);
         // Round 1 could have had 5 + 4 and took 1 + 4; round 2 could have had 5 and took 3 (twice, which is once).
@@ -561,6 +630,47 @@ mod tests {
         assert_eq!(get(&s, "known_auroc"), Some(5.0 / 6.0));
         let nothing = Scored { search: Search { known: Some(&[false; 5]), ..search }, ..s };
         assert!(["known_found", "known_auprc", "known_auroc"].iter().all(|n| get(&nothing, n).is_none()));
+    }
+
+    #[test]
+    fn discoveries_by_hand() {
+        // Of ids 0 to 5, 2 and 5 are held out; the strongest three (most negative) are 0, 2 and 3.
+        let target = Target { direction: Direction::Min, hit_count: Some(3), ..Target::default() };
+        let hit = hit_flags(&array![[-5.0], [1.0], [-4.0], [-3.0], [2.0], [0.0]], &target).unwrap();
+        assert_eq!(hit, [true, false, true, true, false, false]);
+        let mut observed = Observed::empty(1);
+        // Two replicates of 1 (mean -0.5) and one of 3.
+        observed.ids = vec![1, 3, 1];
+        observed.y = array![[-2.0], [-3.0], [1.0]];
+        // Predicted: 0 not wanted, 4 wrongly so; the model's opinion of 1 and 3 does not count.
+        let search = Search { ids: &[0, 1, 3, 4], predicted: Some(&[-1.0, 9.0, -9.0, 1.0]), ..Search::default() };
+        let truth = array![[-4.0], [0.0]];
+        let p = Posterior { mean: array![[-2.0], [0.5]], sd: None };
+        let s = Scored {
+            test_truth: Some(&truth),
+            test_posterior: Some(&p),
+            is_hit: None,
+            is_hit_all: Some(&hit),
+            n_choosable: 4,
+            top: None,
+            observed: &observed,
+            target,
+            search,
+            test: &[2, 5],
+            since_start: Some((2, 0.0)),
+        };
+        let get = |s: &Scored, n: &str| (find(n).unwrap().compute)(s);
+        // Merits: 0: -1, 1: 0.5, 2: 2, 3: 3, 4: 1, 5: -0.5; the first three are 3, 2 and 4.
+        assert_eq!(get(&s, "fraction_discovered"), Some(2.0 / 3.0));
+        assert_eq!(get(&s, "marginal_gain"), Some(1.0));
+        assert_eq!(get(&s, "hit_ratio_all"), Some(1.0 / 3.0));
+        // One hit of two: three are more than there are, so both count.
+        assert_eq!(get(&s, "tpr"), Some(1.0));
+        let one = Target { hit_count: Some(1), ..target };
+        assert_eq!(get(&Scored { target: one, ..s }, "tpr"), Some(1.0));
+        let wrong = Posterior { mean: array![[2.0], [0.5]], sd: None };
+        assert_eq!(get(&Scored { target: one, test_posterior: Some(&wrong), ..s }, "tpr"), Some(0.0));
+        assert_eq!(get(&Scored { since_start: None, ..s }, "marginal_gain"), None);
     }
 
     #[test]
@@ -608,6 +718,8 @@ mod tests {
             observed: &Observed::empty(2),
             target: Target::default(),
             search: Search::default(),
+            test: &[],
+            since_start: None,
         };
         let (a, b) = (mean.dot(&mean.t()), truth.dot(&truth.t()));
         let want = (&a * &b).sum() / ((&a * &a).sum() * (&b * &b).sum()).sqrt();

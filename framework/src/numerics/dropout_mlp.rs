@@ -10,12 +10,11 @@
 //! a step: single precision on one core of 3.4 GHz with two fused multiply-adds of eight numbers a cycle has its
 //! floor at 109 GFLOP/s.
 
+use super::fused::{WIDE, add_product, fused, madd, total};
 use super::network::{Rates, update};
 use rand::{Rng, RngExt};
 use rayon::prelude::*;
 
-/// Units side by side in a register.
-const WIDE: usize = 8;
 /// Rows of a tile and inputs of a block: fixed, so that results do not depend on the number of threads.
 const TILE: usize = 64;
 const BLOCK: usize = 128;
@@ -36,128 +35,6 @@ pub struct DropoutMlp {
     values: Vec<f32>,
 }
 
-/// Compiles a function twice: for processors with AVX2 and fused multiply-add, and for any.
-macro_rules! fused {
-    ($(#[$doc:meta])* fn $name:ident($($arg:ident: $type:ty),* $(,)?) $(-> $out:ty)? = $body:ident) => {
-        $(#[$doc])*
-        #[allow(clippy::too_many_arguments)]
-        fn $name($($arg: $type),*) $(-> $out)? {
-            #[cfg(target_arch = "x86_64")]
-            {
-                #[target_feature(enable = "avx2,fma")]
-                #[allow(clippy::too_many_arguments)]
-                fn with_fma($($arg: $type),*) $(-> $out)? {
-                    $body::<true>($($arg),*)
-                }
-                if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-                    // SAFETY: the features that the function is compiled for were just found.
-                    return unsafe { with_fma($($arg),*) };
-                }
-            }
-            $body::<false>($($arg),*)
-        }
-    };
-}
-
-/// a b + c, where the processor can in one rounding.
-#[inline(always)]
-fn madd<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
-    if FMA { a.mul_add(b, c) } else { a * b + c }
-}
-
-/// `to` (R rows of W numbers, `step` apart) += Σ_t s_rt v_t: the scalar of row r and term t lies at
-/// `s[r * s_row + t * s_term]`, the vector of term t at `v[t * step]`.
-#[inline(always)]
-#[allow(clippy::too_many_arguments)]
-fn block<const FMA: bool, const W: usize, const R: usize>(
-    to: &mut [f32],
-    step: usize,
-    s: &[f32],
-    s_row: usize,
-    s_term: usize,
-    v: &[f32],
-    terms: usize,
-) {
-    let mut sums = [[0.0f32; W]; R];
-    for (r, sums) in sums.iter_mut().enumerate() {
-        sums.copy_from_slice(&to[r * step..r * step + W]);
-    }
-    let last = (R - 1) * s_row + terms.saturating_sub(1) * s_term;
-    let s = &s[..=last];
-    for t in 0..terms {
-        let v = &v[t * step..t * step + W];
-        for (r, sums) in sums.iter_mut().enumerate() {
-            let s = s[r * s_row + t * s_term];
-            for l in 0..W {
-                sums[l] = madd::<FMA>(s, v[l], sums[l]);
-            }
-        }
-    }
-    for (r, sums) in sums.iter().enumerate() {
-        to[r * step..r * step + W].copy_from_slice(sums);
-    }
-}
-
-/// The same for any number of rows, R at a time.
-#[inline(always)]
-#[allow(clippy::too_many_arguments)]
-fn blocks<const FMA: bool, const W: usize, const R: usize>(
-    to: &mut [f32],
-    rows: usize,
-    step: usize,
-    s: &[f32],
-    s_row: usize,
-    s_term: usize,
-    v: &[f32],
-    terms: usize,
-) {
-    let mut r = 0;
-    while r + R <= rows {
-        block::<FMA, W, R>(&mut to[r * step..], step, &s[r * s_row..], s_row, s_term, v, terms);
-        r += R;
-    }
-    while r < rows {
-        block::<FMA, W, 1>(&mut to[r * step..], step, &s[r * s_row..], s_row, s_term, v, terms);
-        r += 1;
-    }
-}
-
-/// The same for any number of lanes: at most 32 at a time, with as many rows as fill the registers.
-#[inline(always)]
-#[allow(clippy::too_many_arguments)]
-fn add_product<const FMA: bool>(
-    to: &mut [f32],
-    rows: usize,
-    lanes: usize,
-    s: &[f32],
-    s_row: usize,
-    s_term: usize,
-    v: &[f32],
-    terms: usize,
-) {
-    if terms == 0 || rows == 0 {
-        return;
-    }
-    let mut at = 0;
-    while at < lanes {
-        let (to, v) = (&mut to[at..], &v[at..]);
-        at += match lanes - at {
-            32.. => {
-                blocks::<FMA, 32, 2>(to, rows, lanes, s, s_row, s_term, v, terms);
-                32
-            }
-            16.. => {
-                blocks::<FMA, 16, 4>(to, rows, lanes, s, s_row, s_term, v, terms);
-                16
-            }
-            _ => {
-                blocks::<FMA, WIDE, 8>(to, rows, lanes, s, s_row, s_term, v, terms);
-                WIDE
-            }
-        };
-    }
-}
-
 /// z = x W + b for rows of x that lie `stride` apart.
 #[inline(always)]
 fn sums<const FMA: bool>(z: &mut [f32], x: &[f32], stride: usize, weight: &[f32], bias: &[f32]) {
@@ -166,18 +43,12 @@ fn sums<const FMA: bool>(z: &mut [f32], x: &[f32], stride: usize, weight: &[f32]
     z.chunks_exact_mut(lanes).for_each(|z| z.copy_from_slice(bias));
     // A block of W stays in the nearest cache while all rows pass.
     for j in (0..inputs).step_by(BLOCK) {
-        add_product::<FMA>(z, rows, lanes, &x[j..], stride, 1, &weight[j * lanes..], BLOCK.min(inputs - j));
+        add_product::<f32, FMA>(z, rows, lanes, &x[j..], stride, 1, &weight[j * lanes..], BLOCK.min(inputs - j));
     }
 }
 
 fused! {
     fn pre_activation(z: &mut [f32], x: &[f32], stride: usize, weight: &[f32], bias: &[f32]) = sums
-}
-
-/// The sum of eight numbers, in a fixed order.
-#[inline(always)]
-fn total(v: [f32; WIDE]) -> f32 {
-    ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7]))
 }
 
 /// What a tile needs besides its own rows.
@@ -234,7 +105,7 @@ fn there_and_back<const FMA: bool>(
             let mut f = [0.0; WIDE];
             for (a, v) in a.iter().zip(head) {
                 for l in 0..WIDE {
-                    f[l] = madd::<FMA>(a[l], v[l], f[l]);
+                    f[l] = madd::<f32, FMA>(a[l], v[l], f[l]);
                 }
             }
             let error = total(f) + *offset - *y;
@@ -243,8 +114,8 @@ fn there_and_back<const FMA: bool>(
             *by_offset += g;
             for (((a, v), by), s) in a.iter().zip(head).zip(by_head).zip(signal.iter_mut()) {
                 for l in 0..WIDE {
-                    by[l] = madd::<FMA>(g, a[l], by[l]);
-                    s[l] = madd::<FMA>(g, v[l], s[l]);
+                    by[l] = madd::<f32, FMA>(g, a[l], by[l]);
+                    s[l] = madd::<f32, FMA>(g, v[l], s[l]);
                 }
             }
         }
@@ -276,7 +147,7 @@ fn outer<const FMA: bool>(gradient: &mut [f32], lanes: usize, from: usize, strid
     gradient.fill(0.0);
     let inputs = gradient.len() / lanes;
     for tile in tiles {
-        add_product::<FMA>(gradient, inputs, lanes, &tile.x[from..], 1, stride, &tile.z, tile.z.len() / lanes);
+        add_product::<f32, FMA>(gradient, inputs, lanes, &tile.x[from..], 1, stride, &tile.z, tile.z.len() / lanes);
     }
 }
 

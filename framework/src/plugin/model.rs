@@ -154,4 +154,9 @@ pub trait Surrogate: Send + Sync {
     fn record(&self) -> Vec<(String, f64)> {
         vec![]
     }
+
+    /// What a user should know of this fit, in words, for the log.
+    fn notes(&self) -> Vec<String> {
+        vec![]
+    }
 }

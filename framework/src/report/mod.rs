@@ -18,12 +18,14 @@ mod summary;
 mod text;
 mod theme;
 mod tradeoff;
+mod values;
 
 pub use claims::Verdict;
 pub use groups::GroupSummary;
 pub use pairs::write_contact_sheet;
 pub use published::PublishedCurves;
 pub use summary::{ArmSummary, Difference, Paired};
+pub use values::{PublishedTable, PublishedValue};
 
 use crate::error::{Error, Result};
 use crate::scenario::{Claim, Cost};
@@ -111,13 +113,16 @@ pub struct Study {
     pub claims: Vec<Claim>,
     /// Published curves to compare with.
     pub published: Option<PublishedCurves>,
+    /// Published numbers to print beside ours.
+    pub published_values: Option<PublishedTable>,
 }
 
 impl Study {
     /// Writes `arms.csv`, `curves.csv`, a figure for each metric as `curves_METRIC.svg` and `.png`, for a grid of two
     /// axes also `heat_METRIC` of the first metric, where error and hits are reported `tradeoff`, and `report.md`, and
     /// gives their paths; with [`Study::by`] `groups.csv`, with two arms
-    /// `speedup.csv`, with claims `claims.csv`, with published curves `published.csv` and figures `published_METRIC`.
+    /// `speedup.csv`, with claims `claims.csv`, with published curves `published.csv` and figures `published_METRIC`, with
+    /// published numbers `published_values.csv`.
     /// Each file appears whole or not at all.
     pub fn write(&self, dir: &Path) -> Result<Vec<PathBuf>> {
         self.check()?;
@@ -158,8 +163,11 @@ impl Study {
                 figures.push(write_figure(drawn, &format!("published_{metric}"), dir)?);
             }
         }
+        if self.published_values.is_some() {
+            more.push(("published_values.csv", self.published_values_table()));
+        }
         // Of an earlier report that had more to say.
-        for name in ["groups.csv", "speedup.csv", "claims.csv", "published.csv"] {
+        for name in ["groups.csv", "speedup.csv", "claims.csv", "published.csv", "published_values.csv"] {
             if !more.iter().any(|m| m.0 == name) {
                 let _ = std::fs::remove_file(dir.join(name));
             }

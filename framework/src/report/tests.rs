@@ -435,6 +435,11 @@ fn speed_ups_claims_and_published_curves_have_their_files_and_sections() {
         arms: (0..6).map(pair).collect(),
         notes: vec![],
     });
+    s.published_values = Some(PublishedTable {
+        source: "table.csv".into(),
+        rows: vec![PublishedValue { arm: 1, metric: "mse".into(), value: 0.5, error: 0.1 }],
+        notes: vec!["no row for mse of bait".into()],
+    });
     let (dir, keep) = folder("sections");
     s.write(&dir).unwrap();
     let text = s.table();
@@ -444,25 +449,37 @@ fn speed_ups_claims_and_published_curves_have_their_files_and_sections() {
         "speed-up over reference (hit_ratio)",
         "hit_ratio at 0.3",
         "Published curves of paper.csv",
+        "Published numbers of table.csv",
+        "no row for mse of bait",
     ] {
         assert!(text.contains(part), "{part}\n{text}");
     }
     assert!(text.lines().all(|l| l.chars().count() <= 130), "{text}");
     let markdown = std::fs::read_to_string(dir.join("report.md")).unwrap();
-    for part in ["## Claims", "ucb \\| beats random", "## Speed-up", "## Published curves", "published_mse.svg"] {
+    for part in [
+        "## Claims",
+        "ucb \\| beats random",
+        "## Speed-up",
+        "## Published curves",
+        "published_mse.svg",
+        "## Published numbers",
+    ] {
         assert!(markdown.contains(part), "{part}\n{markdown}");
     }
     let speed = table::read(&dir.join("speedup.csv")).unwrap();
     assert_eq!(speed.height(), 6 * 5 + 6);
     assert_eq!(table::read(&dir.join("claims.csv")).unwrap().text("verdict").unwrap()[2], "not run");
     assert_eq!(table::read(&dir.join("published.csv")).unwrap().height(), 36);
+    let beside = table::read(&dir.join("published_values.csv")).unwrap();
+    let number = |c: &str| beside.numbers(c).unwrap()[0];
+    assert!((number("apart_in_se") - (number("ours") - 0.5) / 0.1).abs() < 1e-9);
     if keep {
         std::fs::write(dir.join("table.txt"), &text).unwrap();
     }
     // What an earlier report wrote and this one does not say is gone.
-    (s.claims, s.published) = (vec![], None);
+    (s.claims, s.published, s.published_values) = (vec![], None, None);
     s.write(&dir).unwrap();
-    assert!(!dir.join("claims.csv").exists() && !dir.join("published.csv").exists());
+    assert!(["claims.csv", "published.csv", "published_values.csv"].iter().all(|f| !dir.join(f).exists()));
     if !keep {
         std::fs::remove_dir_all(&dir).unwrap();
     }
@@ -495,4 +512,37 @@ fn bands_within_seeds_leave_out_what_arms_share() {
     let mut other = b;
     other.runs[0].seed = 9;
     assert!(of(vec![a, other]).is_none(), "not the same seeds");
+}
+
+#[test]
+fn published_numbers_are_found_by_axes_and_metric() {
+    use crate::scenario::PublishedValues;
+    let s = study(&words("linear naiad other"), Some(0), 3, 2);
+    let t = Table::new()
+        .with("metric", Column::Text(["rmse", "rmse", "rmse", "hits"].map(|v| Some(v.into())).to_vec()))
+        .with("model", Column::Text(["Linear", "NAIAD", "NAIAD", "Linear"].map(|v| Some(v.into())).to_vec()))
+        .with("obs", Column::Integer(vec![4, 4, 10, 4]))
+        .with("value", Column::Number(vec![6.2, 5.1, 4.7, 92.0]))
+        .with("se", Column::Number(vec![1.7, 1.8, 1.2, f64::NAN]));
+    let rules = |form: serde_json::Value| serde_json::from_value::<PublishedValues>(form).unwrap();
+    let read = |r: &PublishedValues| {
+        let axes = |a: &StudyArm| vec![("learner".to_string(), a.label.clone()), ("seed".into(), "x".into())];
+        PublishedTable::read(&t, r, "t.csv".into(), &s, axes).unwrap()
+    };
+    let form = serde_json::json!({
+        "file": "t.csv", "error": "se", "row": { "obs": "4" }, "metrics": { "mse": { "row": { "metric": "rmse" }, "times": 0.01 } },
+        "axes": { "learner": { "linear": { "model": "Linear" }, "naiad": { "model": "NAIAD" } } },
+    });
+    let found = read(&rules(form.clone()));
+    let at = |arm, value, error| PublishedValue { arm, metric: "mse".into(), value, error };
+    assert_eq!(found.rows.len(), 2);
+    for (r, w) in found.rows.iter().zip([at(0, 0.062, 0.017), at(1, 0.051, 0.018)]) {
+        assert!(r.arm == w.arm && (r.value - w.value).abs() < 1e-12 && (r.error - w.error).abs() < 1e-12, "{r:?}");
+    }
+    assert!(found.notes.is_empty());
+    let mut vague = form;
+    vague["row"] = serde_json::json!({});
+    assert!(read(&rules(vague.clone())).notes[0].contains("2 rows for mse of naiad"));
+    vague["row"] = serde_json::json!({ "obs": "7" });
+    assert_eq!(read(&rules(vague)).notes.len(), 2);
 }

@@ -107,7 +107,52 @@ impl Study {
                 out += &wrap(&format!("  {note}"), WIDTH);
             }
         }
+        out += &self.published_values_text();
         out
+    }
+
+    /// Ours beside published numbers, for the terminal.
+    fn published_values_text(&self) -> String {
+        let Some(p) = &self.published_values else { return String::new() };
+        let mut out = format!("\nPublished numbers of {} (last round; published_values.csv)\n", p.source);
+        let rows = self.beside();
+        let wide = rows.iter().map(|r| r.label.chars().count()).max().unwrap_or(0);
+        for r in &rows {
+            let error = if r.published.error.is_nan() { String::new() } else { format!(" ({:.4})", r.published.error) };
+            out += &format!(
+                "  {:wide$}  {:>20}  ours {:.4} +- {:.4} (n = {})   published {:.4}{error}\n",
+                r.label, r.published.metric, r.ours, r.half_width, r.n, r.published.value
+            );
+        }
+        p.notes.iter().for_each(|n| out += &wrap(&format!("  {n}"), WIDTH));
+        out
+    }
+
+    /// The section of `report.md` on published numbers.
+    fn published_values_markdown(&self) -> String {
+        let Some(p) = &self.published_values else { return String::new() };
+        let mut out = format!(
+            "## Published numbers\n\nFrom {}: `published_values.csv`. Ours: last round, mean over seeds and half width of its 95 % \
+             interval; apart: ours less published, in published standard errors.\n\n| arm | metric | ours | n | published (se) | \
+             apart |\n|---|---|---|---|---|---|\n",
+            escape(&p.source)
+        );
+        for r in self.beside() {
+            let number = |v: f64| if v.is_nan() { NONE.to_string() } else { format!("{v:.4}") };
+            out += &format!(
+                "| {} | {} | {:.4} +- {} | {} | {:.4} ({}) | {} |\n",
+                escape(r.label),
+                escape(&r.published.metric),
+                r.ours,
+                number(r.half_width),
+                r.n,
+                r.published.value,
+                number(r.published.error),
+                if r.apart().is_nan() { NONE.to_string() } else { format!("{:.1}", r.apart()) },
+            );
+        }
+        p.notes.iter().for_each(|n| out += &format!("\n- {}", escape(n)));
+        out + "\n"
     }
 
     /// The terminal's columns of speed-up over each arm's reference, and of rounds to the target.
@@ -283,6 +328,7 @@ impl Study {
         out += &self.claims_markdown(judged);
         out += &self.speed_markdown(speedups, order);
         out += &self.published_markdown();
+        out += &self.published_values_markdown();
         out += "## Definitions\n\n";
         for definition in self.definitions() {
             out += &format!("- {}\n", escape(&definition));

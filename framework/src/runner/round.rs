@@ -165,7 +165,8 @@ pub fn execute(
         .and_then(|r| metrics::replicate_hits(r.view(), &scenario.target));
     let known =
         if scenario.metrics.iter().any(|m| m.starts_with("known_")) { base.known(&split.choosable) } else { None };
-    let reads_predicted = known.is_some() && metrics::reads_predicted(&scenario.metrics);
+    let reads_predicted =
+        (known.is_some() || split.is_hit_all.is_some()) && metrics::reads_predicted(&scenario.metrics);
     let pool = base.pool();
     let noise = Streams::new(seeds.world).child("noise");
     let training = Streams::new(seeds.training).child("training");
@@ -270,6 +271,7 @@ pub fn execute(
         let clock = Instant::now();
         if let Some(s) = &surrogate {
             recorded.extend(s.record());
+            s.notes().into_iter().for_each(|text| log(format!("round {index}: {text}")));
         }
         recorded.extend(aligned.iter().cloned());
         recorded.extend(ceilings.iter().filter(|c| listed(c.0)).map(|(m, v)| (format!("{CEILING} {m}"), *v)));
@@ -291,6 +293,8 @@ pub fn execute(
                 known: known.as_deref(),
                 predicted: predicted.as_deref(),
             },
+            test: &split.test,
+            since_start: records.first().and_then(|r| r.metrics.get(metrics::FRACTION_DISCOVERED)).map(|f| (index, *f)),
         };
         let metrics: BTreeMap<String, f64> = scenario
             .metrics

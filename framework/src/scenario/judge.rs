@@ -53,6 +53,50 @@ pub struct Published {
     /// For each of our arms, by label, the method that is compared with it; absent: methods whose names have the same
     /// letters and digits.
     pub arms: BTreeMap<String, String>,
+    /// Single numbers to print beside ours.
+    pub values: Option<PublishedValues>,
+}
+
+/// Numbers of a published table to print beside ours: the `[published.values]` section. A row belongs to an arm and metric
+/// if it has all the cells that `row`, the metric and the arm's values on the axes name.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PublishedValues {
+    /// A table, relative to the data root.
+    pub file: PathBuf,
+    /// Its column of values; default `value`.
+    #[serde(default = "value_column")]
+    pub value: String,
+    /// Its column of standard errors; absent: none.
+    #[serde(default)]
+    pub error: Option<String>,
+    /// Cells that every row must have, by column.
+    #[serde(default)]
+    pub row: BTreeMap<String, String>,
+    /// For each of our metrics the cells of its rows, and what its values are multiplied with.
+    pub metrics: BTreeMap<String, PublishedMetric>,
+    /// For each axis and value on it the cells of its rows. Arms with a value that is not named are not compared.
+    #[serde(default)]
+    pub axes: BTreeMap<String, BTreeMap<String, BTreeMap<String, String>>>,
+}
+
+/// Where the values of a metric stand.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PublishedMetric {
+    /// Cells of its rows, by column.
+    pub row: BTreeMap<String, String>,
+    /// What brings a published value to our unit; default 1.
+    #[serde(default = "one")]
+    pub times: f64,
+}
+
+fn value_column() -> String {
+    "value".into()
+}
+
+fn one() -> f64 {
+    1.0
 }
 
 impl Default for Published {
@@ -64,6 +108,7 @@ impl Default for Published {
             round: "round".into(),
             metrics: BTreeMap::new(),
             arms: BTreeMap::new(),
+            values: None,
         }
     }
 }

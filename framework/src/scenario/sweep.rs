@@ -407,6 +407,13 @@ fn check_judging(table: &Map<String, Value>, whole: bool, named: &[String], mist
                 mistakes.push(Mistake { path, at_key: true, text });
             }
         }
+        let values = v.get("values").and_then(|v| v.get("metrics"));
+        for m in values.and_then(Value::as_object).into_iter().flat_map(|m| m.keys()) {
+            if let Some(text) = listed(m) {
+                let path = ["published", "values", "metrics", m].map(|k| Step::Key(k.into())).to_vec();
+                mistakes.push(Mistake { path, at_key: true, text });
+            }
+        }
     }
     match table.get("claim") {
         None | Some(Value::Array(_)) => {}
@@ -968,6 +975,10 @@ fn check_meaning(table: &Map<String, Value>, mistakes: &mut Vec<Mistake>) -> Vec
     if lists(metrics::HITS_PER_KUSD) && !lists("hits") {
         bad(&["metrics"], format!("`{}` is made of `hits`; list that too", metrics::HITS_PER_KUSD));
     }
+    if lists(metrics::MARGINAL_GAIN) && !lists(metrics::FRACTION_DISCOVERED) {
+        let text = format!("`{}` is made of `{}`; list that too", metrics::MARGINAL_GAIN, metrics::FRACTION_DISCOVERED);
+        bad(&["metrics"], text);
+    }
     if scenario.batch == 0 {
         bad(&["batch"], "the batch is empty; choose at least 1".into());
     }
@@ -983,6 +994,12 @@ fn check_meaning(table: &Map<String, Value>, mistakes: &mut Vec<Mistake>) -> Vec
             &["target", "hit_fraction"],
             format!("the share of hits must be above 0 and at most 1, not {}", scenario.target.hit_fraction),
         );
+    }
+    if scenario.target.hit_count == Some(0) {
+        bad(&["target", "hit_count"], "no hit to find; choose at least 1".into());
+    }
+    if scenario.target.hit_count.is_some() && scenario.target.hit_threshold.is_some() {
+        bad(&["target", "hit_count"], "hits are either a number or all above a threshold; give one of the two".into());
     }
     for p in scenario.priors.iter().flatten() {
         if !scenario.prior.contains_key(p) {
