@@ -742,7 +742,7 @@ mod tests {
     #[test]
     fn hits_follow_the_direction_and_ties_the_order() {
         let y = array![[-3.0], [1.0], [3.0], [0.0]];
-        let t = |direction| Target { direction, hit_fraction: 0.25, hit_threshold: None };
+        let t = |direction| Target { direction, hit_fraction: 0.25, hit_threshold: None, hit_count: None };
         let hit_flags = |y: &Array2<f64>, t: &Target| super::hit_flags(y, t).unwrap();
         assert_eq!(hit_flags(&y, &t(Direction::Abs)), [true, false, false, false]);
         assert_eq!(hit_flags(&y, &t(Direction::Max)), [false, false, true, false]);

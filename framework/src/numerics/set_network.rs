@@ -39,7 +39,8 @@ impl Lane for f32 {
     #[inline(always)]
     fn gelu<const FMA: bool>(z: f32) -> (f32, f32) {
         const MAGIC: f32 = 12_582_912.0;
-        let c = (-0.5 * z * z).max(-87.0);
+        let c = -0.5 * z * z;
+        let c = if c < -87.0 { -87.0 } else { c };
         let shifted = madd::<f32, FMA>(c, std::f32::consts::LOG2_E, MAGIC);
         let k = shifted - MAGIC;
         let r = madd::<f32, FMA>(k, 2.121_944_4e-4, madd::<f32, FMA>(k, -0.693_359_4, c));
@@ -353,12 +354,11 @@ fn add<T: Real, const FMA: bool>(to: &mut [T], s: T, v: &[T]) {
 /// Sums become gelu(scale · sum) with its slope; those left out become 0.
 #[inline(always)]
 fn activate<T: Lane, const FMA: bool>(z: &mut [T], slope: &mut [T], scale: T, dropped: &[u32]) {
-    for (z, d) in z.as_chunks_mut::<WIDE>().0.iter_mut().zip(slope.as_chunks_mut::<WIDE>().0) {
-        for l in 0..WIDE {
-            let (g, s) = T::gelu::<FMA>(z[l] * scale);
-            z[l] = g;
-            d[l] = s * scale;
-        }
+    // One loop over all: cut into pieces of a register it would not become vector instructions.
+    for (z, d) in z.iter_mut().zip(slope.iter_mut()) {
+        let (g, s) = T::gelu::<FMA>(*z * scale);
+        *z = g;
+        *d = s * scale;
     }
     for &at in dropped {
         z[at as usize] = T::zero();

@@ -217,6 +217,10 @@ impl Study {
 
     /// Metrics whose speed-up is reported: those asked for, else the first.
     pub(super) fn speed_metrics(&self) -> &[String] {
+        // Without a round after the initial set nothing is reached sooner.
+        if self.arms.iter().flat_map(|a| &a.runs).all(|r| r.n_measured.len() < 2) {
+            return &[];
+        }
         if self.speed_metrics.is_empty() { &self.metrics[..1.min(self.metrics.len())] } else { &self.speed_metrics }
     }
 
