@@ -199,7 +199,7 @@ pub const METRICS: &[Metric] = &[
     },
     Metric {
         name: FRACTION_DISCOVERED,
-        definition: "share of the hits among all perturbations, held-out ones included, that stand among as many most wanted by what is known of each: its mean measurement, or where there is none its prediction (NAIAD's fraction discovered, which counts what is merely predicted well; hit_ratio_all counts measured hits only)",
+        definition: "share of all hits, held-out ones included, among as many most wanted by measurement, or by prediction where there is none (NAIAD; hit_ratio_all counts measured hits only)",
         larger_is_better: true,
         compute: |s| discovered(s).map(|(found, total)| found as f64 / total as f64),
     },
