@@ -36,8 +36,14 @@ pub(super) fn madd<T: Real, const FMA: bool>(a: T, b: T, c: T) -> T {
     if FMA { a.mul_add(b, c) } else { a * b + c }
 }
 
+/// Terms and lanes of a panel of vectors that is packed, and from how many lanes on: rows so far apart compete for the same
+/// places of the cache.
+const PANEL: usize = 128;
+const PACKED: usize = 32;
+const FAR: usize = 128;
+
 /// `to` (R rows of W numbers, `step` apart) += Σ_t s_rt v_t: the scalar of row r and term t lies at
-/// `s[r * s_row + t * s_term]`, the vector of term t at `v[t * step]`.
+/// `s[r * s_row + t * s_term]`, the vector of term t at `v[t * v_step]`.
 #[inline(always)]
 #[allow(clippy::too_many_arguments)]
 fn block<T: Real, const FMA: bool, const W: usize, const R: usize>(
@@ -47,6 +53,7 @@ fn block<T: Real, const FMA: bool, const W: usize, const R: usize>(
     s_row: usize,
     s_term: usize,
     v: &[T],
+    v_step: usize,
     terms: usize,
 ) {
     let mut sums = [[T::zero(); W]; R];
@@ -56,7 +63,7 @@ fn block<T: Real, const FMA: bool, const W: usize, const R: usize>(
     let last = (R - 1) * s_row + terms.saturating_sub(1) * s_term;
     let s = &s[..=last];
     for t in 0..terms {
-        let v = &v[t * step..t * step + W];
+        let v = &v[t * v_step..t * v_step + W];
         for (r, sums) in sums.iter_mut().enumerate() {
             let s = s[r * s_row + t * s_term];
             for l in 0..W {
@@ -80,20 +87,22 @@ fn blocks<T: Real, const FMA: bool, const W: usize, const R: usize>(
     s_row: usize,
     s_term: usize,
     v: &[T],
+    v_step: usize,
     terms: usize,
 ) {
     let mut r = 0;
     while r + R <= rows {
-        block::<T, FMA, W, R>(&mut to[r * step..], step, &s[r * s_row..], s_row, s_term, v, terms);
+        block::<T, FMA, W, R>(&mut to[r * step..], step, &s[r * s_row..], s_row, s_term, v, v_step, terms);
         r += R;
     }
     while r < rows {
-        block::<T, FMA, W, 1>(&mut to[r * step..], step, &s[r * s_row..], s_row, s_term, v, terms);
+        block::<T, FMA, W, 1>(&mut to[r * step..], step, &s[r * s_row..], s_row, s_term, v, v_step, terms);
         r += 1;
     }
 }
 
-/// The same for any number of lanes: at most 32 at a time, with as many rows as fill the registers.
+/// The same for any number of lanes: at most 32 at a time, with as many rows as fill the registers. The order of the terms
+/// is that of the plain sum, whatever is packed.
 #[inline(always)]
 #[allow(clippy::too_many_arguments)]
 pub(super) fn add_product<T: Real, const FMA: bool>(
@@ -110,19 +119,31 @@ pub(super) fn add_product<T: Real, const FMA: bool>(
         return;
     }
     let mut at = 0;
+    while lanes >= FAR && at + PACKED <= lanes {
+        let mut panel = [T::zero(); PANEL * PACKED];
+        for from in (0..terms).step_by(PANEL) {
+            let n = PANEL.min(terms - from);
+            for (t, p) in panel.chunks_exact_mut(PACKED).enumerate().take(n) {
+                p.copy_from_slice(&v[(from + t) * lanes + at..][..PACKED]);
+            }
+            let s = &s[from * s_term..];
+            blocks::<T, FMA, PACKED, 2>(&mut to[at..], rows, lanes, s, s_row, s_term, &panel, PACKED, n);
+        }
+        at += PACKED;
+    }
     while at < lanes {
         let (to, v) = (&mut to[at..], &v[at..]);
         at += match lanes - at {
             32.. => {
-                blocks::<T, FMA, 32, 2>(to, rows, lanes, s, s_row, s_term, v, terms);
+                blocks::<T, FMA, 32, 2>(to, rows, lanes, s, s_row, s_term, v, lanes, terms);
                 32
             }
             16.. => {
-                blocks::<T, FMA, 16, 4>(to, rows, lanes, s, s_row, s_term, v, terms);
+                blocks::<T, FMA, 16, 4>(to, rows, lanes, s, s_row, s_term, v, lanes, terms);
                 16
             }
             _ => {
-                blocks::<T, FMA, WIDE, 8>(to, rows, lanes, s, s_row, s_term, v, terms);
+                blocks::<T, FMA, WIDE, 8>(to, rows, lanes, s, s_row, s_term, v, lanes, terms);
                 WIDE
             }
         };
