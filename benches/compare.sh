@@ -3,13 +3,13 @@
 # inputs, in one run, and prints the ratios:
 #   benches/compare.sh PYTHON PEERS
 # PYTHON is an interpreter with torch and bmdal_reg, PEERS the folder with bench_select.py, bench_kernel.py,
-# bench_cycle.py and bench_mmd.py.
+# bench_cycle.py, bench_mmd.py and bench_naiad.py.
 # Two threads, single precision, median of the runs. Give the machine nothing else to do.
 set -euo pipefail
 python=${1:?usage: benches/compare.sh PYTHON PEERS}
 peers=${2:?usage: benches/compare.sh PYTHON PEERS}
 cd "$(dirname "$0")/.."
-cargo bench --profile dev --no-run -p screenwright-benches --bench select --bench fuse --bench gears --bench cycle --bench ids --bench contrast --bench ratio
+cargo bench --profile dev --no-run -p screenwright-benches --bench select --bench fuse --bench gears --bench cycle --bench ids --bench contrast --bench ratio --bench naiad
 "$python" benches/compare.py "$peers"
 
 # Training of `gears` beside the same network in PyTorch, same start, cells and order: ten steps each, in turns.
@@ -46,6 +46,33 @@ for turn in (1, 2, 3):
     a, b = (f"{r['wall_s']:.3f} ({r['fit_s']:.3f}, {r['predict_s']:.3f}; {r['cpu_s']:.3f})" for r in (peer, ours))
     quality = " | ".join(f"{r[k]:.3f}" for k in ("pool_r", "mean_std") for r in (peer, ours))
     print(f"| turn {turn} | {a} | {b} | {peer['wall_s'] / ours['wall_s']:.1f} | {ours['floor_s']:.3f} | {quality} |")
+TABLE
+
+# Networks of gene pairs: training of an ensemble, or of one network on a larger screen, and prediction of all pairs, in turns.
+ours=$(ls -t target/debug/deps/naiad-* | grep -v '\.d$' | head -n 1)
+small="genes=112 n_train=500 epochs=500 members=5 d_embed=16 d_single=64"
+large="genes=448 n_train=2000 epochs=200 members=1 d_embed=16 d_single=256"
+for hidden in 1 2; do
+    for size in small large; do
+        for turn in 1 2 3; do
+            "$ours" ${!size} hidden=$hidden threads=2 >"$steps/ours.$hidden.$size.$turn"
+            "$python" "$peers/bench_naiad.py" ${!size} hidden=$hidden threads=2 repeats=1 >"$steps/peer.$hidden.$size.$turn"
+        done
+    done
+done
+"$python" - "$steps" <<'TABLE'
+import json, sys
+print("\n| naiad | layers on effects | PyTorch, s (train, predict) | ours (train, predict; processor) | times faster | floor s | test rmse, PyTorch | ours |")
+print("|---|---|---|---|---|---|---|---|")
+for hidden in (1, 2):
+    for size in ("small", "large"):
+        for turn in (1, 2, 3):
+            read = lambda who: json.loads(open(f"{sys.argv[1]}/{who}.{hidden}.{size}.{turn}").read().splitlines()[-1])
+            ours, peer = read("ours"), read("peer")
+            a = f"{peer['wall_s']:.3f} ({peer['train_s']:.3f}, {peer['predict_s']:.3f})"
+            b = f"{ours['wall_s']:.3f} ({ours['train_s']:.3f}, {ours['predict_s']:.3f}; {ours['cpu_s']:.3f})"
+            ratio = peer["wall_s"] / ours["wall_s"]
+            print(f"| {size}, turn {turn} | {hidden} | {a} | {b} | {ratio:.1f} | {ours['floor_s']:.3f} | {peer['test_rmse']:.4f} | {ours['test_rmse']:.4f} |")
 TABLE
 
 # Tests of separability: nearest neighbours beside scipy, an epoch of the ratio network beside PyTorch.
