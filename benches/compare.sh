@@ -56,7 +56,7 @@ for hidden in 1 2; do
     for size in small large; do
         for turn in 1 2 3; do
             "$ours" ${!size} hidden=$hidden threads=2 >"$steps/ours.$hidden.$size.$turn"
-            "$python" "$peers/bench_naiad.py" ${!size} hidden=$hidden threads=2 repeats=1 >"$steps/peer.$hidden.$size.$turn"
+            "$python" "$peers/bench_naiad.py" ${!size} hidden=$hidden threads=2 repeats=3 >"$steps/peer.$hidden.$size.$turn"
         done
     done
 done
