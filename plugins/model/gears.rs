@@ -72,6 +72,11 @@ pub struct Gears {
     /// "last" epoch (default, IterPert) or the "best" (GEARS): that of least validation error in the 20 outputs that
     /// differ most clearly from control.
     pub choose: Choose,
+    /// For screens of one number: this many genes are made up, whose expression in control is drawn from N(0, 1) once, and
+    /// the number is a learned linear map of their expression after perturbation (NAIAD's use of GEARS). Without active
+    /// priors perturbed genes have embeddings of their own. Default: none, outputs are those of the screen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub synthetic: Option<usize>,
 }
 
 impl Default for Gears {
@@ -96,6 +101,7 @@ impl Default for Gears {
             tau: 0.1,
             validation: 0.1,
             choose: Choose::Last,
+            synthetic: None,
         }
     }
 }
@@ -133,8 +139,8 @@ impl Gears {
         if self.graph.is_some() && self.embeddings.is_some() {
             return wrong("`graph` and `embeddings` both name what describes the perturbed genes; keep one of them");
         }
-        if self.hidden == 0 || self.together == 0 || self.epochs == Some(0) || self.batch == Some(0) {
-            return wrong("`hidden`, `epochs`, `batch` and `together` must be at least 1");
+        if self.hidden == 0 || self.together == 0 || [self.epochs, self.batch, self.synthetic].contains(&Some(0)) {
+            return wrong("`hidden`, `epochs`, `batch`, `together` and `synthetic` must be at least 1");
         }
         if !positive(self.learning_rate) || !positive(self.tau) || self.clip.is_nan() || self.clip <= 0.0 {
             return wrong("`learning_rate`, `clip` and `tau` must be positive numbers");
@@ -173,6 +179,10 @@ impl Gears {
             Some(name) => find(name)?.x.clone(),
             None => inputs.gene_matrix().as_ref().clone(),
         };
+        if x.ncols() == 0 && self.synthetic.is_some() {
+            let n = inputs.pool().genes().len();
+            return Ok(Source::Graph(propagation(&Sparse::new(n, n, vec![]))));
+        }
         if x.ncols() == 0 {
             return Err(Error::Config(
                 "model gears: nothing describes the perturbed genes; add a [prior.NAME] section, or name a prior that \
@@ -303,6 +313,12 @@ impl Gears {
         let weights: Vec<T> = groups.iter().map(|g| T::of(g.1.len() as f64 / batch.len() as f64)).collect();
         let genes: Vec<&[Gene]> = groups.iter().map(|g| data.genes[g.0 as usize].as_slice()).collect();
         let forward = net.forward(&genes, &weights, batch.len() as f64, &mut work.pass);
+        work.gradient.fill(T::zero());
+        if net.expression.is_some() {
+            let (signal, loss) = self.head(net, &forward.delta, data, &groups, &mut work.gradient);
+            net.backward(&forward, &weights, signal, &mut work.pass, &mut work.gradient);
+            return loss;
+        }
         let mut signal = Array2::zeros(forward.delta.dim());
         let losses: Vec<f64> = signal
             .axis_iter_mut(Axis(0))
@@ -323,9 +339,38 @@ impl Gears {
                 loss * share
             })
             .collect();
-        work.gradient.fill(T::zero());
         net.backward(&forward, &weights, signal, &mut work.pass, &mut work.gradient);
         losses.iter().sum()
+    }
+
+    /// The derivative of the loss by δ where a readout is a linear map of expression, that by the map in `gradient`, and
+    /// the loss.
+    fn head<T: Real>(
+        &self,
+        net: &Net<T>,
+        delta: &Array2<T>,
+        data: &Data,
+        groups: &[(u32, Vec<u32>)],
+        gradient: &mut [T],
+    ) -> (Array2<T>, f64) {
+        let said = net.readouts(delta.clone());
+        let (map, at) = (net.values(HEAD), net.part(HEAD));
+        let mut signal = Array2::zeros(delta.dim());
+        let mut sum = 0.0;
+        for (k, (_, cells)) in groups.iter().enumerate() {
+            let share = 1.0 / (cells.len() * groups.len()) as f64;
+            let mut by = [T::zero()];
+            for &c in cells {
+                let cell = &data.cells[c as usize];
+                sum += share * self.cell_loss(&[said[(k, 0)]], cell.x, cell.control, &[], &mut by);
+            }
+            let by = by[0] * T::of(share);
+            signal.row_mut(k).iter_mut().zip(map).for_each(|(s, a)| *s = by * *a);
+            let expression = net.expression.iter().flatten().zip(delta.row(k)).map(|(x, d)| *x + *d);
+            let to = &mut gradient[at.clone()];
+            to.iter_mut().zip(expression.chain([T::one()])).for_each(|(t, x)| *t += by * x);
+        }
+        (signal, sum)
     }
 
     /// Sum of the losses of one cell's outputs; the derivative by δ is added to `to`.
@@ -472,6 +517,8 @@ const DECODER: usize = 9;
 const CROSS: usize = 10;
 const OUT: usize = 11;
 const OUT_BIAS: usize = 12;
+/// Behind all others, where there is one: the map from expression to a readout, and its constant.
+const HEAD: usize = 13;
 
 /// Names of the parts, for whoever reads the parameters elsewhere.
 pub const PARTS: [&str; 13] = [
@@ -513,6 +560,8 @@ pub struct Net<T> {
     decoder: OuterMlp,
     cross: NormedMlp,
     statistics: Statistics,
+    /// Of made up genes in control, where a readout is a linear map of expression.
+    expression: Option<Vec<T>>,
     /// All parameters in one line.
     pub parameters: Vec<T>,
 }
@@ -598,9 +647,36 @@ impl<T: Real> Net<T> {
                 decoder: decoder.running(),
                 cross: cross.running(),
             },
+            expression: None,
         };
         net.start(rng, features);
         net
+    }
+
+    /// The same with a readout that is a linear map of all outputs, which are made up: their expression in control is
+    /// N(0, 1), the map starts uniform in ±1/√outputs.
+    pub fn with_head(mut self, rng: &mut impl Rng) -> Self {
+        let bound = 1.0 / (self.outputs as f64).sqrt();
+        self.expression = Some((0..self.outputs).map(|_| T::of(StandardNormal.sample(rng))).collect());
+        self.parameters.extend((0..self.outputs + 1).map(|_| T::of(rng.random_range(-bound..=bound))));
+        self.layout.starts.push(self.parameters.len());
+        self
+    }
+
+    /// Readouts from δ: δ itself, or the map of expression.
+    fn readouts(&self, delta: Array2<T>) -> Array2<T> {
+        let Some(expression) = &self.expression else { return delta };
+        let map = self.values(HEAD);
+        let of = |d: ArrayView1<T>| {
+            let sum = d.iter().zip(expression).zip(map).fold(T::zero(), |sum, ((d, x), a)| sum + *a * (*x + *d));
+            sum + map[self.outputs]
+        };
+        delta.map_axis(Axis(1), of).insert_axis(Axis(1))
+    }
+
+    /// Numbers of a readout.
+    fn n_readouts(&self) -> usize {
+        if self.expression.is_some() { 1 } else { self.outputs }
     }
 
     fn start(&mut self, rng: &mut impl Rng, features: usize) {
@@ -838,7 +914,7 @@ impl<T: Real> Net<T> {
         self.gene_path(&Batch::Prediction, &mut self.statistics.clone()).0
     }
 
-    /// δ and the cross-gene state of perturbations given by their genes, with the running statistics.
+    /// Readouts and the cross-gene state of perturbations given by their genes, with the running statistics.
     fn evaluate(&self, z: &Array2<T>, genes: &[&[Gene]]) -> (Array2<T>, Array2<T>) {
         let mut statistics = self.statistics.clone();
         let orders: Vec<T> = genes.iter().map(|g| T::of(g.len() as f64)).collect();
@@ -848,7 +924,7 @@ impl<T: Real> Net<T> {
         let w = self.gene_mlp.forward(mlp, sum.view(), &batch, &mut statistics.source_mlp).0;
         let o = self.decoder.evaluate(self.values(DECODER), z.view(), w.view(), &self.statistics.decoder);
         let state = self.cross.forward(self.values(CROSS), o.view(), &batch, &mut statistics.cross).0;
-        (self.out(&o, &state), state)
+        (self.readouts(self.out(&o, &state)), state)
     }
 }
 
@@ -1056,6 +1132,11 @@ impl Model for Gears {
         self.check()?;
         let source = self.source(cx.inputs)?;
         let outputs = cx.observed.n_outputs();
+        if self.synthetic.is_some() && outputs != 1 {
+            return Err(Error::Config(format!(
+                "model gears: `synthetic` is for screens of one number, and readouts have {outputs} outputs; leave it out"
+            )));
+        }
         let plain = cx.observed.y.mapv(|v| v as f32);
         let samples = Samples::new(cx, &plain)?;
         let has_cells = cx.observed.cells.is_some();
@@ -1098,8 +1179,17 @@ impl Model for Gears {
         }
 
         let all: Vec<&[f32]> = samples.control.iter().copied().chain(data.cells.iter().map(|c| c.x)).collect();
-        let graph = coexpression(&all, self.partners, self.threshold);
-        let mut net = Net::new(outputs, self.hidden, graph, source, &mut cx.streams.rng("start"));
+        let mut net = match self.synthetic {
+            None => {
+                let graph = coexpression(&all, self.partners, self.threshold);
+                Net::new(outputs, self.hidden, graph, source, &mut cx.streams.rng("start"))
+            }
+            Some(n) => {
+                let none = Sparse::new(n, n, vec![]);
+                let net = Net::new(n, self.hidden, none, source, &mut cx.streams.rng("start"));
+                net.with_head(&mut cx.streams.rng("head"))
+            }
+        };
         let mut work = Work::new(&net);
         let (epochs, decay) = (self.epochs(has_cells), self.decay(has_cells));
         let mut best: Option<(f64, usize, Net<f32>)> = None;
@@ -1140,7 +1230,7 @@ impl Model for Gears {
     }
 
     fn requires(&self) -> Requires {
-        Requires { features: true, ..Requires::default() }
+        Requires { features: self.synthetic.is_none(), ..Requires::default() }
     }
 }
 
@@ -1186,9 +1276,9 @@ impl Fitted {
 }
 
 impl Surrogate for Fitted {
-    /// δ with the running statistics.
+    /// Readouts with the running statistics.
     fn predict(&self, ids: &[usize]) -> Result<Posterior> {
-        Ok(Posterior { mean: self.answer(ids, self.net.outputs, |a| a.0), sd: None })
+        Ok(Posterior { mean: self.answer(ids, self.net.n_readouts(), |a| a.0), sd: None })
     }
 
     /// The cross-gene state g.
@@ -1407,6 +1497,58 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_readout_that_is_a_map_of_made_up_expression() {
+        let values = normals(2 * 7, &mut rng("cells"));
+        let (data, batch) = small(&values, 1);
+        let apart = |n| Sparse::new(n, n, vec![]);
+        for gamma in [0.0, 2.0] {
+            let model = Gears { gamma, ..Gears::default() };
+            let source = Source::Graph(propagation(&apart(6)));
+            let mut net = Net::<f64>::new(4, 3, apart(4), source, &mut rng("start")).with_head(&mut rng("head"));
+            let mut shake = rng("shake");
+            net.parameters.iter_mut().for_each(|p| *p += 0.3 * f64::from(normals(1, &mut shake)[0]));
+            let mut work = Work::new(&net);
+            model.loss_and_gradient(&mut net, &mut work, &data, &batch);
+            let gradient = work.gradient.clone();
+            assert!(gradient[net.part(HEAD)].iter().all(|g| *g != 0.0) && net.part(HEAD).len() == 5);
+            for at in 0..net.parameters.len() {
+                let was = net.parameters[at];
+                let mut loss_at = |step: f64| {
+                    net.parameters[at] = was + step;
+                    model.loss_and_gradient(&mut net, &mut work, &data, &batch)
+                };
+                let (far, near) = ((loss_at(2e-5) - loss_at(-2e-5)) / 4e-5, (loss_at(1e-5) - loss_at(-1e-5)) / 2e-5);
+                net.parameters[at] = was;
+                let want = (4.0 * near - far) / 3.0;
+                assert!((gradient[at] - want).abs() < 2e-6 * want.abs().max(1.0), "{at}: {} {want}", gradient[at]);
+            }
+        }
+        // Pairs of twelve genes without a prior: the sum of a number a gene.
+        let genes = Arc::new(Genes::new((0..12).map(|i| format!("g{i}"))).unwrap());
+        let pool = Arc::new(Pool::all_pairs(genes));
+        let number = |g: Gene| (f64::from(g.0) * 1.3).sin();
+        let y = Array2::from_shape_fn((66, 1), |(i, _)| pool.with_genes(i, |g| number(g[0]) + number(g[1])));
+        let inputs = Arc::new(Inputs::new(pool, vec![], Compose::Sum).unwrap());
+        let mut observed = Observed::empty(1);
+        let ids: Vec<usize> = (0..66).collect();
+        observed.push(&Readouts::plain(&ids, y.clone()), 0).unwrap();
+        let model = Gears {
+            synthetic: Some(12),
+            hidden: 16,
+            gamma: 0.0,
+            learning_rate: 0.01,
+            epochs: Some(150),
+            validation: 0.0,
+            ..Gears::default()
+        };
+        let s = model.fit(&FitContext { inputs: &inputs, observed: &observed, streams: &Streams::new(1) }).unwrap();
+        let p = s.predict(&ids).unwrap().mean;
+        assert_eq!(p.dim(), (66, 1));
+        let error = (&p - &y).mapv(|e| e * e).mean().unwrap().sqrt();
+        assert!(error < 0.5 * y.std(0.0), "{error}");
     }
 
     #[test]
