@@ -163,7 +163,7 @@ framework::register!(
     EnsembleOf,
     "ensemble",
     "several fits of any model, their mean and spread",
-    example = |_| framework::serde_json::json!({ "of": { "use": "mlp", "widths": [8], "epochs": 5 }, "members": 2 })
+    example = |_| framework::serde_json::json!({ "of": { "use": "ridge" }, "members": 3, "resample": "bootstrap" })
 );
 
 #[cfg(test)]

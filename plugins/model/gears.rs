@@ -1230,7 +1230,8 @@ impl Model for Gears {
     }
 
     fn requires(&self) -> Requires {
-        Requires { features: self.synthetic.is_none(), ..Requires::default() }
+        let scalar = self.synthetic.is_some();
+        Requires { features: !scalar, scalar, ..Requires::default() }
     }
 }
 

@@ -346,7 +346,7 @@ impl Model for Naiad {
     }
 
     fn requires(&self) -> Requires {
-        Requires { single_effects: true, features: self.genes != GeneTable::Free, ..Requires::default() }
+        Requires { single_effects: true, scalar: true, features: self.genes != GeneTable::Free, ..Requires::default() }
     }
 }
 

@@ -42,6 +42,7 @@ impl Model for Offset {
             features: b.features || o.features,
             single_effects: b.single_effects || o.single_effects,
             pairs: b.pairs || o.pairs,
+            scalar: b.scalar || o.scalar,
         }
     }
 }

@@ -95,6 +95,10 @@ impl Model for PairMlp {
     fn provides(&self) -> Provides {
         Provides { embedding: true, ..Provides::default() }
     }
+
+    fn requires(&self) -> Requires {
+        Requires { scalar: true, ..Requires::default() }
+    }
 }
 
 /// Σ x_g of a set.

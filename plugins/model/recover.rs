@@ -331,7 +331,7 @@ impl Model for Recover {
 
     fn requires(&self) -> Requires {
         let features = self.genes == Genetics::Features;
-        Requires { single_effects: true, features, ..Requires::default() }
+        Requires { single_effects: true, scalar: true, features, ..Requires::default() }
     }
 }
 

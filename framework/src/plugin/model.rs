@@ -33,6 +33,8 @@ pub struct Requires {
     pub single_effects: bool,
     /// A pool of pairs of genes with one readout.
     pub pairs: bool,
+    /// Readouts of one number.
+    pub scalar: bool,
 }
 
 /// What a model sees when it is fitted.

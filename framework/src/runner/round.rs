@@ -185,6 +185,13 @@ pub fn execute(
             "this model predicts pairs of genes and the pool holds single genes; choose another oracle or model".into(),
         ));
     }
+    if model.is_some_and(|m| m.requires().scalar) && base.n_outputs() != 1 {
+        return Err(Error::Config(format!(
+            "this model predicts one number and readouts have {}; reduce them in the oracle (screen_table: reduce = \"norm\") or \
+             choose another model",
+            base.n_outputs()
+        )));
+    }
     let mut surrogate: Option<Box<dyn Surrogate>> = None;
     let mut fitted_at = None;
     let mut n_measured = 0;

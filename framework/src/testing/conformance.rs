@@ -213,7 +213,7 @@ fn kernel(k: &dyn Kernel) -> Result<()> {
 
 fn model(m: &dyn Model) -> Result<()> {
     for (pairs, outputs) in [(false, 1), (false, 3), (true, 1)] {
-        if m.requires().pairs && !pairs {
+        if (m.requires().pairs && !pairs) || (m.requires().scalar && outputs > 1) {
             continue;
         }
         let world = TinyWorld::new(if pairs { 16 } else { 90 }, 3, outputs, pairs, 21)?;
