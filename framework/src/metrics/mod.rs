@@ -69,9 +69,9 @@ pub const MARGINAL_GAIN: &str = "marginal_gain";
 const KNOWN_AUPRC: &str = "known_auprc";
 const KNOWN_AUROC: &str = "known_auroc";
 
-/// Whether one of the metrics reads [`Search::predicted`].
+/// Whether one of the metrics reads [`Search::predicted`] and [`Search::known`].
 pub fn reads_predicted(metrics: &[String]) -> bool {
-    metrics.iter().any(|m| [KNOWN_AUPRC, KNOWN_AUROC, FRACTION_DISCOVERED].contains(&m.as_str()))
+    metrics.iter().any(|m| m == KNOWN_AUPRC || m == KNOWN_AUROC)
 }
 
 /// All metrics.

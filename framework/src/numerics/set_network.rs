@@ -461,23 +461,8 @@ fused! {
     fn tile_step<T: Lane>(n: &Shared<T>, part: &Part<T>, t: &mut Tile<T>) = there_and_back
 }
 
-/// `to` += s v as [`add_product`], for a whole matrix at once.
-#[inline(always)]
-#[allow(clippy::too_many_arguments)]
-fn whole<T: Lane, const FMA: bool>(
-    to: &mut [T],
-    rows: usize,
-    lanes: usize,
-    s: &[T],
-    s_row: usize,
-    s_term: usize,
-    v: &[T],
-    terms: usize,
-) {
-    add_product::<T, FMA>(to, rows, lanes, s, s_row, s_term, v, terms);
-}
-
 fused! {
+    /// [`add_product`] for a whole matrix at once.
     fn product<T: Lane>(
         to: &mut [T],
         rows: usize,
@@ -487,7 +472,7 @@ fused! {
         s_term: usize,
         v: &[T],
         terms: usize,
-    ) = whole
+    ) = add_product
 }
 
 /// Signals at the units of genes: each occurrence gives what its set got, where it was not left out.

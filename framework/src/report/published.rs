@@ -21,6 +21,18 @@ pub struct PublishedCurves {
     pub notes: Vec<String>,
 }
 
+/// The cells of a column as they are compared with names; what is missing is empty.
+pub(super) fn cells(table: &Table, name: &str) -> crate::error::Result<Vec<String>> {
+    let number = |v: &f64| if v.is_nan() { String::new() } else { v.to_string() };
+    Ok(match table.column(name) {
+        Some(Column::Text(v)) => v.iter().map(|c| c.clone().unwrap_or_default()).collect(),
+        Some(Column::Integer(v)) => v.iter().map(i64::to_string).collect(),
+        Some(Column::Number(v)) => v.iter().map(number).collect(),
+        // Gives the error that names the columns there are.
+        _ => table.text(name)?.into_iter().map(String::from).collect(),
+    })
+}
+
 /// Letters and digits in lower case.
 fn letters(name: &str) -> String {
     name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
@@ -34,15 +46,7 @@ impl PublishedCurves {
         source: String,
         study: &Study,
     ) -> crate::error::Result<Self> {
-        let cells = |name: &str| -> crate::error::Result<Vec<String>> {
-            Ok(match table.column(name) {
-                Some(Column::Text(v)) => v.iter().map(|c| c.clone().unwrap_or_default()).collect(),
-                Some(Column::Integer(v)) => v.iter().map(i64::to_string).collect(),
-                Some(Column::Number(v)) => v.iter().map(f64::to_string).collect(),
-                // Gives the error that names the columns there are.
-                _ => table.text(name)?.into_iter().map(String::from).collect(),
-            })
-        };
+        let cells = |name: &str| cells(table, name);
         let (methods, runs, rounds) = (cells(&rules.method)?, cells(&rules.run)?, table.integers(&rules.round)?);
         let mut out = Self { source, ..Self::default() };
         for metric in &study.metrics {

@@ -1,5 +1,6 @@
 //! Published numbers beside ours.
 
+use super::published::cells;
 use super::{Study, StudyArm};
 use crate::error::Result;
 use crate::numerics::stats::{half_width_95, mean};
@@ -51,16 +52,7 @@ impl PublishedTable {
         let named = named.chain(rules.axes.values().flat_map(|a| a.values().flat_map(|v| v.keys())));
         for column in named {
             if !columns.contains_key(column.as_str()) {
-                let cells = match table.column(column) {
-                    Some(Column::Text(v)) => v.iter().map(|c| c.clone().unwrap_or_default()).collect(),
-                    Some(Column::Integer(v)) => v.iter().map(i64::to_string).collect(),
-                    Some(Column::Number(v)) => {
-                        v.iter().map(|v| if v.is_nan() { String::new() } else { v.to_string() }).collect()
-                    }
-                    // Gives the error that names the columns there are.
-                    _ => table.text(column)?.into_iter().map(String::from).collect(),
-                };
-                columns.insert(column, cells);
+                columns.insert(column, cells(table, column)?);
             }
         }
         for (a, arm) in study.arms.iter().enumerate() {

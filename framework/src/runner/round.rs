@@ -165,8 +165,9 @@ pub fn execute(
         .and_then(|r| metrics::replicate_hits(r.view(), &scenario.target));
     let known =
         if scenario.metrics.iter().any(|m| m.starts_with("known_")) { base.known(&split.choosable) } else { None };
-    let reads_predicted =
-        (known.is_some() || split.is_hit_all.is_some()) && metrics::reads_predicted(&scenario.metrics);
+    // All of the pool is predicted only for a metric that can be told.
+    let reads_predicted = (known.is_some() && metrics::reads_predicted(&scenario.metrics))
+        || (split.is_hit_all.is_some() && listed(metrics::FRACTION_DISCOVERED));
     let pool = base.pool();
     let noise = Streams::new(seeds.world).child("noise");
     let training = Streams::new(seeds.training).child("training");
