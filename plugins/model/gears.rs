@@ -1515,7 +1515,7 @@ mod tests {
             model.loss_and_gradient(&mut net, &mut work, &data, &batch);
             let gradient = work.gradient.clone();
             assert!(gradient[net.part(HEAD)].iter().all(|g| *g != 0.0) && net.part(HEAD).len() == 5);
-            for at in 0..net.parameters.len() {
+            for (at, got) in gradient.iter().enumerate() {
                 let was = net.parameters[at];
                 let mut loss_at = |step: f64| {
                     net.parameters[at] = was + step;
@@ -1524,7 +1524,7 @@ mod tests {
                 let (far, near) = ((loss_at(2e-5) - loss_at(-2e-5)) / 4e-5, (loss_at(1e-5) - loss_at(-1e-5)) / 2e-5);
                 net.parameters[at] = was;
                 let want = (4.0 * near - far) / 3.0;
-                assert!((gradient[at] - want).abs() < 2e-6 * want.abs().max(1.0), "{at}: {} {want}", gradient[at]);
+                assert!((got - want).abs() < 2e-6 * want.abs().max(1.0), "{at}: {got} {want}");
             }
         }
         // Pairs of twelve genes without a prior: the sum of a number a gene.

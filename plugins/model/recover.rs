@@ -414,7 +414,8 @@ mod tests {
         let h = framework::ndarray::array![[1.0f32, 2.0], [3.0, -1.0]];
         let z = forms.z(&h, &[vec![0, 1], vec![1, 0], vec![0], vec![0, 1, 1]]);
         // W_1 h: (5, 2) and (1, -1); W_2 h: (2, 1) and (-1, 3).
-        let want = [5.0 * 1.0 + 2.0 * -2.0 * -1.0 + 0.1, 2.0 * 3.0 * -1.0 + 1.0 * 0.5 * 3.0 - 0.2];
+        // z_0 = 5 * 1 * 1 + 2 * -2 * -1 + 0.1, z_1 = 2 * 3 * -1 + 1 * 0.5 * 3 - 0.2.
+        let want = [9.1, -4.7];
         for k in 0..2 {
             assert!((z[(0, k)] - want[k]).abs() < 1e-6, "{z}");
             assert_eq!(z[(0, k)], z[(1, k)]);
@@ -462,7 +463,7 @@ mod tests {
         // In single precision, with steps large enough to be felt: within a few percent, or small.
         let near = |got: f32, want: f64| (f64::from(got) - want).abs() < 0.03 * want.abs() + 0.1;
         let (mut wrong, mut large) = (vec![], 0);
-        for k in 0..got.len() {
+        for (k, got) in got.iter().copied().enumerate() {
             let v = t.forms.values[k];
             let mut by = |h: f32| {
                 t.forms.values[k] = v + h;
@@ -471,8 +472,8 @@ mod tests {
             let want = (by(4e-3) - by(-4e-3)) / 8e-3;
             t.forms.values[k] = v;
             large += usize::from(want.abs() > 1.0);
-            if !near(got[k], want) {
-                wrong.push((k, got[k], want));
+            if !near(got, want) {
+                wrong.push((k, got, want));
             }
         }
         // A kink of a ReLU may lie between the two points of a few.
