@@ -11,7 +11,7 @@
 //! perturbation in a batch share one pass with their number as weight, to the same result. Trains in single precision.
 //! 12 L d h operations, h = 2d, a step and different perturbation of its batch: 0.1 GFLOP at L = 1000, d = 64.
 
-use framework::numerics::Sparse;
+use framework::numerics::{Sparse, standardised};
 use framework::numerics::batch_norm::{Batch, Norm, NormedMlp, Running, Trace, add_column_sums, rows};
 use framework::numerics::linalg::{product, product_into};
 use framework::numerics::network::{FlatAdam, Real};
@@ -197,17 +197,8 @@ impl Gears {
             )));
         }
         // Columns of unit variance, and rows of norm about 1 as learned embeddings have.
-        let n = x.nrows().max(1) as f64;
-        let mut x = &x - &(x.sum_axis(Axis(0)) / n);
-        let squares = x.iter().map(|v| v * v).sum::<f64>() / n;
-        let floor = 1e-9 * (squares / x.ncols() as f64).sqrt();
         let width = (x.ncols() as f64).sqrt();
-        for mut column in x.columns_mut() {
-            let sd = (column.dot(&column) / n).sqrt();
-            let factor = if sd > floor { 1.0 / (sd * width) } else { 0.0 };
-            column.mapv_inplace(|v| v * factor);
-        }
-        Ok(Source::Features(x.mapv(|v| v as f32)))
+        Ok(Source::Features(standardised(&x).mapv(|v| (v / width) as f32)))
     }
 
     fn graph_source(&self, block: &Block, pool: &Pool) -> Result<Source<f32>> {

@@ -15,8 +15,8 @@
 //! `genes = "initialised"` and `"tied"` go beyond the paper: embeddings start at the leading principal components of the
 //! prior features, or are a learned linear map of them, so that pairs with genes that were never measured are told apart.
 
-use framework::numerics::eigh;
 use framework::numerics::set_network::{Ready, SetForm, SetNetwork, SetTraining, Sets, Table};
+use framework::numerics::{eigh, standardised, symmetric_product};
 use framework::prelude::*;
 use rand::seq::SliceRandom;
 use rand_distr::{Distribution, StandardNormal};
@@ -245,7 +245,7 @@ impl Naiad {
             return Ok(Table::Tied { features, n: d });
         }
         // Leading components first, each with sd 1; what features do not fill starts as without them.
-        let (values, vectors) = eigh(framework::numerics::symmetric_product(x.t()).view())?;
+        let (values, vectors) = eigh(symmetric_product(x.t()).view())?;
         let mut start = draw(genes * width);
         let least = 1e-9 * values.iter().fold(0.0f64, |m, v| m.max(*v));
         for k in (0..width.min(d)).filter(|k| values[d - 1 - k] > least) {
@@ -255,17 +255,6 @@ impl Naiad {
         }
         Ok(Table::Free(start))
     }
-}
-
-/// Columns with mean 0 and sd 1; what does not vary becomes 0.
-fn standardised(x: &Array2<f64>) -> Array2<f64> {
-    let n = x.nrows().max(1) as f64;
-    let mut x = x - &(x.sum_axis(Axis(0)) / n);
-    for mut column in x.columns_mut() {
-        let (sd, most) = ((column.dot(&column) / n).sqrt(), column.iter().fold(0.0f64, |m, v| m.max(v.abs())));
-        if sd > 1e-12 * most.max(f64::MIN_POSITIVE) && sd > 0.0 { column /= sd } else { column.fill(0.0) }
-    }
-    x
 }
 
 #[typetag::serde(name = "naiad")]

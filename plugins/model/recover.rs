@@ -12,6 +12,7 @@
 
 use framework::numerics::network::{Activation, Adam, FlatAdam, Network, Pass, Start};
 use framework::numerics::set_network::rate_share;
+use framework::numerics::standardised;
 use framework::prelude::*;
 use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
@@ -254,18 +255,6 @@ impl Recover {
     }
 }
 
-/// Standardised features of all genes: genes x features.
-fn features(inputs: &Inputs) -> Array2<f32> {
-    let x = inputs.gene_matrix();
-    let n = x.nrows().max(1) as f64;
-    let mut x = &**x - &(x.sum_axis(Axis(0)) / n);
-    for mut c in x.columns_mut() {
-        let sd = (c.dot(&c) / n).sqrt();
-        c.mapv_inplace(|v| if sd > 0.0 { v / sd } else { 0.0 });
-    }
-    x.mapv(|v| v as f32)
-}
-
 #[typetag::serde(name = "recover")]
 impl Model for Recover {
     fn fit(&self, cx: &FitContext) -> Result<Box<dyn Surrogate>> {
@@ -282,7 +271,7 @@ impl Model for Recover {
         used.sort_unstable();
         used.dedup();
         sets.iter_mut().flatten().for_each(|g| *g = used.partition_point(|u| *u < *g));
-        let x = (self.genes == Genetics::Features).then(|| features(inputs));
+        let x = (self.genes == Genetics::Features).then(|| standardised(inputs.gene_matrix()).mapv(|v| v as f32));
         let wide = x.as_ref().map_or(r, |x| x.ncols());
         let mut rng = cx.streams.rng("start");
         let mut t = Training {

@@ -5,15 +5,19 @@
 
 /// Compiles a function a second time for processors with AVX2: the same operations eight at a time, the same bits.
 macro_rules! wide {
-    ($(#[$doc:meta])* $vis:vis fn $name:ident<T: Real>($($arg:ident: $type:ty),* $(,)?) $body:block) => {
+    ($(#[$doc:meta])* $vis:vis fn $name:ident $(<$t:ident: $bound:ident>)? ($($arg:ident: $type:ty),* $(,)?)
+        $(-> $out:ty)? $body:block) => {
         $(#[$doc])*
-        $vis fn $name<T: Real>($($arg: $type),*) {
+        #[allow(clippy::too_many_arguments)]
+        $vis fn $name $(<$t: $bound>)? ($($arg: $type),*) $(-> $out)? {
             #[inline(always)]
-            fn any<T: Real>($($arg: $type),*) $body
+            #[allow(clippy::too_many_arguments)]
+            fn any $(<$t: $bound>)? ($($arg: $type),*) $(-> $out)? $body
             #[cfg(target_arch = "x86_64")]
             {
                 #[target_feature(enable = "avx2")]
-                fn avx2<T: Real>($($arg: $type),*) {
+                #[allow(clippy::too_many_arguments)]
+                fn avx2 $(<$t: $bound>)? ($($arg: $type),*) $(-> $out)? {
                     any($($arg),*)
                 }
                 if is_x86_feature_detected!("avx2") {
@@ -80,5 +84,5 @@ pub use mixing::Mixing;
 pub use mmd::{MeanKernel, Points, Shape};
 pub use nearest::Nearest;
 pub use normalise::{Normalise, alignment, feature_alignment, fuse_dense};
-pub use scaling::{OutputScale, Scaling};
+pub use scaling::{OutputScale, Scaling, standardised};
 pub use sparse::{Sparse, truncated_svd};

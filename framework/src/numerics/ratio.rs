@@ -452,81 +452,9 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
     ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7])) + rest
 }
 
-/// Loss (sum) and right decisions of some rows; `h`, `by` and the signal are filled.
-#[inline(always)]
-#[allow(clippy::too_many_arguments)]
-fn rows_of_head(
-    w: &[f32],
-    rectified: bool,
-    out: &[f32],
-    classes: &[[u32; 2]],
-    share: f32,
-    h: &mut [f32],
-    by: &mut [[f32; 2]],
-    signal: &mut [f32],
-) -> (f64, usize) {
-    let width = out.len() / classes.len();
-    let (mut loss, mut product, mut right) = (0.0f64, 1.0f64, 0);
-    let rows = out.chunks_exact(width).zip(classes).zip(h.chunks_exact_mut(width));
-    for ((((out, classes), h), by), signal) in rows.zip(by).zip(signal.chunks_exact_mut(width)) {
-        for (h, o) in h.iter_mut().zip(out) {
-            *h = if rectified && *o < 0.0 { 0.0 } else { *o };
-        }
-        let [joint, marginal] = classes.map(|c| &w[c as usize * width..][..width]);
-        let (f, g) = (dot(h, joint), dot(h, marginal));
-        // ln(1 + e^-f) = max(-f, 0) + ln(1 + e^-|f|); the logarithms are taken of the product.
-        let (e, k) = ((-f.abs()).exp(), (-g.abs()).exp());
-        loss += f64::from((-f).max(0.0) + g.max(0.0));
-        product *= f64::from(1.0 + e) * f64::from(1.0 + k);
-        right += usize::from(f > 0.0) + usize::from(g < 0.0);
-        let (a, b) = (
-            if f > 0.0 { e / (1.0 + e) } else { 1.0 / (1.0 + e) },
-            if g > 0.0 { 1.0 / (1.0 + k) } else { k / (1.0 + k) },
-        );
-        *by = [-a * share, b * share];
-        for (((s, h), j), m) in signal.iter_mut().zip(h.iter()).zip(joint).zip(marginal) {
-            *s = if rectified && *h <= 0.0 { 0.0 } else { by[0] * *j + by[1] * *m };
-        }
-    }
-    (loss + product.ln(), right)
-}
-
-/// Gradient of W.
-#[inline(always)]
-fn gradient_of_head(h: &[f32], by: &[[f32; 2]], classes: &[[u32; 2]], gradient: &mut [f32]) {
-    let width = h.len() / classes.len();
-    for ((h, by), classes) in h.chunks_exact(width).zip(by).zip(classes) {
-        for (c, by) in classes.iter().zip(by) {
-            let to = &mut gradient[*c as usize * width..][..width];
-            to.iter_mut().zip(h).for_each(|(t, h)| *t += *by * *h);
-        }
-    }
-}
-
-/// Compiles a function a second time for processors with AVX2: the same operations eight at a time, the same bits.
-macro_rules! also_wide {
-    ($name:ident = $any:ident($($arg:ident: $type:ty),* $(,)?) $(-> $out:ty)?) => {
-        #[allow(clippy::too_many_arguments)]
-        fn $name($($arg: $type),*) $(-> $out)? {
-            #[cfg(target_arch = "x86_64")]
-            {
-                #[target_feature(enable = "avx2")]
-                #[allow(clippy::too_many_arguments)]
-                fn avx2($($arg: $type),*) $(-> $out)? {
-                    $any($($arg),*)
-                }
-                if is_x86_feature_detected!("avx2") {
-                    // SAFETY: the feature that the function is compiled for was just found.
-                    return unsafe { avx2($($arg),*) };
-                }
-            }
-            $any($($arg),*)
-        }
-    };
-}
-
-also_wide! {
-    head_rows = rows_of_head(
+wide! {
+    /// Loss (sum) and right decisions of some rows; `h`, `by` and the signal are filled.
+    fn head_rows(
         w: &[f32],
         rectified: bool,
         out: &[f32],
@@ -535,11 +463,45 @@ also_wide! {
         h: &mut [f32],
         by: &mut [[f32; 2]],
         signal: &mut [f32],
-    ) -> (f64, usize)
+    ) -> (f64, usize) {
+        let width = out.len() / classes.len();
+        let (mut loss, mut product, mut right) = (0.0f64, 1.0f64, 0);
+        let rows = out.chunks_exact(width).zip(classes).zip(h.chunks_exact_mut(width));
+        for ((((out, classes), h), by), signal) in rows.zip(by).zip(signal.chunks_exact_mut(width)) {
+            for (h, o) in h.iter_mut().zip(out) {
+                *h = if rectified && *o < 0.0 { 0.0 } else { *o };
+            }
+            let [joint, marginal] = classes.map(|c| &w[c as usize * width..][..width]);
+            let (f, g) = (dot(h, joint), dot(h, marginal));
+            // ln(1 + e^-f) = max(-f, 0) + ln(1 + e^-|f|); the logarithms are taken of the product.
+            let (e, k) = ((-f.abs()).exp(), (-g.abs()).exp());
+            loss += f64::from((-f).max(0.0) + g.max(0.0));
+            product *= f64::from(1.0 + e) * f64::from(1.0 + k);
+            right += usize::from(f > 0.0) + usize::from(g < 0.0);
+            let (a, b) = (
+                if f > 0.0 { e / (1.0 + e) } else { 1.0 / (1.0 + e) },
+                if g > 0.0 { 1.0 / (1.0 + k) } else { k / (1.0 + k) },
+            );
+            *by = [-a * share, b * share];
+            for (((s, h), j), m) in signal.iter_mut().zip(h.iter()).zip(joint).zip(marginal) {
+                *s = if rectified && *h <= 0.0 { 0.0 } else { by[0] * *j + by[1] * *m };
+            }
+        }
+        (loss + product.ln(), right)
+    }
 }
 
-also_wide! {
-    head_gradient = gradient_of_head(h: &[f32], by: &[[f32; 2]], classes: &[[u32; 2]], gradient: &mut [f32])
+wide! {
+    /// Gradient of W.
+    fn head_gradient(h: &[f32], by: &[[f32; 2]], classes: &[[u32; 2]], gradient: &mut [f32]) {
+        let width = h.len() / classes.len();
+        for ((h, by), classes) in h.chunks_exact(width).zip(by).zip(classes) {
+            for (c, by) in classes.iter().zip(by) {
+                let to = &mut gradient[*c as usize * width..][..width];
+                to.iter_mut().zip(h).for_each(|(t, h)| *t += *by * *h);
+            }
+        }
+    }
 }
 
 impl Head {

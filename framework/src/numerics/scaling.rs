@@ -90,3 +90,36 @@ fn finite_rows(model: &str, inputs: &Inputs, ids: &[usize]) -> Result<Array2<f64
         ))),
     }
 }
+
+/// Columns less their mean, divided by their sd (over n); a column that varies by no more than rounding becomes 0.
+pub fn standardised(x: &Array2<f64>) -> Array2<f64> {
+    let n = x.nrows().max(1) as f64;
+    let mean = x.sum_axis(Axis(0)) / n;
+    let mut scaled = x - &mean;
+    for (mut column, raw) in scaled.columns_mut().into_iter().zip(x.columns()) {
+        let (sd, most) = ((column.dot(&column) / n).sqrt(), raw.iter().fold(0.0f64, |m, v| m.max(v.abs())));
+        let factor = if sd > 1e-12 * most { 1.0 / sd } else { 0.0 };
+        column.mapv_inplace(|v| v * factor);
+    }
+    scaled
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::array;
+
+    #[test]
+    fn columns_have_mean_zero_and_unit_variance_or_nothing() {
+        let x = array![[1.0, 0.1, 0.0, 1e-30], [3.0, 0.1, 0.0, -1e-30], [8.0, 0.1, 0.0, 0.0]];
+        let s = standardised(&x);
+        let sd = (26.0f64 / 3.0).sqrt();
+        for (got, want) in s.column(0).iter().zip([-3.0 / sd, -1.0 / sd, 4.0 / sd]) {
+            assert!((got - want).abs() < 1e-14, "{s}");
+        }
+        // Three times 0.1 is not three tenths: what is left of a constant is rounding, and no signal.
+        assert!(s.column(1).iter().chain(s.column(2)).all(|v| *v == 0.0), "{s}");
+        assert!((s[(0, 3)] - 1.5f64.sqrt()).abs() < 1e-14, "{s}");
+        assert_eq!(standardised(&Array2::zeros((0, 2))).dim(), (0, 2));
+    }
+}
