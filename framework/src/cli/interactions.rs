@@ -65,6 +65,9 @@ pub(crate) struct Interactions {
     /// Number of seeds of a simulated study; overrides its file
     #[arg(long, value_name = "N", requires = "study")]
     seeds: Option<usize>,
+    /// Compute on a GPU, in single precision (mmd_contrast); in a study file: device = "gpu"
+    #[arg(long, requires = "samples")]
+    gpu: bool,
     /// Threads [default: all cores]
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
@@ -216,7 +219,7 @@ impl Interactions {
             test,
             known: None,
             calls: Calls::default(),
-            device: Place::default(),
+            device: if self.gpu { Place::Gpu } else { Place::Cpu },
         })
     }
 }

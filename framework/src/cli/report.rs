@@ -4,7 +4,7 @@ use crate::error::{Error, Result, hint};
 use crate::metrics::HITS_PER_KUSD;
 use crate::report::{Along, PublishedCurves, PublishedTable, RunCurve, Study, StudyArm};
 use crate::runner::CEILING;
-use crate::scenario::Cost;
+use crate::scenario::{Arm, Cost};
 use crate::store::Finished;
 use clap::{Args, ValueEnum};
 use std::collections::{BTreeMap, HashMap};
@@ -126,7 +126,8 @@ pub(crate) fn study(plan: &Plan) -> Result<Study> {
     let differs: Vec<bool> = (0..first.len())
         .map(|x| plan.sweep.arms.iter().any(|a| a.axes.get(x).map(|v| &v.1) != first.get(x).map(|v| &v.1)))
         .collect();
-    let axes = first.iter().zip(&differs).filter(|(_, d)| **d).map(|((name, _), _)| name.clone()).collect();
+    let axes: Vec<String> =
+        first.iter().zip(&differs).filter(|(_, d)| **d).map(|((name, _), _)| name.clone()).collect();
     let mut arms = Vec::new();
     for (a, arm) in plan.sweep.arms.iter().enumerate() {
         let mut runs = Vec::new();
@@ -151,6 +152,7 @@ pub(crate) fn study(plan: &Plan) -> Result<Study> {
         name: plan.sweep.name.clone(),
         question: plan.sweep.question.clone(),
         metrics,
+        screens: axes.iter().find(|a| sets_the_screen(&plan.sweep.arms, a)).cloned(),
         axes,
         arms,
         by: plan.sweep.by.clone(),
@@ -158,6 +160,21 @@ pub(crate) fn study(plan: &Plan) -> Result<Study> {
         claims: plan.sweep.claims.clone(),
         ..Study::default()
     })
+}
+
+/// Whether arms with one value of the axis measure one screen, and some with another measure another.
+fn sets_the_screen(arms: &[Arm], axis: &str) -> bool {
+    let mut oracles: HashMap<&str, &serde_json::Value> = HashMap::new();
+    let all = arms.iter().all(|arm| {
+        let (Some((_, value)), Some(oracle)) = (arm.axes.iter().find(|a| a.0 == axis), arm.resolved.get("oracle"))
+        else {
+            return false;
+        };
+        *oracles.entry(value).or_insert(oracle) == oracle
+    });
+    let mut different = oracles.values();
+    let first = different.next();
+    all && different.any(|o| Some(o) != first)
 }
 
 /// Fills the metric that is made of `hits` and prices.

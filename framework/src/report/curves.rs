@@ -8,7 +8,10 @@ use super::theme::{FAINT_STYLE, GRID, INK, Marker, SOFT_INK, Style, reference_st
 use crate::metrics::find;
 use crate::runner::CEILING;
 use plotters::style::text_anchor::HPos;
+use std::collections::HashMap;
 
+/// More panels than this are too small to read.
+const MOST_PANELS: usize = 20;
 /// More arms than this are spread over panels.
 const ONE_PANEL: usize = 12;
 /// More styles than this cannot be told apart in panels; then the best `SHOWN` stay coloured.
@@ -58,7 +61,9 @@ impl Looks {
         let n = study.arms.len();
         let references: Vec<usize> = (0..n).filter(|&i| study.arms.iter().any(|a| a.reference == Some(i))).collect();
         let is_reference = |i: usize| references.contains(&i);
-        let split = if n > ONE_PANEL { split(study) } else { None };
+        let by_screen = by_screen(study);
+        let screens = by_screen.is_some();
+        let split = by_screen.or_else(|| if n > ONE_PANEL { split(study) } else { None });
         let facets = split.is_some();
         let whole = || study.arms.iter().map(|a| (String::new(), a.label.clone())).collect();
         let (titles, methods): (Vec<String>, Vec<String>) = split.unwrap_or_else(whole).into_iter().unzip();
@@ -67,6 +72,8 @@ impl Looks {
         let own = |order: &[usize]| -> Vec<&str> {
             distinct(order.iter().filter(|i| !is_reference(**i)).map(|&i| methods[i].as_str()))
         };
+        let within = if screens { by_mean_place(&titles, &methods, ranking) } else { ranking.to_vec() };
+        let ranking = &within[..];
         let best = own(ranking);
         let few = best.len() <= if facets { MOST_STYLES } else { ONE_PANEL };
         let best = if few { &best } else { &best[..SHOWN] };
@@ -75,10 +82,13 @@ impl Looks {
         let rounds = study.arms.iter().flat_map(|a| &a.runs).map(|r| r.n_measured.len()).max().unwrap_or(0);
         let few_bands = !facets && rounds > 1 && coloured.len() > MOST_BANDS;
         let banded = own(ranking).into_iter().take(BANDS).collect::<Vec<_>>();
+        let reference_methods = distinct(references.iter().map(|&r| methods[r].as_str()));
         let styles: Vec<Style> = (0..n)
             .map(|i| {
                 let k = coloured.iter().position(|m| *m == methods[i]);
-                let s = match references.iter().position(|&r| r == i) {
+                let which =
+                    |r: usize| if screens { reference_methods.iter().position(|m| *m == methods[i]) } else { Some(r) };
+                let s = match references.iter().position(|&r| r == i).and_then(which) {
                     Some(r) => reference_style(r, k.unwrap_or(r)),
                     None => k.map_or(FAINT_STYLE, style),
                 };
@@ -100,7 +110,7 @@ impl Looks {
                     methods[i].clone()
                 } else if !facets || references.len() == 1 {
                     format!("{} (reference)", study.arms[i].label)
-                } else if references.iter().all(|&r| methods[r] == methods[i]) {
+                } else if screens || references.iter().all(|&r| methods[r] == methods[i]) {
                     format!("{} (reference)", methods[i])
                 } else if references.iter().all(|&r| titles[r] == titles[i]) {
                     format!("{} (reference)", titles[i])
@@ -162,6 +172,40 @@ impl Looks {
     pub fn styles(&self) -> &[Style] {
         &self.styles
     }
+
+    pub fn titles(&self) -> Vec<&str> {
+        self.panels.iter().map(|p| p.title.as_str()).collect()
+    }
+}
+
+/// A panel for each screen, and what is left of the arm's cell as its method; nothing where there is one screen, or too
+/// many, or nothing else than the screen differs.
+fn by_screen(study: &Study) -> Option<Vec<(String, String)>> {
+    let at = study.axes.iter().position(|a| Some(a) == study.screens.as_ref())?;
+    if study.axes.len() < 2 {
+        return None;
+    }
+    let of = |arm: &super::StudyArm| {
+        let mut rest = arm.cell.clone();
+        (at < rest.len()).then(|| (rest.remove(at), rest.join(" / ")))
+    };
+    let parts: Vec<(String, String)> = study.arms.iter().map(of).collect::<Option<_>>()?;
+    (2..=MOST_PANELS).contains(&distinct(parts.iter().map(|p| p.0.as_str())).len()).then_some(parts)
+}
+
+/// Arms by the mean place of their method among the arms of one panel.
+fn by_mean_place(titles: &[String], methods: &[String], ranking: &[usize]) -> Vec<usize> {
+    let (mut so_far, mut sums) = (HashMap::new(), HashMap::<&str, (f64, f64)>::new());
+    for &i in ranking {
+        let place = so_far.entry(titles[i].as_str()).or_insert(0.0);
+        *place += 1.0;
+        let sum = sums.entry(&methods[i]).or_default();
+        *sum = (sum.0 + *place, sum.1 + 1.0);
+    }
+    let mean = |i: usize| sums.get(methods[i].as_str()).map_or(f64::INFINITY, |s| s.0 / s.1);
+    let mut order = ranking.to_vec();
+    order.sort_by(|&a, &b| mean(a).total_cmp(&mean(b)));
+    order
 }
 
 /// Panel and method of each arm: by the first part of the labels or, if that gives one panel or too many,
@@ -170,7 +214,7 @@ fn split(study: &Study) -> Option<Vec<(String, String)>> {
     let by = |cut: fn(&str) -> Option<(&str, &str)>| {
         let pairs: Vec<(&str, &str)> = study.arms.iter().map(|a| cut(&a.label)).collect::<Option<_>>()?;
         let titles = distinct(pairs.iter().map(|p| p.0)).len();
-        (2..=20).contains(&titles).then(|| pairs.iter().map(|(a, b)| (a.to_string(), b.to_string())).collect())
+        (2..=MOST_PANELS).contains(&titles).then(|| pairs.iter().map(|(a, b)| (a.to_string(), b.to_string())).collect())
     };
     by(|l| l.split_once(" / ")).or_else(|| by(|l| l.rsplit_once(" / ").map(|(rest, last)| (last, rest))))
 }

@@ -96,6 +96,9 @@ pub struct Study {
     pub metrics: Vec<String>,
     /// The axes of the grid on which arms differ.
     pub axes: Vec<String>,
+    /// The axis whose values are different screens, which have a panel each in figures: their numbers are not on one
+    /// scale.
+    pub screens: Option<String>,
     /// The arms, in the order of the grid.
     pub arms: Vec<StudyArm>,
     /// Axes by which arms are grouped for the effects of a choice averaged over the rest of the grid; see

@@ -401,6 +401,34 @@ fn the_axis_moves_figures_and_not_the_areas() {
 }
 
 #[test]
+fn screens_have_a_panel_each_and_methods_are_ranked_within_them() {
+    // On the second screen everything is easier: by value its arms would all come before those of the first.
+    let mut s = study(&grid("hard easy", "random a b c d e f g h i j k l m n o p q"), Some(0), 3, 4);
+    for (i, arm) in s.arms.iter_mut().enumerate() {
+        let (easy, method) = (i / 18, i % 18);
+        arm.reference = Some(18 * easy);
+        for run in &mut arm.runs {
+            // `q` is second on each screen; `a` is first on the easy one and last on the other.
+            let place = match (method, easy) {
+                (17, _) => 16.0,
+                (0, _) => -5.0,
+                (1, e) => 20.0 * e as f64 - 1.0,
+                (m, _) => 15.0 - m as f64,
+            };
+            run.values.insert("hit_ratio".into(), vec![0.01 * place + 0.5 * easy as f64; 4]);
+        }
+    }
+    s.screens = Some("axis 0".into());
+    let ranking = s.ranking(&s.summarise());
+    assert_eq!(s.arms[ranking[0]].label, "easy / a");
+    let looks = curves::Looks::new(&s, &ranking);
+    assert_eq!(looks.titles(), ["hard", "easy"]);
+    let coloured = |method: usize| !looks.styles()[method].is_faint();
+    assert!(coloured(17) && looks.styles()[17] == looks.styles()[35], "one look a method");
+    assert!(!coloured(1) && !coloured(16) && looks.styles()[0] == looks.styles()[18]);
+}
+
+#[test]
 fn many_bands_give_way_to_the_best_and_the_reference() {
     let s = &gallery()[3].1;
     let looks = curves::Looks::new(s, &(0..12).collect::<Vec<_>>());

@@ -48,8 +48,12 @@ pub(super) fn draw(study: &Study, rows: &[GroupSummary]) -> Option<Canvas> {
     if spots.len() < 3 {
         return None;
     }
+    // Intervals far longer than the points lie apart would squeeze all points together; they end at the frame.
     let range = |of: fn(&Spot) -> (f64, f64, f64)| {
-        let (lo, hi) = extent(spots.iter().flat_map(|s| [of(s).0, of(s).1, of(s).2]).filter(|v| v.is_finite()))?;
+        let (first, last) = extent(spots.iter().map(|s| of(s).0))?;
+        let most = if last > first { last - first } else { f64::INFINITY };
+        let ends = spots.iter().flat_map(|s| [of(s).0, of(s).1, of(s).2]).filter(|v| v.is_finite());
+        let (lo, hi) = extent(ends.map(|v| v.clamp(first - most, last + most)))?;
         let pad = 0.05 * (hi - lo).max(1e-9 * hi.abs().max(1e-9));
         Some((lo - pad, hi + pad))
     };
@@ -89,11 +93,12 @@ pub(super) fn draw(study: &Study, rows: &[GroupSummary]) -> Option<Canvas> {
     }
     c.line(&[(x0, y0), (x0, y1), (x1, y1)], INK, 1.0, &[]);
     for (s, look) in spots.iter().zip(&looks) {
+        let (across, up) = ((s.x.1.max(xs.0), s.x.2.min(xs.1)), (s.y.1.max(ys.0), s.y.2.min(ys.1)));
         if s.x.1.is_finite() {
-            c.line(&[(x.at(s.x.1), y.at(s.y.0)), (x.at(s.x.2), y.at(s.y.0))], look.colour, 1.0, &[]);
+            c.line(&[(x.at(across.0), y.at(s.y.0)), (x.at(across.1), y.at(s.y.0))], look.colour, 1.0, &[]);
         }
         if s.y.1.is_finite() {
-            c.line(&[(x.at(s.x.0), y.at(s.y.1)), (x.at(s.x.0), y.at(s.y.2))], look.colour, 1.0, &[]);
+            c.line(&[(x.at(s.x.0), y.at(up.0)), (x.at(s.x.0), y.at(up.1))], look.colour, 1.0, &[]);
         }
     }
     for (s, look) in spots.iter().zip(&looks) {
@@ -116,8 +121,13 @@ pub(super) fn draw(study: &Study, rows: &[GroupSummary]) -> Option<Canvas> {
     };
     c.text(&percent(error, "smaller"), ((x0 + x1) / 2.0, y1 + 40.0), 13.0, HPos::Center, INK, false);
     c.text_upwards(&percent(found, "larger"), (LEFT + 11.0, (y0 + y1) / 2.0), 13.0, INK);
-    let note = "Bars: 95 % t intervals over seeds, of the mean over all cells of the grid that belong to the point.";
-    c.text(&line(note, SMALL, false), (LEFT, HEIGHT - 12.0), SMALL, HPos::Left, SOFT_INK, false);
+    let mut note =
+        "Bars: 95 % t intervals over seeds, of the mean over all cells of the grid that belong to the point."
+            .to_string();
+    if spots.iter().any(|s| s.x.1 < xs.0 || s.x.2 > xs.1 || s.y.1 < ys.0 || s.y.2 > ys.1) {
+        note += " Bars that reach the frame are longer.";
+    }
+    c.text(&line(&note, SMALL, false), (LEFT, HEIGHT - 12.0), SMALL, HPos::Left, SOFT_INK, false);
     Some(c)
 }
 

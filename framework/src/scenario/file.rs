@@ -60,7 +60,7 @@ impl Place {
         }
         let opened = GPU.get_or_init(|| match device::open(device::Choice::Gpu) {
             (device, None) => {
-                eprintln!("selecting on {}", device.name());
+                eprintln!("computing on {}", device.name());
                 Some(device)
             }
             (_, Some(reason)) => {
