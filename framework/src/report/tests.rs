@@ -412,7 +412,7 @@ fn screens_have_a_panel_each_and_methods_are_ranked_within_them() {
             let place = match (method, easy) {
                 (17, _) => 16.0,
                 (0, _) => -5.0,
-                (1, e) => 20.0 * e as f64 - 1.0,
+                (1, e) => 20.0 * e as f64 - 3.0,
                 (m, _) => 15.0 - m as f64,
             };
             run.values.insert("hit_ratio".into(), vec![0.01 * place + 0.5 * easy as f64; 4]);
