@@ -34,6 +34,8 @@ pub(super) struct Looks {
     names: Vec<String>,
     /// Whether each panel has a title and one legend serves all.
     facets: bool,
+    /// Whether panels are screens, each with scales of its own.
+    screens: bool,
     /// Whether only the best arms and the references have bands.
     few_bands: bool,
     /// What is written beside the curves, where it is not what the metric says.
@@ -129,7 +131,7 @@ impl Looks {
                 Panel { title: title.to_string(), arms, guests }
             })
             .collect();
-        Self { panels, styles, names, facets, few_bands, words: None }
+        Self { panels, styles, names, facets, screens, few_bands, words: None }
     }
 
     /// For arms that come in pairs of ours and a published one: ours solid, the other dashed in the same colour; few
@@ -163,7 +165,7 @@ impl Looks {
         } else {
             vec![Panel { title: String::new(), arms: (0..styles.len()).collect(), guests: vec![] }]
         };
-        Self { panels, styles, names, facets, few_bands: false, words: Some(words) }
+        Self { panels, styles, names, facets, screens: false, few_bands: false, words: Some(words) }
     }
 }
 
@@ -245,8 +247,16 @@ pub(super) fn draw(study: &Study, looks: &Looks, metric: &str) -> Option<Canvas>
     }
     let (first, last) = extent(curves.iter().flatten().filter(|p| p.mean.is_finite()).map(|p| p.x))?;
     let one_round = last - first < 1e-9;
-    let x_values = if one_round { (first - 1.0, first + 1.0) } else { (first, last) };
-    let (y_values, cut) = y_range(&curves, looks, one_round)?;
+    let all: Vec<usize> = (0..curves.len()).collect();
+    let whole = Frame::new(&curves, looks, &all, one_round)?;
+    // Panels of different screens have scales of their own.
+    let frames: Vec<Frame> = if looks.screens {
+        let own = |p: &Panel| Frame::new(&curves, looks, &p.arms, one_round).unwrap_or_else(|| whole.clone());
+        looks.panels.iter().map(own).collect()
+    } else {
+        vec![whole; looks.panels.len()]
+    };
+    let cut = frames.iter().any(|f| f.cut);
 
     // Sizes.
     let shown = |i: &usize| curves[*i].iter().any(|p| p.mean.is_finite());
@@ -261,17 +271,18 @@ pub(super) fn draw(study: &Study, looks: &Looks, metric: &str) -> Option<Canvas>
     };
     let top = if looks.facets { TOP + 12.0 } else { TOP };
     let rows = looks.panels.len().div_ceil(columns);
-    let y_ticks = ticks(y_values, if rows > 1 { 4 } else { 6 }, false);
-    let y_labels = tick_labels(&y_ticks);
-    let left = LEFT + 31.0 + y_labels.iter().map(|l| text_width(l, SMALL, false)).fold(0.0, f64::max);
+    let y_ticks: Vec<Vec<f64>> = frames.iter().map(|f| ticks(f.y, if rows > 1 { 4 } else { 6 }, false)).collect();
+    let y_labels: Vec<Vec<String>> = y_ticks.iter().map(|t| tick_labels(t)).collect();
+    let label_width = y_labels.iter().flatten().map(|l| text_width(l, SMALL, false)).fold(0.0, f64::max);
+    let left = LEFT + 31.0 + label_width;
     let right = SAMPLE + name_width + 14.0;
-    let least = if columns == 1 { 500.0 } else { 190.0 * columns as f64 };
+    let (gap_x, gap_y) = if looks.screens { (30.0 + label_width, 52.0) } else { (18.0, 34.0) };
+    let least = if columns == 1 { 500.0 } else { (172.0 + gap_x) * columns as f64 };
     let width = (left + least + right).max(900.0).round();
     let height = (top + BOTTOM + rows as f64 * 180.0).max(560.0);
-    let (gap_x, gap_y) = (18.0, 34.0);
     let panel_width = (width - left - right - gap_x * (columns - 1) as f64) / columns as f64;
     let panel_height = (height - top - BOTTOM - gap_y * (rows - 1) as f64) / rows as f64;
-    let x_ticks = if one_round { vec![first] } else { roomy_ticks(x_values, panel_width, SMALL) };
+    let x_ticks = |f: &Frame| if one_round { vec![first] } else { roomy_ticks(f.x, panel_width, SMALL) };
 
     let mut c = Canvas::new(width, height);
     let line = |text: &str, em: f64, bold: bool| fit(text, em, bold, width - 2.0 * LEFT);
@@ -287,23 +298,24 @@ pub(super) fn draw(study: &Study, looks: &Looks, metric: &str) -> Option<Canvas>
         let x0 = left + column as f64 * (panel_width + gap_x);
         let y0 = top + row as f64 * (panel_height + gap_y);
         let (x1, y1) = (x0 + panel_width, y0 + panel_height);
-        let x = Scale { values: x_values, pixels: (x0 + 9.0, x1 - 9.0) };
-        let y = Scale { values: y_values, pixels: (y1, y0) };
+        let x = Scale { values: frames[at].x, pixels: (x0 + 9.0, x1 - 9.0) };
+        let y = Scale { values: frames[at].y, pixels: (y1, y0) };
 
-        for (value, text) in y_ticks.iter().zip(&y_labels) {
+        for (value, text) in y_ticks[at].iter().zip(&y_labels[at]) {
             let p = y.at(*value);
             c.line(&[(x0, p), (x1, p)], GRID, 1.0, &[]);
-            if column == 0 {
+            if column == 0 || looks.screens {
                 c.line(&[(x0 - 4.0, p), (x0, p)], INK, 1.0, &[]);
                 c.text(text, (x0 - 7.0, p + 0.36 * SMALL), SMALL, HPos::Right, INK, false);
             }
         }
         c.line(&[(x0, y0), (x0, y1), (x1, y1)], INK, 1.0, &[]);
+        let x_ticks = x_ticks(&frames[at]);
         for (value, text) in x_ticks.iter().zip(tick_labels(&x_ticks)) {
             let p = x.at(*value);
             c.line(&[(p, y1), (p, y1 + 4.0)], INK, 1.0, &[]);
-            // Only where no panel is below.
-            if at + columns >= looks.panels.len() {
+            // Only where no panel of the same scale is below.
+            if looks.screens || at + columns >= looks.panels.len() {
                 c.text(&text, (p, y1 + 17.0), SMALL, HPos::Center, INK, false);
             }
         }
@@ -363,10 +375,29 @@ pub(super) fn draw(study: &Study, looks: &Looks, metric: &str) -> Option<Canvas>
     Some(c)
 }
 
+/// The values that a panel shows.
+#[derive(Clone)]
+struct Frame {
+    x: (f64, f64),
+    y: (f64, f64),
+    /// Whether an interval reaches beyond.
+    cut: bool,
+}
+
+impl Frame {
+    fn new(curves: &[Vec<CurvePoint>], looks: &Looks, arms: &[usize], one_round: bool) -> Option<Self> {
+        let finite = arms.iter().flat_map(|&i| &curves[i]).filter(|p| p.mean.is_finite());
+        let (first, last) = extent(finite.map(|p| p.x))?;
+        let x = if last - first < 1e-9 { (first - 1.0, first + 1.0) } else { (first, last) };
+        let (y, cut) = y_range(curves, looks, arms, one_round)?;
+        Some(Self { x, y, cut })
+    }
+}
+
 /// The values shown: all means and, unless they would dwarf them, all intervals. Tells whether any is cut.
-fn y_range(curves: &[Vec<CurvePoint>], looks: &Looks, one_round: bool) -> Option<((f64, f64), bool)> {
-    let (lo, hi) = extent(curves.iter().flatten().map(|p| p.mean).filter(|m| m.is_finite()))?;
-    let banded = curves.iter().zip(&looks.styles).filter(|(_, s)| s.band > 0.0).flat_map(|(c, _)| c);
+fn y_range(curves: &[Vec<CurvePoint>], looks: &Looks, arms: &[usize], one_round: bool) -> Option<((f64, f64), bool)> {
+    let (lo, hi) = extent(arms.iter().flat_map(|&i| &curves[i]).map(|p| p.mean).filter(|m| m.is_finite()))?;
+    let banded = arms.iter().filter(|&&i| looks.styles[i].band > 0.0).flat_map(|&i| &curves[i]);
     let banded: Vec<&CurvePoint> = banded.filter(|p| p.half_width.is_finite()).collect();
     let mut halves: Vec<f64> = banded.iter().map(|p| p.half_width).collect();
     halves.sort_by(f64::total_cmp);
@@ -512,7 +543,11 @@ fn caption(
         text += " Dark grey: the reference of the panel's arms.";
     }
     if looks.styles.iter().any(Style::is_faint) {
-        text += &format!(" Coloured: the {SHOWN} best by AULC of {}.", study.metrics[0]);
+        let by = if looks.screens { "mean place over panels by AULC" } else { "AULC" };
+        text += &format!(" Coloured: the {SHOWN} best by {by} of {}.", study.metrics[0]);
+    }
+    if looks.screens {
+        text += " Each panel has its own scale.";
     }
     let missing = curves.iter().filter(|c| seeds(c).is_none()).count();
     if missing > 0 {

@@ -51,7 +51,7 @@ pub(super) fn draw(study: &Study, rows: &[GroupSummary]) -> Option<Canvas> {
     // Intervals far longer than the points lie apart would squeeze all points together; they end at the frame.
     let range = |of: fn(&Spot) -> (f64, f64, f64)| {
         let (first, last) = extent(spots.iter().map(|s| of(s).0))?;
-        let most = if last > first { last - first } else { f64::INFINITY };
+        let most = if last > first { 0.3 * (last - first) } else { f64::INFINITY };
         let ends = spots.iter().flat_map(|s| [of(s).0, of(s).1, of(s).2]).filter(|v| v.is_finite());
         let (lo, hi) = extent(ends.map(|v| v.clamp(first - most, last + most)))?;
         let pad = 0.05 * (hi - lo).max(1e-9 * hi.abs().max(1e-9));
