@@ -333,8 +333,14 @@ pub(super) fn draw(study: &Study, looks: &Looks, metric: &str) -> Option<Canvas>
                 // On the far side of where curves come from, at the end, where the panel is emptiest.
                 let end = inside[inside.len() - 1];
                 let y = if larger_is_better(metric) { end.1 - 5.0 } else { end.1 + SMALL + 3.0 };
+                let y = y.clamp(y0 + SMALL + 2.0, y1 - 4.0);
                 let word = if metric == "hit_ratio" { "another replicate" } else { "noise ceiling" };
-                c.text(word, (end.0, y), SMALL, HPos::Right, SOFT_INK, false);
+                // Beside the line where it leaves the panel too early for the word.
+                let (at, side) = match end.0 - text_width(word, SMALL, false) < x0 {
+                    true => (end.0.max(x0) + 8.0, HPos::Left),
+                    false => (end.0, HPos::Right),
+                };
+                c.text(word, (at, y), SMALL, side, SOFT_INK, false);
             }
         }
 
