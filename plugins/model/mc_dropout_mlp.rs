@@ -379,9 +379,19 @@ impl Fitted {
     /// first of them units).
     fn tiles<A: Send>(&self, ids: &[usize], f: impl Fn(&[f32]) -> A + Sync) -> Result<Vec<A>> {
         let matrix = self.inputs.pool().is_singles().then(|| self.inputs.gene_matrix());
-        let (mean, inverse) = (&self.scaling.x_mean, self.scaling.x_sd.mapv(f64::recip));
+        // Slices, which become vector instructions as iterators over arrays do not.
+        let mean: Vec<f64> = self.scaling.x_mean.to_vec();
+        let inverse: Vec<f64> = self.scaling.x_sd.iter().map(|s| s.recip()).collect();
         let scaled = |to: &mut Vec<f32>, row: ArrayView1<f64>| {
-            to.extend(row.iter().zip(mean.iter().zip(&inverse)).map(|(v, (m, i))| ((v - m) * i) as f32));
+            let held;
+            let row = match row.to_slice() {
+                Some(row) => row,
+                None => {
+                    held = row.to_vec();
+                    &held[..]
+                }
+            };
+            to.extend(row.iter().zip(&mean).zip(&inverse).map(|((v, m), i)| ((v - m) * i) as f32));
         };
         ids.par_chunks(TILE)
             .map_init(Default::default, |(x, z): &mut (Vec<f32>, Vec<f32>), tile| {
