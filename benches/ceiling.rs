@@ -86,15 +86,11 @@ fn main() -> Result<()> {
 
     let mut parts = ids.clone();
     parts.shuffle(&mut streams.rng("folds"));
-    let models = if text("models", "") == "line" {
-        vec![serde_json::json!({ "use": "linear_single" })]
-    } else {
-        let table = if norman { "norman" } else { "horlbeck" };
-        vec![
-            serde_json::json!({ "use": "linear_single" }),
-            serde_json::json!({ "use": "naiad", "table": table, "epochs": number("epochs", if norman { 500 } else { 100 }) }),
-        ]
-    };
+    let table = if norman { "norman" } else { "horlbeck" };
+    let models = [
+        serde_json::json!({ "use": "linear_single" }),
+        serde_json::json!({ "use": "naiad", "table": table, "epochs": number("epochs", if norman { 500 } else { 100 }) }),
+    ];
     for settings in models {
         let model: Box<dyn Model> = serde_json::from_value(settings.clone()).map_err(config)?;
         let mut predicted = vec![0.0; values.len()];
