@@ -245,17 +245,25 @@ pub(super) fn draw(study: &Study, looks: &Looks, metric: &str) -> Option<Canvas>
     for (curve, halves) in curves.iter_mut().zip(within.iter().flatten()) {
         curve.iter_mut().zip(halves).for_each(|(p, h)| p.half_width = *h);
     }
-    let (first, last) = extent(curves.iter().flatten().filter(|p| p.mean.is_finite()).map(|p| p.x))?;
-    let one_round = last - first < 1e-9;
     let all: Vec<usize> = (0..curves.len()).collect();
-    let whole = Frame::new(&curves, looks, &all, one_round)?;
+    let span =
+        |arms: &[usize]| extent(arms.iter().flat_map(|&i| &curves[i]).filter(|p| p.mean.is_finite()).map(|p| p.x));
     // Panels of different screens have scales of their own.
-    let frames: Vec<Frame> = if looks.screens {
-        let own = |p: &Panel| Frame::new(&curves, looks, &p.arms, one_round).unwrap_or_else(|| whole.clone());
-        looks.panels.iter().map(own).collect()
-    } else {
-        vec![whole; looks.panels.len()]
+    let scopes: Vec<&[usize]> = match looks.screens {
+        true => looks.panels.iter().map(|p| if span(&p.arms).is_some() { &p.arms[..] } else { &all[..] }).collect(),
+        false => vec![&all[..]; looks.panels.len()],
     };
+    let spans: Vec<(f64, f64)> = scopes.iter().map(|arms| span(arms)).collect::<Option<_>>()?;
+    let one_round = spans.iter().all(|(first, last)| last - first < 1e-9);
+    let frames: Vec<Frame> = scopes
+        .iter()
+        .zip(&spans)
+        .map(|(arms, &(first, last))| {
+            let x = if last - first < 1e-9 { (first - 1.0, first + 1.0) } else { (first, last) };
+            let (y, cut) = y_range(&curves, looks, arms, one_round)?;
+            Some(Frame { x, y, cut })
+        })
+        .collect::<Option<_>>()?;
     let cut = frames.iter().any(|f| f.cut);
 
     // Sizes.
@@ -282,7 +290,6 @@ pub(super) fn draw(study: &Study, looks: &Looks, metric: &str) -> Option<Canvas>
     let height = (top + BOTTOM + rows as f64 * 180.0).max(560.0);
     let panel_width = (width - left - right - gap_x * (columns - 1) as f64) / columns as f64;
     let panel_height = (height - top - BOTTOM - gap_y * (rows - 1) as f64) / rows as f64;
-    let x_ticks = |f: &Frame| if one_round { vec![first] } else { roomy_ticks(f.x, panel_width, SMALL) };
 
     let mut c = Canvas::new(width, height);
     let line = |text: &str, em: f64, bold: bool| fit(text, em, bold, width - 2.0 * LEFT);
@@ -310,7 +317,7 @@ pub(super) fn draw(study: &Study, looks: &Looks, metric: &str) -> Option<Canvas>
             }
         }
         c.line(&[(x0, y0), (x0, y1), (x1, y1)], INK, 1.0, &[]);
-        let x_ticks = x_ticks(&frames[at]);
+        let x_ticks = if one_round { vec![spans[at].0] } else { roomy_ticks(frames[at].x, panel_width, SMALL) };
         for (value, text) in x_ticks.iter().zip(tick_labels(&x_ticks)) {
             let p = x.at(*value);
             c.line(&[(p, y1), (p, y1 + 4.0)], INK, 1.0, &[]);
@@ -382,22 +389,11 @@ pub(super) fn draw(study: &Study, looks: &Looks, metric: &str) -> Option<Canvas>
 }
 
 /// The values that a panel shows.
-#[derive(Clone)]
 struct Frame {
     x: (f64, f64),
     y: (f64, f64),
     /// Whether an interval reaches beyond.
     cut: bool,
-}
-
-impl Frame {
-    fn new(curves: &[Vec<CurvePoint>], looks: &Looks, arms: &[usize], one_round: bool) -> Option<Self> {
-        let finite = arms.iter().flat_map(|&i| &curves[i]).filter(|p| p.mean.is_finite());
-        let (first, last) = extent(finite.map(|p| p.x))?;
-        let x = if last - first < 1e-9 { (first - 1.0, first + 1.0) } else { (first, last) };
-        let (y, cut) = y_range(curves, looks, arms, one_round)?;
-        Some(Self { x, y, cut })
-    }
 }
 
 /// The values shown: all means and, unless they would dwarf them, all intervals. Tells whether any is cut.
