@@ -2,12 +2,13 @@ use super::run::Plan;
 use super::{Folders, Which};
 use crate::error::{Error, Result, hint};
 use crate::metrics::HITS_PER_KUSD;
-use crate::report::{Along, PublishedCurves, PublishedTable, RunCurve, Study, StudyArm};
-use crate::runner::CEILING;
+use crate::report::{Along, PublishedCurves, PublishedTable, RunCurve, Study, StudyArm, is_kept};
+use crate::runner::Seconds;
 use crate::scenario::{Arm, Cost};
-use crate::store::Finished;
+use crate::store::RunHeader;
 use clap::{Args, ValueEnum};
-use std::collections::{BTreeMap, HashMap};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use table::{Column, Table};
 
@@ -65,7 +66,7 @@ pub(crate) struct Report {
 impl Report {
     pub(crate) fn execute(self) -> Result<u8> {
         let plan = Plan::read(&self.scenario, &self.which, &self.folders)?;
-        let mut study = study(&plan)?;
+        let (mut study, runs) = study(&plan)?;
         if !self.by.is_empty() {
             for axis in &self.by {
                 known_axis(&study, axis, "--by")?;
@@ -101,7 +102,7 @@ impl Report {
         }
         super::print(&plan.headline());
         if let Some(arm) = &self.alignment {
-            let (study, stem) = alignment(&plan, &study, arm)?;
+            let (study, stem) = alignment(&plan, &study, &runs, arm)?;
             for path in study.write_curves(&plan.store.folder().join("report"), &stem)? {
                 super::print(&format!("wrote {}", path.display()));
             }
@@ -109,17 +110,19 @@ impl Report {
         }
         add_published(&mut study, &plan, self.against.as_deref())?;
         super::print(&study.table());
-        for path in write(&plan, &study, &folder)? {
+        for path in write(&plan, &study, &runs, &folder)? {
             super::print(&format!("wrote {}", path.display()));
         }
-        Ok(super::OK)
+        Ok(if study.unreadable.is_empty() { super::OK } else { super::SOME_FAILED })
     }
 }
 
-/// Finished runs of a plan by arm.
-pub(crate) fn study(plan: &Plan) -> Result<Study> {
-    let finished: HashMap<String, Finished> =
-        plan.store.finished()?.into_iter().map(|f| (f.header.id.clone(), f)).collect();
+/// Finished runs of a plan by id: header and rounds.
+pub(crate) type Runs = HashMap<String, (RunHeader, Table)>;
+
+/// Finished runs of a plan by arm, and as they were read.
+pub(crate) fn study(plan: &Plan) -> Result<(Study, Runs)> {
+    let (finished, unreadable) = plan.store.read(&plan.ids);
     let seeds: Vec<u64> = plan.sweep.seeds.iter().collect();
     let metrics = plan.sweep.arms[0].scenario.metrics.clone();
     let first = &plan.sweep.arms[0].axes;
@@ -130,25 +133,32 @@ pub(crate) fn study(plan: &Plan) -> Result<Study> {
         first.iter().zip(&differs).filter(|(_, d)| **d).map(|((name, _), _)| name.clone()).collect();
     let mut arms = Vec::new();
     for (a, arm) in plan.sweep.arms.iter().enumerate() {
-        let mut runs = Vec::new();
+        let (mut runs, mut times) = (vec![], vec![]);
         for (s, &seed) in seeds.iter().enumerate() {
-            let Some(f) = finished.get(&plan.ids[a * seeds.len() + s]) else { continue };
-            let rounds = f.rounds()?;
+            let Some((header, rounds)) = finished.get(&plan.ids[a * seeds.len() + s]) else { continue };
             let n_measured: Vec<f64> = rounds.integers("n_measured")?.into_iter().map(|n| n as f64).collect();
-            let ceilings = metrics.iter().map(|m| format!("{CEILING} {m}"));
+            let kept = rounds.names().into_iter().filter(|c| is_kept(c)).map(String::from);
             let mut values: BTreeMap<String, Vec<f64>> = metrics
                 .iter()
                 .cloned()
-                .chain(ceilings)
+                .chain(kept)
                 .filter_map(|m| rounds.numbers_or_missing(&m).ok().map(|v| (m, v)))
                 .collect();
             add_hits_per_cost(&mut values, &metrics, &n_measured, plan.sweep.cost);
             runs.push(RunCurve { seed, n_measured, values });
+            times.push(header.seconds);
         }
         let cell = arm.axes.iter().zip(&differs).filter(|(_, d)| **d).map(|((_, v), _)| v.clone()).collect();
-        arms.push(StudyArm { label: arm.label.clone(), reference: arm.reference, cell, runs });
+        arms.push(StudyArm {
+            label: arm.label.clone(),
+            reference: arm.reference,
+            cell,
+            runs,
+            seconds: mean_seconds(&times),
+            settings: settings(&arm.resolved),
+        });
     }
-    Ok(Study {
+    let study = Study {
         name: plan.sweep.name.clone(),
         question: plan.sweep.question.clone(),
         metrics,
@@ -158,8 +168,70 @@ pub(crate) fn study(plan: &Plan) -> Result<Study> {
         by: plan.sweep.by.clone(),
         cost: plan.sweep.cost,
         claims: plan.sweep.claims.clone(),
+        seeds,
+        command: plan.command(),
+        provenance: provenance(finished.values().map(|f| &f.0)),
+        unreadable,
         ..Study::default()
+    };
+    Ok((study, finished))
+}
+
+fn mean_seconds(of: &[Seconds]) -> Option<Seconds> {
+    let mean = |f: fn(&Seconds) -> f64| of.iter().map(f).sum::<f64>() / of.len() as f64;
+    (!of.is_empty()).then(|| Seconds {
+        fit: mean(|s| s.fit),
+        predict: mean(|s| s.predict),
+        select: mean(|s| s.select),
+        measure: mean(|s| s.measure),
+        other: mean(|s| s.other),
     })
+}
+
+/// A resolved scenario as dotted paths and values; what is in lists stays whole.
+fn settings(resolved: &Value) -> BTreeMap<String, String> {
+    fn walk(at: &str, value: &Value, out: &mut BTreeMap<String, String>) {
+        match value {
+            Value::Object(map) if !map.is_empty() => {
+                for (key, v) in map {
+                    walk(&if at.is_empty() { key.clone() } else { format!("{at}.{key}") }, v, out);
+                }
+            }
+            Value::String(text) => drop(out.insert(at.into(), text.clone())),
+            Value::Null => {}
+            other => drop(out.insert(at.into(), other.to_string())),
+        }
+    }
+    let mut out = BTreeMap::new();
+    walk("", resolved, &mut out);
+    out
+}
+
+/// What program, revision, machine and data made the runs; several values of one thing stand beside each other.
+fn provenance<'a>(headers: impl Iterator<Item = &'a RunHeader>) -> Vec<(String, String)> {
+    let mut out: BTreeMap<(u8, String), BTreeSet<String>> = BTreeMap::new();
+    let mut put = |place: u8, name: &str, value: String| {
+        if !value.is_empty() {
+            out.entry((place, name.to_string())).or_default().insert(value);
+        }
+    };
+    let (mut first, mut last, mut runs) = (u64::MAX, 0, 0);
+    for h in headers {
+        let p = &h.provenance;
+        put(0, "program", format!("screenwright {}", p.version));
+        let dirty = if p.git_dirty == Some(true) { " with uncommitted changes" } else { "" };
+        put(1, "revision", p.git_revision.as_ref().map_or(String::new(), |r| format!("{r}{dirty}")));
+        put(2, "machine", format!("{} ({})", p.host, p.platform));
+        put(3, "device", p.device.clone());
+        for (file, hash) in &h.data {
+            put(5, &format!("data {file}"), format!("sha256 {hash}"));
+        }
+        (first, last, runs) = (first.min(h.started), last.max(h.ended), runs + 1);
+    }
+    if runs > 0 {
+        put(4, "runs", format!("{runs}, started {} to {} (seconds since 1970)", first, last));
+    }
+    out.into_iter().map(|((_, name), v)| (name, v.into_iter().collect::<Vec<_>>().join("; "))).collect()
 }
 
 /// Whether arms with one value of the axis measure one screen, and some with another measure another.
@@ -290,7 +362,7 @@ fn add_published_values(study: &mut Study, plan: &Plan, rules: &crate::scenario:
 
 /// Alignment by round of the model and of each prior in one arm (Huang et al. 2023, Fig. 1c), as a study whose arms
 /// are these, and the name of its files.
-fn alignment(plan: &Plan, study: &Study, arm: &str) -> Result<(Study, String)> {
+fn alignment(plan: &Plan, study: &Study, read: &Runs, arm: &str) -> Result<(Study, String)> {
     let labels: Vec<&str> = study.arms.iter().map(|a| a.label.as_str()).collect();
     let at = if arm.is_empty() {
         study.arms.iter().find_map(|a| a.reference).unwrap_or(0)
@@ -306,8 +378,7 @@ fn alignment(plan: &Plan, study: &Study, arm: &str) -> Result<(Study, String)> {
     let ids: Vec<&String> = plan.ids[at * n_seeds..(at + 1) * n_seeds].iter().collect();
     // By curve, its runs.
     let mut curves: Vec<(String, Vec<RunCurve>)> = vec![];
-    for f in plan.store.finished()?.into_iter().filter(|f| ids.contains(&&f.header.id)) {
-        let rounds = f.rounds()?;
+    for (header, rounds) in ids.into_iter().filter_map(|id| read.get(id)) {
         let n_measured: Vec<f64> = rounds.integers("n_measured")?.into_iter().map(|n| n as f64).collect();
         for column in rounds.names() {
             let (metric, of) = column.split_once(' ').unwrap_or((column, ""));
@@ -319,8 +390,8 @@ fn alignment(plan: &Plan, study: &Study, arm: &str) -> Result<(Study, String)> {
                 curves.len() - 1
             });
             let runs = &mut curves[place].1;
-            let run = runs.iter().position(|r| r.seed == f.header.seed).unwrap_or_else(|| {
-                runs.push(RunCurve { seed: f.header.seed, n_measured: n_measured.clone(), ..RunCurve::default() });
+            let run = runs.iter().position(|r| r.seed == header.seed).unwrap_or_else(|| {
+                runs.push(RunCurve { seed: header.seed, n_measured: n_measured.clone(), ..RunCurve::default() });
                 runs.len() - 1
             });
             runs[run].values.insert(metric.clone(), values);
@@ -344,24 +415,22 @@ fn alignment(plan: &Plan, study: &Study, arm: &str) -> Result<(Study, String)> {
 }
 
 /// Figures and tables in the store, and the long table beside it.
-pub(crate) fn write(plan: &Plan, study: &Study, folder: &str) -> Result<Vec<PathBuf>> {
+pub(crate) fn write(plan: &Plan, study: &Study, runs: &Runs, folder: &str) -> Result<Vec<PathBuf>> {
     let mut written = study.write(&plan.store.folder().join(folder))?;
     let path = plan.store.folder().with_extension("parquet");
-    table::write_parquet(&long_table(plan)?, &path)?;
+    table::write_parquet(&long_table(plan, runs)?, &path)?;
     written.push(path);
     Ok(written)
 }
 
 /// All rounds of all finished runs of the plan: run, arm, seed, then the columns of `rounds.parquet`.
-pub(crate) fn long_table(plan: &Plan) -> Result<Table> {
-    let finished: HashMap<String, Finished> =
-        plan.store.finished()?.into_iter().map(|f| (f.header.id.clone(), f)).collect();
+fn long_table(plan: &Plan, runs: &Runs) -> Result<Table> {
     let n_seeds = plan.sweep.seeds.count as usize;
     let mut parts = Vec::new();
     for (i, id) in plan.ids.iter().enumerate() {
-        if let Some(f) = finished.get(id) {
+        if let Some((header, rounds)) = runs.get(id) {
             let arm = plan.sweep.arms[i / n_seeds].label.clone();
-            parts.push((id.clone(), arm, f.header.seed, f.rounds()?));
+            parts.push((id.clone(), arm, header.seed, rounds.clone()));
         }
     }
     let mut all = super::results::stack(&parts)?;

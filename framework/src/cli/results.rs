@@ -112,9 +112,10 @@ fn list_scenarios(folders: &Folders) -> Result<u8> {
     let mut out = String::new();
     for name in scenario_names(folders) {
         let store = Store::at(&folders.results_dir, &name);
-        let (f, p) = (store.finished()?.len(), store.partial()?);
+        let ((f, unreadable), p) = (store.finished()?, store.partial()?);
         let failed = p.iter().filter(|x| x.1.is_some()).count();
-        let _ = writeln!(out, "{name}   {f} finished, {} interrupted, {failed} failed", p.len() - failed);
+        let more = if unreadable.is_empty() { String::new() } else { format!(", {} unreadable", unreadable.len()) };
+        let _ = writeln!(out, "{name}   {} finished, {} interrupted, {failed} failed{more}", f.len(), p.len() - failed);
     }
     if out.is_empty() {
         out = format!("no results in {}", folders.results_dir.display());
@@ -125,7 +126,8 @@ fn list_scenarios(folders: &Folders) -> Result<u8> {
 
 fn list_runs(store: &Store) -> Result<u8> {
     let mut out = String::new();
-    for f in store.finished()? {
+    let (finished, unreadable) = store.finished()?;
+    for f in finished {
         let h = f.header;
         let _ = writeln!(out, "{}  ok      {}  seed {}  {}", h.id, h.arm, h.seed, super::duration(h.seconds.total()));
     }
@@ -141,22 +143,31 @@ fn list_runs(store: &Store) -> Result<u8> {
         }
     }
     super::print(if out.is_empty() { "no runs" } else { &out });
-    Ok(super::OK)
+    Ok(told(&unreadable))
+}
+
+/// Names the runs that could not be read; the exit code says that there were some.
+fn told(unreadable: &[String]) -> u8 {
+    unreadable.iter().for_each(|why| eprintln!("unreadable run, skipped: {why}"));
+    if unreadable.is_empty() { super::OK } else { super::SOME_FAILED }
 }
 
 fn export(store: &Store, what: What, format: Format, out: &std::path::Path) -> Result<u8> {
-    let mut runs = store.finished()?;
-    if runs.is_empty() {
+    let (mut runs, mut unreadable) = store.finished()?;
+    if runs.is_empty() && unreadable.is_empty() {
         return Err(Error::Data(format!("{}: no finished run to export", store.folder().display())));
     }
     runs.sort_by(|a, b| (&a.header.arm, a.header.seed).cmp(&(&b.header.arm, b.header.seed)));
     let mut parts = Vec::new();
     for f in runs {
-        let t = match what {
-            What::Rounds => f.rounds()?,
-            What::Picks => f.picks()?,
+        let table = match what {
+            What::Rounds => f.rounds(),
+            What::Picks => f.picks(),
         };
-        parts.push((f.header.id, f.header.arm, f.header.seed, t));
+        match table {
+            Ok(t) => parts.push((f.header.id, f.header.arm, f.header.seed, t)),
+            Err(e) => unreadable.push(format!("{e}; delete the folder {} to compute it again", f.folder.display())),
+        }
     }
     let all = stack(&parts)?;
     match format {
@@ -165,7 +176,7 @@ fn export(store: &Store, what: What, format: Format, out: &std::path::Path) -> R
         Format::Parquet => table::write_parquet(&all, out)?,
     }
     super::print(&format!("wrote {} ({} rows of {} runs)", out.display(), all.height(), parts.len()));
-    Ok(super::OK)
+    Ok(told(&unreadable))
 }
 
 /// One long table of the tables of several runs, with the columns run, arm and seed in front. A column

@@ -115,6 +115,14 @@ impl Plan {
         Ok(Self { sweep, store, data, jobs, why, ids })
     }
 
+    /// The command that makes these runs.
+    pub(crate) fn command(&self) -> String {
+        let form = &self.sweep.form;
+        let variants: String = form.variants.iter().map(|v| format!(" --variant {v}")).collect();
+        let quick = if form.quick { " --quick" } else { "" };
+        format!("screenwright run {}{variants}{quick}", self.sweep.file.display())
+    }
+
     pub(crate) fn why_of_jobs(&self) -> Vec<Why> {
         let by_id: HashMap<&str, Why> = self.ids.iter().map(String::as_str).zip(self.why.iter().copied()).collect();
         self.jobs.iter().map(|j| by_id[j.id.as_str()]).collect()
@@ -144,22 +152,20 @@ impl Plan {
         if self.jobs.is_empty() {
             return Some("nothing to do".into());
         }
-        let finished = self.store.finished().ok()?;
+        let (finished, _) = self.store.finished().ok()?;
         let seconds: Vec<f64> = finished.iter().map(|f| f.header.seconds.total()).collect();
         if seconds.is_empty() {
             return Some("cost: unknown until one run has finished; try --quick first".into());
         }
         // The median of the same arm where it has finished runs, of all runs elsewhere.
         let overall = crate::numerics::stats::quantile(&seconds, 0.5);
-        let total: f64 = self
-            .jobs
-            .iter()
-            .map(|j| {
-                let same: Vec<f64> =
-                    finished.iter().filter(|f| f.header.arm == j.arm).map(|f| f.header.seconds.total()).collect();
-                if same.is_empty() { overall } else { crate::numerics::stats::quantile(&same, 0.5) }
-            })
-            .sum();
+        let mut by_arm: HashMap<&str, Vec<f64>> = HashMap::new();
+        for f in &finished {
+            by_arm.entry(&f.header.arm).or_default().push(f.header.seconds.total());
+        }
+        let typical: HashMap<&str, f64> =
+            by_arm.into_iter().map(|(arm, s)| (arm, crate::numerics::stats::quantile(&s, 0.5))).collect();
+        let total: f64 = self.jobs.iter().map(|j| typical.get(j.arm.as_str()).copied().unwrap_or(overall)).sum();
         Some(format!(
             "cost: about {} of one core for the rest, judged by {} finished runs",
             duration(total),
@@ -229,20 +235,24 @@ impl Run {
             duration(clock.elapsed().as_secs_f64()),
             store.folder().display()
         ));
+        let mut unreadable = false;
         if n > left {
-            let mut study = super::report::study(&plan)?;
+            let (mut study, runs) = super::report::study(&plan)?;
             super::report::add_published(&mut study, &plan, None)?;
             super::print(&study.table());
-            let written = super::report::write(&plan, &study, "report")?;
-            if let Some(figure) = written.iter().find(|p| p.extension().is_some_and(|e| e == "svg")) {
-                super::print(&format!("figure: {}", figure.display()));
+            unreadable = !study.unreadable.is_empty();
+            let written = super::report::write(&plan, &study, &runs, "report")?;
+            for (word, ending) in [("figure", "svg"), ("report", "html")] {
+                if let Some(path) = written.iter().find(|p| p.extension().is_some_and(|e| e == ending)) {
+                    super::print(&format!("{word}: {}", path.display()));
+                }
             }
         }
         if stopped {
             super::print("stopped; the same command goes on from here");
             return Ok(super::STOPPED);
         }
-        Ok(if failed > 0 { super::SOME_FAILED } else { super::OK })
+        Ok(if failed > 0 || unreadable { super::SOME_FAILED } else { super::OK })
     }
 }
 

@@ -33,6 +33,7 @@ macro_rules! wide {
 pub mod band;
 pub mod batch_norm;
 pub mod calls;
+pub mod compare;
 pub mod condition;
 pub mod conditioned;
 pub mod conv;

@@ -169,12 +169,13 @@ impl Looks {
     }
 }
 
-#[cfg(test)]
 impl Looks {
+    /// By arm.
     pub fn styles(&self) -> &[Style] {
         &self.styles
     }
 
+    #[cfg(test)]
     pub fn titles(&self) -> Vec<&str> {
         self.panels.iter().map(|p| p.title.as_str()).collect()
     }

@@ -8,11 +8,14 @@ mod axis;
 mod canvas;
 mod claims;
 mod curves;
+mod evidence;
 mod glyph;
 mod groups;
 mod heat;
+mod page;
 mod pairs;
 mod published;
+mod ranks;
 mod speedup;
 mod summary;
 mod text;
@@ -21,13 +24,16 @@ mod tradeoff;
 mod values;
 
 pub use claims::Verdict;
+pub use evidence::Ranking;
 pub use groups::GroupSummary;
+pub(crate) use page::is_kept;
 pub use pairs::write_contact_sheet;
 pub use published::PublishedCurves;
 pub use summary::{ArmSummary, Difference, Paired};
 pub use values::{PublishedTable, PublishedValue};
 
 use crate::error::{Error, Result};
+use crate::runner::Seconds;
 use crate::scenario::{Claim, Cost};
 use claims::Judged;
 use rayon::prelude::*;
@@ -43,7 +49,7 @@ pub struct RunCurve {
     pub seed: u64,
     /// Perturbations measured by the end of each round.
     pub n_measured: Vec<f64>,
-    /// For each metric its value after each round, NaN where absent.
+    /// For each metric, and for what else was recorded and the page shows, its value after each round, NaN where absent.
     pub values: BTreeMap<String, Vec<f64>>,
 }
 
@@ -58,6 +64,10 @@ pub struct StudyArm {
     pub cell: Vec<String>,
     /// Its finished runs.
     pub runs: Vec<RunCurve>,
+    /// Where the time of a run went, mean over its runs.
+    pub seconds: Option<Seconds>,
+    /// Its resolved scenario: dotted path and value.
+    pub settings: BTreeMap<String, String>,
 }
 
 /// What figures are drawn over. Areas under curves are over perturbations measured whatever this is.
@@ -118,12 +128,20 @@ pub struct Study {
     pub published: Option<PublishedCurves>,
     /// Published numbers to print beside ours.
     pub published_values: Option<PublishedTable>,
+    /// The seeds that were asked for; nothing where that is not known.
+    pub seeds: Vec<u64>,
+    /// The command that makes the runs.
+    pub command: String,
+    /// What program, revision, machine and data made them.
+    pub provenance: Vec<(String, String)>,
+    /// Runs that could not be read, each with its remedy.
+    pub unreadable: Vec<String>,
 }
 
 impl Study {
     /// Writes `arms.csv`, `curves.csv`, a figure for each metric as `curves_METRIC.svg` and `.png`, for a grid of two
-    /// axes also `heat_METRIC` of the first metric, where error and hits are reported `tradeoff`, and `report.md`, and
-    /// gives their paths; with [`Study::by`] `groups.csv`, with two arms
+    /// axes also `heat_METRIC` of the first metric, where error and hits are reported `tradeoff`, where methods can be
+    /// ranked over blocks `ranks_METRIC` and `ranks.csv`, `report.md`, and `report.html`, and gives their paths; with [`Study::by`] `groups.csv`, with two arms
     /// `speedup.csv`, with claims `claims.csv`, with published curves `published.csv` and figures `published_METRIC`, with
     /// published numbers `published_values.csv`.
     /// Each file appears whole or not at all.
@@ -145,38 +163,47 @@ impl Study {
         let groups = self.group_summaries();
         let at = figures.len().min(1);
         figures.insert(at, write_figure(tradeoff::draw(self, &groups), "tradeoff", dir)?);
+        let rankings = self.rankings();
+        let styles = self.page_styles(&looks, &order);
+        for r in &rankings {
+            let drawn = ranks::draw(&self.name, r, &|arm| styles.get(arm).copied());
+            figures.push(write_figure(drawn, &format!("ranks_{}", r.metric), dir)?);
+        }
         let mut paths = vec![dir.join("arms.csv"), dir.join("curves.csv")];
         table::write_csv(&self.arms_table(&rows, &order), &paths[0])?;
         table::write_csv(&self.curves_table(), &paths[1])?;
         let (speedups, judged) = (self.speedups(), self.judged());
-        let mut more = vec![];
+        let mut more: Vec<(&str, &str, Table)> = vec![];
         if !self.by.is_empty() {
-            more.push(("groups.csv", self.groups_table(&groups)));
+            more.push(("groups.csv", "Effects of each choice", self.groups_table(&groups)));
         }
         if !speedups.is_empty() {
-            more.push(("speedup.csv", self.speedup_table(&speedups)));
+            more.push(("speedup.csv", "Speed-up", self.speedup_table(&speedups)));
         }
         if !judged.is_empty() {
-            more.push(("claims.csv", claims_table(&judged)));
+            more.push(("claims.csv", "Claims", claims_table(&judged)));
+        }
+        if !rankings.is_empty() {
+            more.push(("ranks.csv", "Mean ranks", self.ranks_table(&rankings)));
         }
         if let Some(p) = &self.published {
-            more.push(("published.csv", self.published_table(p)));
+            more.push(("published.csv", "Published curves", self.published_table(p)));
             for (metric, _) in &p.metrics {
                 let drawn = self.published_figure(p, metric).and_then(|(s, looks)| curves::draw(&s, &looks, metric));
                 figures.push(write_figure(drawn, &format!("published_{metric}"), dir)?);
             }
         }
         if self.published_values.is_some() {
-            more.push(("published_values.csv", self.published_values_table()));
+            more.push(("published_values.csv", "Published numbers", self.published_values_table()));
         }
         // Of an earlier report that had more to say.
-        for name in ["groups.csv", "speedup.csv", "claims.csv", "published.csv", "published_values.csv"] {
+        for name in ["groups.csv", "speedup.csv", "claims.csv", "ranks.csv", "published.csv", "published_values.csv"] {
             if !more.iter().any(|m| m.0 == name) {
                 let _ = std::fs::remove_file(dir.join(name));
             }
         }
-        for (name, t) in more {
-            table::write_csv(&t, &dir.join(name))?;
+        for (name, _, t) in &more {
+            table::write_csv(t, &dir.join(name))?;
             paths.push(dir.join(name));
         }
         let names: Vec<&str> = figures.iter().flatten().map(String::as_str).collect();
@@ -185,7 +212,37 @@ impl Study {
         put(&dir.join("report.md"), |part| {
             std::fs::write(part, self.markdown(&rows, &order, &groups, &speedups, &judged, &names))
         })?;
+        let beside = page::Beside {
+            tables: more.into_iter().map(|(_, title, t)| (title, t)).collect(),
+            notes: [self.notes(&rows, true), self.power_notes(&rows, &order)].concat(),
+            files: paths.iter().filter_map(|p| Some(p.file_name()?.to_string_lossy().into_owned())).collect(),
+        };
+        let html = self.page(&rows, &order, &styles, &rankings, &beside);
+        put(&dir.join("report.html"), |part| std::fs::write(part, html))?;
+        paths.push(dir.join("report.html"));
         Ok(paths)
+    }
+
+    /// A style for every arm, also for those that figures draw faintly: one a method.
+    fn page_styles(&self, looks: &curves::Looks, order: &[usize]) -> Vec<theme::Style> {
+        let screen = self.screens.as_ref().and_then(|s| self.axes.iter().position(|a| a == s));
+        let method = |a: usize| -> Vec<&String> {
+            let cell = self.arms[a].cell.iter().enumerate().filter(|(x, _)| Some(*x) != screen).map(|(_, v)| v);
+            if self.axes.len() > usize::from(screen.is_some()) { cell.collect() } else { vec![&self.arms[a].label] }
+        };
+        let styles = looks.styles();
+        let mut faint: Vec<Vec<&String>> = vec![];
+        for &a in order.iter().filter(|&&a| styles[a].is_faint()) {
+            if !faint.contains(&method(a)) {
+                faint.push(method(a));
+            }
+        }
+        let first = styles.iter().filter(|s| !s.is_faint()).map(|s| s.colour).collect::<std::collections::HashSet<_>>().len();
+        let of = |a: usize| match faint.iter().position(|m| *m == method(a)) {
+            Some(k) if styles[a].is_faint() => theme::style(first + k),
+            _ => styles[a],
+        };
+        (0..self.arms.len()).map(of).collect()
     }
 
     /// Writes the curves of each metric as figures `STEM_METRIC.svg` and `.png`, and as a table `STEM.csv`; gives the
@@ -250,7 +307,12 @@ impl Study {
                 .with(format!("{kind}_difference"), of(|p| p.mean))
                 .with(format!("{kind}_difference_lo"), of(|p| p.lo))
                 .with(format!("{kind}_difference_hi"), of(|p| p.hi))
+                .with(format!("{kind}_difference_boot_lo"), of(|p| p.boot[0]))
+                .with(format!("{kind}_difference_boot_hi"), of(|p| p.boot[1]))
                 .with(format!("{kind}_difference_p"), of(|p| p.p))
+                .with(format!("{kind}_difference_p_wilcoxon"), of(|p| p.p_wilcoxon))
+                .with(format!("{kind}_difference_p_holm"), of(|p| p.p_holm))
+                .with(format!("{kind}_seeds_needed"), of(|p| p.seeds_needed.map_or(f64::NAN, |n| n as f64)))
                 .with(format!("{kind}_pairs"), count(&|r| r.difference.as_ref().map_or(0, |d| pick(d).n)));
         }
         t

@@ -29,6 +29,7 @@ fn study(labels: &[String], reference: Option<usize>, seeds: u64, rounds: usize)
             reference,
             cell: label.split(" / ").map(String::from).collect(),
             runs: runs.collect(),
+            ..StudyArm::default()
         }
     });
     Study {
@@ -175,6 +176,7 @@ fn groups_average_changes_over_cells_by_seed() {
         reference: Some(reference),
         cell: cell.map(String::from).to_vec(),
         runs: runs.iter().enumerate().map(|(s, v)| run(s as u64, v.0, v.1)).collect(),
+        ..StudyArm::default()
     };
     let study = Study {
         name: "groups".into(),
@@ -573,4 +575,118 @@ fn published_numbers_are_found_by_axes_and_metric() {
     assert!(read(&rules(vague.clone())).notes[0].contains("2 rows for mse of naiad"));
     vague["row"] = serde_json::json!({ "obs": "7" });
     assert_eq!(read(&rules(vague)).notes.len(), 2);
+}
+
+/// The data of a page, read back from its text.
+fn data_of(html: &str) -> serde_json::Value {
+    let open = "<script type=\"application/json\" id=\"study\">";
+    let from = html.find(open).unwrap() + open.len();
+    let to = from + html[from..].find("</script>").unwrap();
+    serde_json::from_str(&html[from..to]).unwrap()
+}
+
+#[test]
+fn the_page_holds_the_whole_study_and_needs_nothing_else() {
+    let (dir, _) = folder("page");
+    let mut s = study(&grid("random ucb </script><b>", "ridge gp"), Some(0), 4, 6);
+    s.question = "Which & why?".into();
+    s.command = "screenwright run x.toml".into();
+    s.seeds = (0..4).collect();
+    for (a, arm) in s.arms.iter_mut().enumerate() {
+        arm.settings = BTreeMap::from([("model.noise".into(), (a % 2).to_string()), ("batch".into(), "8".into())]);
+        arm.seconds = Some(Seconds { fit: 1.0, ..Seconds::default() });
+        for run in &mut arm.runs {
+            run.values.insert("weight ppi".into(), vec![0.25; 6]);
+        }
+    }
+    s.provenance = vec![("program".into(), "screenwright 0".into())];
+    s.write(&dir).unwrap();
+    let html = std::fs::read_to_string(dir.join("report.html")).unwrap();
+    // The one address is the name of SVG's namespace.
+    let others = html.replace("http://www.w3.org/2000/svg", "");
+    assert!(!others.contains("://") && !html.contains("{{"), "asks for nothing");
+    let data = data_of(&html);
+    assert_eq!(data["arms"].as_array().unwrap().len(), 6);
+    assert_eq!(data["arms"][4]["label"], "</script><b> / ridge");
+    assert_eq!(data["settings"], serde_json::json!(["model.noise"]), "only what differs");
+    assert_eq!(data["curves"].as_array().unwrap().len(), 3);
+    assert_eq!(data["curves"][0][5]["mean"].as_array().unwrap().len(), 6);
+    assert_eq!(data["traces"][0]["curves"][0]["label"], "ppi");
+    assert_eq!(data["arms"][0]["seconds"]["fit"], 1);
+    let mean = data["summary"][0][1]["aulc"].as_f64().unwrap();
+    assert!((mean - s.summarise()[3].aulc_mean).abs() < 1e-5 * mean.abs(), "six digits");
+    let looks: Vec<String> = data["arms"].as_array().unwrap().iter().map(|a| a["look"].to_string()).collect();
+    let mut own = looks.clone();
+    own.sort();
+    own.dedup();
+    assert_eq!(own.len(), 6, "each method its own look: {looks:?}");
+    std::fs::remove_dir_all(&dir).unwrap();
+}
+
+#[test]
+fn methods_are_ranked_over_blocks() {
+    // Rules on six screens; "c" lacks one of them, so that five screens of three rules are less than six of two.
+    let value = |rule: usize, screen: usize| [0.1, 0.2, 0.3][rule] + 0.01 * screen as f64;
+    let arms = (0..6).flat_map(|screen| (0..3).map(move |rule| (rule, screen))).filter(|c| *c != (2, 5));
+    let arm = |(rule, screen): (usize, usize)| StudyArm {
+        label: format!("{} / s{screen}", ["a", "b", "c"][rule]),
+        cell: vec![["a", "b", "c"][rule].into(), format!("s{screen}")],
+        runs: (0..2)
+            .map(|seed| RunCurve {
+                seed,
+                n_measured: vec![1.0],
+                values: BTreeMap::from([("hit_ratio".into(), vec![value(rule, screen)])]),
+            })
+            .collect(),
+        ..StudyArm::default()
+    };
+    let mut s = Study {
+        name: "ranks".into(),
+        metrics: vec!["hit_ratio".into()],
+        axes: vec!["rule".into(), "screen".into()],
+        screens: Some("screen".into()),
+        arms: arms.map(arm).collect(),
+        ..Study::default()
+    };
+    let r = &s.rankings()[0];
+    assert_eq!((r.n_blocks, r.methods.len()), (5, 3), "{r:?}");
+    let names: Vec<(&str, f64)> = r.methods.iter().map(|m| (m.0.as_str(), m.1)).collect();
+    assert_eq!(names, [("c", 1.0), ("b", 2.0), ("a", 3.0)]);
+    assert!((r.ranks.chi2 - 10.0).abs() < 1e-9, "n (k - 1) where all blocks agree: {}", r.ranks.chi2);
+    assert_eq!(r.cliques, [(0, 1), (1, 2)], "critical difference {}", r.ranks.critical_difference);
+    assert_eq!(r.blocks, "screen, means over seeds");
+    let t = s.ranks_table(&s.rankings());
+    assert_eq!(t.text("not_differing").unwrap(), ["1", "1 2", "2"]);
+    // One screen: blocks are its seeds.
+    s.arms.retain(|a| a.cell[1] == "s0");
+    let r = &s.rankings()[0];
+    assert_eq!((r.n_blocks, r.blocks.as_str()), (2, "seeds"));
+}
+
+#[test]
+fn warnings_name_what_is_missing_and_what_to_do() {
+    let mut s = study(&words("random ucb bait"), Some(0), 4, 5);
+    (s.seeds, s.command) = ((0..5).collect(), "screenwright run x.toml".into());
+    s.arms[2].runs.truncate(1);
+    s.unreadable = vec!["results/x/abc/run.json: broken; delete it".into()];
+    let rows = s.summarise();
+    let all = s.warnings(&rows).join("\n");
+    for part in [
+        "results/x/abc/run.json: broken",
+        "6 of 15 runs are missing, in 3 of 3 arms (`random`: 4 of 5 seeds)",
+        "`screenwright run x.toml` goes on with the rest",
+        "1 of 3 arms have one seed",
+        "with 4 seeds no exact test can stand",
+    ] {
+        assert!(all.contains(part), "{part}\n{all}");
+    }
+    // Pairs are those seeds that both arms have, and arms with one have neither interval nor test.
+    let d = |a: usize| rows[a * s.metrics.len()].difference.as_ref().unwrap().aulc;
+    assert_eq!((d(1).n, d(2).n), (4, 1));
+    assert!(d(2).lo.is_nan() && d(2).p.is_nan() && d(2).boot[0].is_nan() && d(2).seeds_needed.is_none());
+    assert!(d(1).boot[0] <= d(1).mean && d(1).mean <= d(1).boot[1] && d(1).p_holm >= d(1).p);
+    // Enough seeds and clear differences: nothing to warn of.
+    let mut s = study(&words("random ucb"), Some(0), 10, 5);
+    s.seeds = (0..10).collect();
+    assert!(s.warnings(&s.summarise()).is_empty(), "{:?}", s.warnings(&s.summarise()));
 }

@@ -54,7 +54,7 @@ impl Study {
             .map(|b| {
                 let lines: Vec<Vec<String>> =
                     std::iter::once(b.heads.iter().map(|h| h.to_string()).collect()).chain(b.rows.clone()).collect();
-                let mut body = pad(&lines, &[false; 4]);
+                let mut body = pad(&lines, &[false; 5]);
                 body.insert(0, b.title.clone());
                 let width = body.iter().map(|l| chars(l)).max().unwrap_or(0);
                 body.iter().map(|l| fill(l, width, false)).collect()
@@ -85,9 +85,12 @@ impl Study {
             }
         }
         out.push('\n');
-        let speed = self.speed_notes();
-        for note in self.notes(&rows, full).iter().chain(&speed).chain(&self.definitions()) {
+        let (speed, power) = (self.speed_notes(), self.power_notes(&rows, &order));
+        for note in self.notes(&rows, full).iter().chain(&power).chain(&speed).chain(&self.definitions()) {
             out += &wrap(note, WIDTH);
+        }
+        for warning in self.warnings(&rows) {
+            out += &wrap(&format!("warning: {warning}"), WIDTH);
         }
         out += &self.groups_text(MOST_ARMS);
         let judged = self.judged();
@@ -320,8 +323,11 @@ impl Study {
             }
             out.push('\n');
         }
-        for note in self.notes(rows, true) {
-            out += &format!("- {}\n", escape(&note));
+        for note in self.notes(rows, true).iter().chain(&self.power_notes(rows, order)) {
+            out += &format!("- {}\n", escape(note));
+        }
+        for warning in self.warnings(rows) {
+            out += &format!("- **warning**: {}\n", escape(&warning));
         }
         out.push('\n');
         out += &self.groups_markdown(groups);
@@ -337,10 +343,11 @@ impl Study {
         for name in figures {
             out += &format!("\n![{name}]({name}.svg)\n");
         }
-        out += "\n## Files\n\n- `arms.csv`: one row for each arm and metric\n- `curves.csv`: the mean curves\n";
+        out += "\n## Files\n\n- `report.html`: all of it as a page with curves to explore\n- `arms.csv`: one row for each arm and metric\n- `curves.csv`: the mean curves\n";
         for (name, what, there) in [
             ("groups.csv", "what each choice changes, averaged over the rest of the grid", !self.by.is_empty()),
             ("claims.csv", "what became of each claim", !judged.is_empty()),
+            ("ranks.csv", "mean ranks of methods over blocks", figures.iter().any(|f| f.starts_with("ranks_"))),
             ("speedup.csv", "how soon each arm reaches what another has in the end", !speedups.is_empty()),
             ("published.csv", "published curves beside ours", self.published.is_some()),
         ] {
@@ -385,15 +392,15 @@ impl Study {
                         vec![value(r.final_mean, r.final_half_width, r.n_seeds, last), area.show(r.aulc_mean)];
                     if compared {
                         cells.extend(match &r.difference {
-                            Some(d) => [difference(&d.aulc, gap), p_value(d.aulc.p)],
-                            None if r.is_reference => ["reference".to_string(), String::new()],
-                            None => [NONE.to_string(), String::new()],
+                            Some(d) => [difference(&d.aulc, gap), p_value(d.aulc.p), p_value(d.aulc.p_holm)],
+                            None if r.is_reference => ["reference".to_string(), String::new(), String::new()],
+                            None => [NONE.to_string(), String::new(), String::new()],
                         });
                     }
                     cells
                 };
                 let heads: &[&str] =
-                    if compared { &["final", "AULC", "AULC - reference", "p"] } else { &["final", "AULC"] };
+                    if compared { &["final", "AULC", "AULC - reference", "p", "p Holm"] } else { &["final", "AULC"] };
                 let better = if larger_is_better(&self.metrics[m]) { "larger" } else { "smaller" };
                 Block {
                     title: format!("{} ({better} is better)", self.metrics[m]),
@@ -405,7 +412,7 @@ impl Study {
     }
 
     /// How to read the columns.
-    fn notes(&self, rows: &[ArmSummary], full: bool) -> Vec<String> {
+    pub(super) fn notes(&self, rows: &[ArmSummary], full: bool) -> Vec<String> {
         let mut out = vec![
             "final: mean over seeds after the last round ± half width of its 95 % t interval; n = 1 has no interval"
                 .to_string(),
@@ -446,8 +453,11 @@ impl Study {
         } else {
             String::new()
         };
-        let family = if many { format!("; not corrected for the {tests} comparisons") } else { String::new() };
+        let family = if many { format!("; p Holm: corrected over the {tests} comparisons of the metric") } else { String::new() };
         out.push(format!("p: two-sided, exact sign flips of the paired differences{least}{family}"));
+        out.push(
+            "arms.csv also has bootstrap intervals, Wilcoxon's signed ranks and the seeds that each comparison needs".into(),
+        );
         out
     }
 

@@ -29,6 +29,14 @@ pub(super) const GRID: RGBColor = RGBColor(0xE8, 0xE8, 0xE8);
 pub(super) const REFERENCE: RGBColor = RGBColor(0x4A, 0x4A, 0x4A);
 pub(super) const FAINT: RGBColor = RGBColor(0xCC, 0xCC, 0xCC);
 
+/// The same colour, light enough for a dark ground.
+pub(super) fn on_dark(colour: RGBColor) -> RGBColor {
+    let luminance = 0.299 * f64::from(colour.0) + 0.587 * f64::from(colour.1) + 0.114 * f64::from(colour.2);
+    let share = ((150.0 - luminance) / (255.0 - luminance)).clamp(0.0, 1.0);
+    let lift = |v: u8| (f64::from(v) + share * (255.0 - f64::from(v))).round() as u8;
+    RGBColor(lift(colour.0), lift(colour.1), lift(colour.2))
+}
+
 /// The sign at a measured point.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Marker {
@@ -67,6 +75,19 @@ pub(super) fn reference_style(r: usize, k: usize) -> Style {
 /// The style of curves too many to be told apart.
 pub(super) const FAINT_STYLE: Style =
     Style { colour: FAINT, dash: &[], marker: Marker::None, width: 1.0, radius: 1.5, band: 0.0 };
+
+impl Marker {
+    pub fn word(self) -> &'static str {
+        match self {
+            Marker::Disc => "disc",
+            Marker::Square => "square",
+            Marker::Up => "up",
+            Marker::Diamond => "diamond",
+            Marker::Down => "down",
+            Marker::None => "none",
+        }
+    }
+}
 
 impl Style {
     pub fn is_faint(&self) -> bool {

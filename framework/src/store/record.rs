@@ -3,9 +3,10 @@
 use super::provenance::{DataHashes, Provenance};
 use crate::error::{Error, Result};
 use crate::runner::{RoundRecord, RunSeeds, Seconds};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -160,15 +161,42 @@ impl Store {
         Ok(Partial { folder, lines, file, log, done })
     }
 
-    /// Every finished run of the scenario, by folder name.
-    pub fn finished(&self) -> Result<Vec<Finished>> {
-        let mut all = Vec::new();
+    /// Every finished run of the scenario, by folder name, and for each that cannot be read why and what to do.
+    pub fn finished(&self) -> Result<(Vec<Finished>, Vec<String>)> {
+        let (mut all, mut unreadable) = (vec![], vec![]);
         for folder in self.folders()? {
             if folder.extension().is_none() && folder.join("run.json").is_file() {
-                all.push(Finished { header: read_header(&folder.join("run.json"))?, folder });
+                match read_header(&folder.join("run.json")) {
+                    Ok(header) => all.push(Finished { header, folder }),
+                    Err(e) => unreadable.push(e.to_string()),
+                }
             }
         }
-        Ok(all)
+        Ok((all, unreadable))
+    }
+
+    /// The finished runs of these ids, by id, each with its rounds, and for each that cannot be read why and what to do.
+    pub fn read(&self, ids: &[String]) -> (HashMap<String, (RunHeader, Table)>, Vec<String>) {
+        let read: Vec<Result<(RunHeader, Table)>> = ids
+            .par_iter()
+            .filter(|id| self.is_finished(id))
+            .map(|id| {
+                let folder = self.folder.join(id);
+                let rounds = Finished { header: read_header(&folder.join("run.json"))?, folder: folder.clone() };
+                let table = rounds.rounds().map_err(|e| {
+                    Error::Data(format!("{e}; delete the folder {} to compute this run again", folder.display()))
+                })?;
+                Ok((rounds.header, table))
+            })
+            .collect();
+        let (mut runs, mut unreadable) = (HashMap::new(), vec![]);
+        for run in read {
+            match run {
+                Ok((header, table)) => drop(runs.insert(header.id.clone(), (header, table))),
+                Err(e) => unreadable.push(e.to_string()),
+            }
+        }
+        (runs, unreadable)
     }
 
     /// Every unfinished run, by folder name, with the reason if it failed.
