@@ -8,5 +8,8 @@ fn main() -> std::process::ExitCode {
     framework::cli::main()
 }
 
+mod annotation_count;
 mod broken;
 mod far_and_uncertain;
+mod pathway_screen;
+mod rational_quadratic;
