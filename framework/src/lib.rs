@@ -12,6 +12,7 @@ pub mod interactions;
 pub mod metrics;
 pub mod numerics;
 pub mod plugin;
+pub mod power;
 pub mod report;
 pub mod runner;
 pub mod scenario;

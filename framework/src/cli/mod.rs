@@ -8,6 +8,7 @@ mod named;
 mod new;
 mod plan;
 mod plugins;
+mod power;
 mod progress;
 mod report;
 mod results;
@@ -114,6 +115,8 @@ enum Verb {
     Suggest(Box<suggest::Suggest>),
     /// Test which pairs of perturbations interact, from samples of cells or wells
     Interactions(Box<interactions::Interactions>),
+    /// Plan a screen: what cells, replicates, batch sizes and rounds find for what they cost
+    Power(power::Power),
     /// Write a commented plugin file to start from
     New(new::New),
     /// Check data files
@@ -153,6 +156,7 @@ fn dispatch(cli: Cli) -> Result<u8> {
         Verb::Report(v) => v.execute(),
         Verb::Suggest(v) => v.execute(),
         Verb::Interactions(v) => v.execute(),
+        Verb::Power(v) => v.execute(),
         Verb::New(v) => v.execute(),
         Verb::Data(v) => v.execute(),
         Verb::Completions(v) => v.execute(),

@@ -52,9 +52,8 @@ impl Study {
 
     fn ranking_of(&self, metric: &str) -> Option<Ranking> {
         let screen = self.screens.as_ref().and_then(|s| self.axes.iter().position(|a| a == s));
-        let of_method = |x: usize| {
-            Some(x) != screen && (self.by.is_empty() || self.by.iter().any(|b| self.axes.get(x) == Some(b)))
-        };
+        let of_method =
+            |x: usize| Some(x) != screen && (self.by.is_empty() || self.by.iter().any(|b| self.axes.get(x) == Some(b)));
         let words = |cell: &[String], keep: &dyn Fn(usize) -> bool| {
             cell.iter().enumerate().filter(|(x, _)| keep(*x)).map(|(_, v)| v.as_str()).collect::<Vec<_>>().join(" / ")
         };
@@ -85,9 +84,8 @@ impl Study {
             match by_seed {
                 true => rows.extend(common),
                 false if common.is_empty() => {}
-                false => rows.push(
-                    (0..methods.len()).map(|m| mean(&common.iter().map(|r| r[m]).collect::<Vec<_>>())).collect(),
-                ),
+                false => rows
+                    .push((0..methods.len()).map(|m| mean(&common.iter().map(|r| r[m]).collect::<Vec<_>>())).collect()),
             }
         }
         let ranks = mean_ranks(&rows, larger_is_better(metric))?;
@@ -176,7 +174,8 @@ impl Study {
     /// What is missing or too little, each with its remedy.
     pub fn warnings(&self, rows: &[ArmSummary]) -> Vec<String> {
         let mut out = self.unreadable.clone();
-        let again = if self.command.is_empty() { "run the scenario again".into() } else { format!("`{}`", self.command) };
+        let again =
+            if self.command.is_empty() { "run the scenario again".into() } else { format!("`{}`", self.command) };
         let planned = self.seeds.len();
         let short: Vec<&super::StudyArm> = self.arms.iter().filter(|a| a.runs.len() < planned).collect();
         if let Some(first) = short.first() {

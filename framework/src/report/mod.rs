@@ -14,6 +14,7 @@ mod groups;
 mod heat;
 mod page;
 mod pairs;
+mod plans;
 mod published;
 mod ranks;
 mod speedup;
@@ -28,6 +29,7 @@ pub use evidence::Ranking;
 pub use groups::GroupSummary;
 pub(crate) use page::is_kept;
 pub use pairs::write_contact_sheet;
+pub use plans::{plan_words, write_plans};
 pub use published::PublishedCurves;
 pub use summary::{ArmSummary, Difference, Paired};
 pub use values::{PublishedTable, PublishedValue};
@@ -237,7 +239,8 @@ impl Study {
                 faint.push(method(a));
             }
         }
-        let first = styles.iter().filter(|s| !s.is_faint()).map(|s| s.colour).collect::<std::collections::HashSet<_>>().len();
+        let first =
+            styles.iter().filter(|s| !s.is_faint()).map(|s| s.colour).collect::<std::collections::HashSet<_>>().len();
         let of = |a: usize| match faint.iter().position(|m| *m == method(a)) {
             Some(k) if styles[a].is_faint() => theme::style(first + k),
             _ => styles[a],

@@ -38,10 +38,11 @@ impl Study {
         // A `</script>` within the data would end it.
         let data = study.to_string().replace("</", "<\\/");
         let title = self.name.replace('&', "&amp;").replace('<', "&lt;");
-        HTML.replacen("{{title}}", &title, 1)
-            .replacen("/*{{css}}*/", CSS, 1)
-            .replacen("/*{{js}}*/", JS, 1)
-            .replacen("{{study}}", &data, 1)
+        HTML.replacen("{{title}}", &title, 1).replacen("/*{{css}}*/", CSS, 1).replacen("/*{{js}}*/", JS, 1).replacen(
+            "{{study}}",
+            &data,
+            1,
+        )
     }
 
     fn page_data(

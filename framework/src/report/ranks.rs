@@ -33,7 +33,8 @@ pub(super) fn draw(name: &str, r: &Ranking, looks: &dyn Fn(usize) -> Option<Styl
     let mut c = Canvas::new(WIDTH, height);
     let cut = |text: &str, em: f64, bold: bool| fit(text, em, bold, WIDTH - 2.0 * LEFT);
     c.text(&cut(name, 17.0, true), (LEFT, 33.0), 17.0, HPos::Left, INK, true);
-    let more = if shown < r.methods.len() { format!("; the best {shown} of {}", r.methods.len()) } else { String::new() };
+    let more =
+        if shown < r.methods.len() { format!("; the best {shown} of {}", r.methods.len()) } else { String::new() };
     let p = if r.ranks.p <= 1e-4 { "p = 0.0001 or less".to_string() } else { format!("p = {:.4}", r.ranks.p) };
     let subtitle = format!(
         "Mean rank by AULC of {}, 1 is best, over {} blocks ({}){more}. Friedman's test: chi2 = {:.1}, {p}",
@@ -80,7 +81,8 @@ pub(super) fn draw(name: &str, r: &Ranking, looks: &dyn Fn(usize) -> Option<Styl
         let (at, align) = if left { (side + 8.0, HPos::Left) } else { (side - 8.0, HPos::Right) };
         c.text(&value, (at, y - 4.0), SMALL - 1.5, align, SOFT_INK, false);
     }
-    let note = "Bars join methods whose mean ranks lie within the critical difference (Nemenyi's test for all pairs, 5 %).";
+    let note =
+        "Bars join methods whose mean ranks lie within the critical difference (Nemenyi's test for all pairs, 5 %).";
     c.text(&cut(note, SMALL, false), (LEFT, height - 14.0), SMALL, HPos::Left, SOFT_INK, false);
     Some(c)
 }

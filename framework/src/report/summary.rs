@@ -93,8 +93,13 @@ impl Study {
         let kinds: [Pick; 2] = [|d| &mut d.aulc, |d| &mut d.last];
         for metric in 0..n_metrics {
             for pick in kinds {
-                let mut family: Vec<&mut Paired> =
-                    rows.iter_mut().skip(metric).step_by(n_metrics).filter_map(|r| r.difference.as_mut()).map(pick).collect();
+                let mut family: Vec<&mut Paired> = rows
+                    .iter_mut()
+                    .skip(metric)
+                    .step_by(n_metrics)
+                    .filter_map(|r| r.difference.as_mut())
+                    .map(pick)
+                    .collect();
                 let p: Vec<f64> = family.iter().map(|d| d.p).collect();
                 family.iter_mut().zip(holm(&p)).for_each(|(d, p)| d.p_holm = p);
             }

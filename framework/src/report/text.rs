@@ -453,10 +453,15 @@ impl Study {
         } else {
             String::new()
         };
-        let family = if many { format!("; p Holm: corrected over the {tests} comparisons of the metric") } else { String::new() };
+        let family = if many {
+            format!("; p Holm: corrected over the {tests} comparisons of the metric")
+        } else {
+            String::new()
+        };
         out.push(format!("p: two-sided, exact sign flips of the paired differences{least}{family}"));
         out.push(
-            "arms.csv also has bootstrap intervals, Wilcoxon's signed ranks and the seeds that each comparison needs".into(),
+            "arms.csv also has bootstrap intervals, Wilcoxon's signed ranks and the seeds that each comparison needs"
+                .into(),
         );
         out
     }

@@ -13,6 +13,8 @@
   const MOST_METHODS = 30;
   const MOST_BARS = 40;
   const MARKED_POINTS = 12;
+  /** Numbers that need more are written with powers of ten. */
+  const MOST_DECIMALS = 6;
   const MINUS = "\u2212";
   const MISSING = "\u2013";
   const ALONG = {
@@ -182,8 +184,14 @@
     return Math.min(Math.max(value, lo), hi);
   }
 
+  /** A very small or large number, such as 1.04e−6. */
+  function powered(value) {
+    return value === 0 ? "0" : value.toExponential(2).replace("e+", "e").replaceAll("-", MINUS);
+  }
+
   function number(value, digits) {
     if (!known(value)) return MISSING;
+    if (digits > MOST_DECIMALS) return powered(value);
     const text = value.toFixed(digits);
     return Number(text) < 0 ? text.replace("-", MINUS) : text.replace("-", "");
   }
@@ -217,7 +225,7 @@
 
   function tickLabels(values) {
     const largest = Math.max(0, ...values.map(Math.abs));
-    if (largest > 0 && (largest < 1e-3 || largest >= 1e6)) return values.map((v) => (v === 0 ? "0" : exact(v)));
+    if (largest > 0 && (largest < 1e-3 || largest >= 1e6)) return values.map((v) => powered(v).replace(/\.?0+e/, "e"));
     const whole = (v) => Math.abs(v - Math.round(v)) < 1e-6 * Math.max(1, Math.abs(v));
     const enough = (d) => values.every((v) => whole(v * 10 ** d));
     const digits = [0, 1, 2, 3, 4, 5].find(enough) ?? 6;
@@ -236,6 +244,10 @@
 
   function onScreen(a) {
     return state.screen === null || arms[a].cell[screenAxis] === state.screen;
+  }
+
+  function onWhat() {
+    return state.screen === null ? "" : ` on ${state.screen}`;
   }
 
   /** What an arm is called beside arms of the same screen. */
@@ -268,7 +280,7 @@
   };
 
   function markerPath(shape, x, y, r) {
-    if (shape === "disc") return `M${x - r} ${y}a${r} ${r} 0 1 0 ${2 * r} 0a${r} ${r} 0 1 0 ${-2 * r} 0z`;
+    if (!SHAPES[shape]) return `M${x - r} ${y}a${r} ${r} 0 1 0 ${2 * r} 0a${r} ${r} 0 1 0 ${-2 * r} 0z`;
     const corner = ([dx, dy]) => `${(x + r * dx).toFixed(1)} ${(y + r * dy).toFixed(1)}`;
     return `M${SHAPES[shape].map(corner).join("L")}z`;
   }
@@ -304,9 +316,9 @@
 
   /**
    * A table whose heads sort it. A column has `key`, `title`, `value(item)` to sort by and `cell(item)` to show,
-   * and may have `note` and `tip(item)` to show on hover, `numeric`, `kind` (a class), `down` (largest first), `header` (names
-   * the row) and `fixed` (not sorted by). `sort` is { key, down }, kept up to date; items stay as given where it names
-   * no column.
+   * and may have `note` and `tip(item)` to show on hover, `numeric`, `kind` (a class), `down` (largest first),
+   * `header` (names the row) and `fixed` (not sorted by). `sort` is { key, down }, kept up to date; items stay as
+   * given where it names no column.
    */
   function sortableTable({ caption, columns, items, sort, rowAttributes = () => ({}), kind = null }) {
     const kindOf = (column) => [column.numeric ? "numeric" : "", column.kind ?? ""].join(" ").trim() || null;
@@ -409,10 +421,10 @@
     const column = (of, key, title, note, value, show, more = {}) => ({
       key, title, note, numeric: true, value: (a) => value(of(a)), cell: (a) => show(of(a)), ...more,
     });
-    const mean = (of, key, title, note, more) => {
-      const show = (p) => (known(p?.lo) ? `${number(p.mean, digits)} (${limits(p)})` : number(p?.mean, digits));
-      return column(of, key, title, note, (p) => p?.mean, show, { down: larger, ...more });
-    };
+    const mean = (of, key, title, note, more) =>
+      column(of, key, title, note, (p) => p?.mean, (p) => number(p?.mean, digits), { down: larger, ...more });
+    const interval95 = (of, key, more) =>
+      column(of, key, "95 % interval", "t interval", (p) => p?.lo, limits, { down: larger, ...more });
     const chance = (of, key, title, note, which, kind = null) => {
       const more = { kind, tip: (a) => exact(of(a)?.[which]) };
       return column(of, key, title, note, (p) => p?.[which], (p) => pValue(p?.[which]), more);
@@ -425,7 +437,8 @@
     const tip = (a) => (aulc(a) ? `bootstrap interval ${bootstrap(aulc(a))}, n = ${aulc(a).n}` : null);
     const detail = { kind: "detail" };
     return [
-      mean(aulc, "difference", "Δ AULC (95 % interval)", `AULC less that of ${over}, t interval over pairs of a seed`, { tip }),
+      mean(aulc, "difference", "Δ AULC", `AULC less that of ${over}, over pairs of a seed`, { tip }),
+      interval95(aulc, "interval", { tip }),
       {
         key: "bar", title: "the difference as a picture", note: "difference and t interval; the line is zero",
         fixed: true, tip, cell: (a) => whisker(arms[a].look, aulc(a), X),
@@ -433,27 +446,30 @@
       chance(aulc, "p", "p", "paired t test", "p"),
       chance(aulc, "holm", "p Holm", "corrected for the number of arms", "p_holm"),
       count("needed", "seeds needed", "seeds that would show a difference as large", "seeds_needed"),
-      { ...detail, key: "reference", title: "reference", value: referenceOf, cell: (a) => referenceOf(a) ?? MISSING },
+      {
+        key: "reference", title: "reference", kind: "detail name", value: referenceOf,
+        cell: (a) => referenceOf(a) ?? MISSING,
+      },
       count("pairs", "pairs", "seeds that both arms have", "n", "detail"),
       column(aulc, "bootstrap", "bootstrap", "95 % interval of the difference", (p) => p?.boot_lo, bootstrap, detail),
       chance(aulc, "wilcoxon", "p Wilcoxon", "signed rank test", "p_wilcoxon", "detail"),
-      mean(final, "final-difference", "Δ final (95 % interval)", `final value less that of ${over}`, detail),
+      mean(final, "final-difference", "Δ final", `final value less that of ${over}`, detail),
+      interval95(final, "final-interval", detail),
       chance(final, "final-holm", "p Holm", "of the difference of the final value", "p_holm", "detail"),
     ];
   }
 
   function pickBox(a) {
-    const label = `draw ${arms[a].label}`;
-    const change = () => toggle(a);
-    return html("input", { type: "checkbox", checked: state.shown.has(a), "data-pick": a, "aria-label": label, change });
+    const attributes = { type: "checkbox", checked: state.shown.has(a), "data-pick": a, change: () => toggle(a) };
+    return html("input", { ...attributes, "aria-label": `draw ${arms[a].label}` });
   }
 
   function drawArms() {
     const metric = metrics[state.metric];
     find("#arms [data-caption]").textContent =
-      `${metric.name}: ${direction(metric)}. Final is the mean after the last round, AULC the mean over the whole curve, ` +
-      `each ± half width of its 95 % t interval over n seeds; Δ is to the reference. Ranks are by ${metrics[0].name}. ` +
-      `Ticked arms are in colour in the learning curves.${screens.length > 1 ? ` ${APART}` : ""}`;
+      `${metric.name}: ${direction(metric)}. Final is the mean after the last round, AULC the mean over the whole ` +
+      `curve, each ± half width of its 95 % t interval over n seeds; Δ is over the reference. Ranks are by ` +
+      `${metrics[0].name}. Ticked arms are in colour in the learning curves.${screens.length > 1 ? ` ${APART}` : ""}`;
     find("#arms [data-host]").replaceChildren(sortableTable({
       caption: `Arms by ${metric.name}`, columns: armColumns(), items: byRank, sort: state.armsSort,
       kind: find("[data-details]").checked ? "detailed" : null,
@@ -551,7 +567,7 @@
 
   // ---- Learning curves ----
 
-  /** What is drawn: the frame, the groups `drawn` of arms, the `places` that can be read off, and the marks over them. */
+  /** What is shown: the frame, the arms `drawn`, the `places` that can be read off, and the marks over them. */
   let chart = null;
 
   function curvePoints(a) {
@@ -560,17 +576,6 @@
     return curve.mean.map((y, round) => ({
       arm: a, round, x: xs ? xs[round] : round, y, lo: curve.lo?.[round], hi: curve.hi?.[round], n: curve.n?.[round],
     }));
-  }
-
-  /** The noise ceiling: a value a round, or else the two ends of its range over arms. */
-  function ceilingLines([x0, x1]) {
-    const { ceiling } = metrics[state.metric];
-    if (!ceiling) return [];
-    if (ceiling.length === 2 && rounds !== 2) {
-      return distinct(ceiling.filter(known)).map((y) => [{ x: x0, y }, { x: x1, y }]);
-    }
-    const longest = arms.findIndex((arm) => arm.n_measured.length === rounds);
-    return [curvePoints(longest).map((p, round) => ({ x: p.x, y: ceiling[round] }))];
   }
 
   function drawCurves() {
@@ -590,19 +595,19 @@
     }
     const x = extent(all.map((p) => p.x));
     const single = x[0] === x[1];
-    const ceilings = ceilingLines(widen(x, 0));
-    // A ceiling far off would flatten the curves.
+    // A noise ceiling far off would flatten the curves.
     const reach = widen(bounds, 0.6);
-    const ceilingInSight = ceilings.flat().map((p) => p.y).filter((y) => known(y) && y > reach[0] && y < reach[1]);
+    const ceilings = distinct(metric.ceiling ?? []).filter((y) => known(y) && y > reach[0] && y < reach[1]);
     const width = Math.max(280, host.clientWidth);
     const zoomBox = svg("rect", { class: "box", visibility: "hidden" });
     const over = svg("g");
     const f = frame({
       width, height: clamp(width * 0.62, 300, 520), over: [over, zoomBox],
       x: state.zoom?.x ?? (single ? [x[0] - 1, x[0] + 1] : widen(x, 0.02)),
-      y: state.zoom?.y ?? widen(extent([...bounds, ...ceilingInSight]), 0.05),
-      whole: state.along === "round" || state.along === "n_measured", xTitle: ALONG[state.along], yTitle: `${metric.name} (${direction(metric)})`,
-      title: `${metric.name} along ${ALONG[state.along]}, ${shown.length} arms`,
+      y: state.zoom?.y ?? widen(extent([...bounds, ...ceilings]), 0.05),
+      whole: state.along === "round" || state.along === "n_measured",
+      xTitle: ALONG[state.along], yTitle: `${metric.name}${onWhat()} (${direction(metric)})`,
+      title: `${metric.name}${onWhat()} along ${ALONG[state.along]}, ${shown.length} arms`,
     });
     const opacity = clamp(30 / others.length, 0.25, 0.8);
     f.plot.append(svg("g", { class: "others", "stroke-opacity": opacity },
@@ -628,12 +633,12 @@
     return x >= box.left - 1 && x <= box.right + 1 && y >= box.top - 1 && y <= box.bottom + 1;
   }
 
-  function drawCeilings({ plot, X, Y, box }, lines) {
-    plot.append(...lines.map((points) => path("ceiling", linePath(points, X, Y))));
-    const seen = lines.flat().filter((p) => known(p.x) && known(p.y) && inside(box, X(p.x), Y(p.y)));
-    if (!seen.length) return;
-    const y = Math.max(box.top + 10, Math.min(...seen.map((p) => Y(p.y))) - 5);
-    plot.append(words("noise ceiling", box.right - 4, y, "end", "tick"));
+  /** The two ends of the range of arms' noise ceilings, or one line where they agree. */
+  function drawCeilings({ plot, Y, box }, values) {
+    plot.append(...values.map((y) => path("ceiling", `M${box.left} ${Y(y)}H${box.right}`)));
+    const top = Math.min(...values.map(Y));
+    if (top < box.top || top > box.bottom) return;
+    plot.append(words("noise ceiling", box.right - 4, Math.max(box.top + 10, top - 5), "end", "tick"));
   }
 
   /** The point read off, if it is in view. */
@@ -850,6 +855,7 @@
     find("[data-reset]").addEventListener("click", () => setZoom(null));
     find("#curves [data-save]").addEventListener("click", () => {
       const shown = byRank.filter((a) => onScreen(a) && state.shown.has(a));
+      readOff(null);
       if (chart) saveFigure(chart.node, `curves_${metrics[state.metric].name}`, shown);
     });
     prepareLegend();
@@ -875,7 +881,7 @@
     };
     const total = height + 18 * Math.ceil(list.length / columns) + 38;
     const back = svg("rect", { class: "back", x: 0, y: -30, width, height: total });
-    const heading = words([study.name, state.screen].filter(Boolean).join(", "), 8, -10, "start", "heading");
+    const heading = words(study.name, 8, -10, "start", "heading");
     const extra = svg("g", {}, back, heading, ...list.map(entry));
     // In the page for as long as its style is read.
     figure.prepend(extra);
@@ -920,7 +926,7 @@
       .map((a) => ({ a, mean: of(a)[key], half: of(a)[`${key}_half`] }));
     const nothing = html("p", { class: "none" }, `No arm has a value of ${metric.name}.`);
     if (!items.length) return host.replaceChildren(nothing);
-    const what = `${key === "final" ? "final" : "AULC of"} ${metric.name}`;
+    const what = `${key === "final" ? "final" : "AULC of"} ${metric.name}${onWhat()}`;
     const digits = decimals(items.map((item) => item.mean), items.map((item) => item.half));
     const averaged = compared.filter((i) => !state.heatAxes.includes(i)).map((i) => axes[i]);
     const over = averaged.length ? `, mean over ${averaged.join(", ")}` : "";
@@ -971,7 +977,8 @@
       const exactly = plusMinus(value, list.length > 1 ? null : list[0].half, digits) + from;
       const text = words(number(value, digits), middle, y + 16, "middle");
       text.setAttribute("style", `fill:${inkOn(rgb)};font-size:11px`);
-      const frame = value === best ? svg("rect", { class: "best", ...box }) : null;
+      const inner = { x: x + 2, y: y + 2, width: wide - 4, height: high - 4, style: `stroke:${inkOn(rgb)}` };
+      const frame = value === best ? svg("rect", { class: "best", ...inner }) : null;
       const rect = svg("rect", { ...box, style: `fill:rgb(${rgb})` });
       return [svg("g", {}, svg("title", {}, `${row}, ${column}: ${exactly}`), rect, text, frame)];
     };
@@ -1102,14 +1109,15 @@
   }
 
   function rankWords(ranks) {
-    const p = ranks.p < 0.001 ? "p < 0.001" : `p = ${pValue(ranks.p)}`;
-    const verdict = ranks.p < ranks.alpha ? "the methods differ" : "no difference between the methods is shown";
+    const p = known(ranks.p) && ranks.p < 0.001 ? "p < 0.001" : `p = ${pValue(ranks.p)}`;
+    const differ = known(ranks.p) && ranks.p < ranks.alpha;
+    const verdict = differ ? "the methods differ" : "no difference between the methods is shown";
     const count = ranks.methods.length;
     const some = count > MOST_METHODS ? ` The best ${MOST_METHODS} of ${count} methods are drawn.` : "";
     return `: Friedman's test over ${ranks.n_blocks} blocks (${ranks.blocks}) gives χ² = ${number(ranks.chi2, 1)} ` +
-      `with ${ranks.df} degrees of freedom, ${p}: ${verdict}. Rank 1 is best. Methods further apart than the critical ` +
-      `difference CD = ${number(ranks.cd, 2)} differ (Nemenyi, α = ${ranks.alpha}); a thick bar joins methods that do ` +
-      `not.${some}`;
+      `with ${ranks.df} degrees of freedom, ${p}: ${verdict}. Rank 1 is best. Methods further apart than the ` +
+      `critical difference CD = ${number(ranks.cd, 2)} differ (Nemenyi, α = ${ranks.alpha}); a thick bar joins ` +
+      `methods that do not.${some}`;
   }
 
   function drawRanks() {
@@ -1147,7 +1155,7 @@
     });
     curves.forEach(({ look, points: own }) => drawCurve(f, look, own, { bands: true }));
     const key = html("ul", { class: "key" }, ...curves.map(({ look, label }) => html("li", {}, swatch(look), label)));
-    return html("figure", {}, html("h3", {}, trace.what), f.node, key);
+    return html("figure", {}, html("h3", {}, `${trace.what}: ${trace.title}`), f.node, key);
   }
 
   function drawTraces() {
@@ -1247,12 +1255,24 @@
     return found ? Number(found[0].replace(MINUS, "-").replaceAll(",", "")) : null;
   }
 
+  /** Shows a column of plain numbers with the same decimals, but none as zero that is not. */
+  function alignedText(texts) {
+    const values = texts.filter(Boolean).map(Number);
+    if (!values.length || values.some(Number.isNaN) || values.every(Number.isInteger)) return (text) => text;
+    const digits = Math.min(decimals(values) + 1, MOST_DECIMALS);
+    const vanishes = (value) => value !== 0 && Number(value.toFixed(digits)) === 0;
+    return (text) => text && (vanishes(Number(text)) ? powered(Number(text)) : number(Number(text), digits));
+  }
+
   function tableSection(table, id) {
-    const columns = table.columns.map((title, i) => ({
-      key: `column-${i}`, title, numeric: table.numeric[i],
-      value: (row) => (table.numeric[i] ? leading(String(row[i] ?? "")) : row[i] || null),
-      cell: (row) => (armOfLabel.has(row[i]) ? named(armOfLabel.get(row[i])) : String(row[i] ?? "") || MISSING),
-    }));
+    const columns = table.columns.map((title, i) => {
+      const textOf = (row) => String(row[i] ?? "");
+      const shownText = table.numeric[i] ? alignedText(table.rows.map(textOf)) : (text) => text;
+      const cell = (row) =>
+        (armOfLabel.has(textOf(row)) ? named(armOfLabel.get(textOf(row))) : shownText(textOf(row)) || MISSING);
+      const value = (row) => (table.numeric[i] ? leading(textOf(row)) : textOf(row) || null);
+      return { key: `column-${i}`, title, numeric: table.numeric[i], value, cell };
+    });
     const node = sortableTable({ caption: table.title, columns, items: table.rows, sort: { key: null, down: false } });
     const heading = html("h2", { id: `${id}-title` }, table.title);
     const host = region(table.title, node);
@@ -1347,7 +1367,7 @@
     const links = new Map(sections.map((section) => [section, link(section)]));
     find("[data-contents]").append(...[...links.values()].map((node) => html("li", {}, node)));
     const watch = new IntersectionObserver((entries) => entries.forEach(({ target, isIntersecting }) => {
-      links.get(target).toggleAttribute("aria-current", isIntersecting);
+      links.get(target).setAttribute("aria-current", isIntersecting);
     }), { rootMargin: "-20% 0px -79% 0px" });
     sections.forEach((section) => watch.observe(section));
   }
