@@ -474,9 +474,11 @@ mod tests {
         });
         let all = play(&s);
         for pair in all[..3].windows(2) {
-            assert!(pair[0].recall < pair[1].recall && pair[0].detectable > pair[1].detectable);
+            // Where all that is measured is called, what is measured differs by chance.
+            assert!(pair[0].recall < pair[1].recall + 0.01 && pair[0].detectable > pair[1].detectable);
         }
-        assert!(all[..3].iter().zip(&all[3..]).all(|(one, three)| one.recall < three.recall));
+        assert!(all[0].recall + 0.1 < all[1].recall);
+        assert!(all[..3].iter().zip(&all[3..]).all(|(one, three)| one.recall < three.recall + 0.01));
         let one = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap().install(|| play(&s));
         assert_eq!(serde_json::to_string(&one).unwrap(), serde_json::to_string(&all).unwrap());
         // Cheapest first, each better than the last; the recommended one is the best that can be paid.

@@ -35,8 +35,8 @@ impl Study {
         beside: &Beside,
     ) -> String {
         let study = self.page_data(rows, order, styles, rankings, beside);
-        // A `</script>` within the data would end it.
-        let data = study.to_string().replace("</", "<\\/");
+        // Only strings of JSON hold a `<`, and none that opens or ends anything may reach the page.
+        let data = study.to_string().replace('<', "\\u003c");
         let title = self.name.replace('&', "&amp;").replace('<', "&lt;");
         HTML.replacen("{{title}}", &title, 1).replacen("/*{{css}}*/", CSS, 1).replacen("/*{{js}}*/", JS, 1).replacen(
             "{{study}}",
