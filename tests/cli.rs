@@ -1003,3 +1003,232 @@ fn a_simulated_study_of_interactions_knows_its_truth() {
     assert!(table.contains(",relation,") && table.contains(",interacting,") && table.contains(",disjoint,"), "{table}");
     assert!(d.path().join("results/mix/additivity_volcano.png").exists());
 }
+
+/// A study of plans that takes a moment.
+const PLANS: &str = r#"name = "plans"
+
+[effects]
+active = 0.2
+sd = 1.0
+
+[noise]
+cell = 3.0
+
+[learning]
+r2 = 0.3
+
+[plans]
+cells = [10, 100]
+batch = [50]
+rounds = [1, 3]
+perturbations = 300
+worlds = 20
+budget = 6000
+"#;
+
+#[test]
+fn plans_are_compared_and_one_is_recommended() {
+    let t = dir();
+    let d = t.path();
+    write(d, "p.toml", PLANS);
+    let r = run(d, &["power", "p.toml"]);
+    says(
+        &r,
+        0,
+        &["4 plans x 20 worlds of 300 perturbations", "recommended for 6000 USD", "<- recommended", "cost.svg"],
+    );
+    let table = framework::table::read(&d.join("results/plans/plans.csv")).unwrap();
+    assert_eq!(table.height(), 4);
+    for name in ["cells", "rounds", "cost", "detectable_effect", "recall", "cost_per_hit", "recommended"] {
+        assert!(table.column(name).is_some(), "{name}");
+    }
+    assert!(d.join("results/plans/cells.svg").is_file());
+    // The same on one thread, another budget on the command line.
+    let first = std::fs::read(d.join("results/plans/plans.csv")).unwrap();
+    says(&run(d, &["power", "p.toml", "--threads", "1"]), 0, &["plans.csv"]);
+    assert_eq!(std::fs::read(d.join("results/plans/plans.csv")).unwrap(), first);
+    says(&run(d, &["power", "p.toml", "--budget", "10"]), 0, &["no plan fits 10 USD, the cheapest costs"]);
+
+    let wrong = |from: &str, to: &str, texts: &[&str]| {
+        write(d, "w.toml", &PLANS.replace(from, to));
+        says(&run(d, &["power", "w.toml"]), 2, texts);
+    };
+    wrong("cells =", "cels =", &["unknown key `cels`", "`cells`", "w.toml:"]);
+    wrong("cells = [10, 100]", "cells = []", &["at least one number", "^"]);
+    wrong("batch = [50]", "batch = [500]", &["every plan measures more than the 300 perturbations"]);
+    wrong("[effects]\nactive = 0.2\nsd = 1.0", "", &["none of [pilot], [oracle] and [effects]"]);
+    wrong("active = 0.2", "active = 2", &["must be above 0 and at most 1"]);
+    wrong("r2 = 0.3", "r2 = 1.0", &["at least 0 and below 1"]);
+    wrong(
+        "active = 0.2\nsd = 1.0",
+        "active = 0.2\nsd = 1.0\n[target]\nhit_threshold = 99",
+        &["no perturbation of any world is a hit"],
+    );
+    wrong(
+        "[effects]\nactive = 0.2\nsd = 1.0",
+        "[oracle]\nuse = \"latent_dag\"\ngenes = 50\nreadout = \"profile\"",
+        &["one number a perturbation"],
+    );
+    wrong("[effects]\nactive = 0.2\nsd = 1.0", "[pilot]\npath = \"none.csv\"", &["none.csv"]);
+    says(&run(d, &["power", "p.toml", "--budget", "-3"]), 2, &["budget"]);
+    says(&run(d, &["power", "p.toml", "--worlds", "1"]), 2, &["at least 2"]);
+}
+
+#[test]
+fn shipped_plans_need_no_data_but_the_pilot() {
+    let t = dir();
+    let study = root().join("scenarios/power/planning.toml");
+    says(&run(t.path(), &["power", study.to_str().unwrap(), "--worlds", "3"]), 0, &["recommended for 30000 USD"]);
+    let pilot = root().join("scenarios/power/pilot.toml");
+    says(&run(t.path(), &["power", pilot.to_str().unwrap(), "--worlds", "2"]), 2, &["schmidt2021_ifng_donors.csv.gz"]);
+    if let Some(data) = data_root() {
+        let args = ["power", pilot.to_str().unwrap(), "--worlds", "2", "--data-dir", data.to_str().unwrap()];
+        says(&run(t.path(), &args), 0, &["brought to", "recommended for"]);
+    }
+}
+
+#[test]
+fn unreadable_runs_are_named_and_skipped() {
+    let t = dir();
+    let d = t.path();
+    says(&scenario(d, TINY), 0, &["9 runs: 9 ok", "report.html"]);
+    let folders: Vec<_> = std::fs::read_dir(d.join("results/tiny"))
+        .unwrap()
+        .flatten()
+        .map(|e| e.path())
+        .filter(|p| p.join("run.json").is_file())
+        .collect();
+    assert_eq!(folders.len(), 9);
+    std::fs::write(folders[0].join("run.json"), "{ broken").unwrap();
+    let rounds = std::fs::read(folders[1].join("rounds.parquet")).unwrap();
+    std::fs::write(folders[1].join("rounds.parquet"), &rounds[..rounds.len() / 2]).unwrap();
+    let name = |k: usize| folders[k].file_name().unwrap().to_string_lossy().into_owned();
+    let r = run(d, &["report", "s.toml"]);
+    says(&r, 3, &["warning:", "2 of 9 runs are missing", "delete", &name(0), &name(1)]);
+    assert!(std::fs::read_to_string(d.join("results/tiny/report/report.html")).unwrap().contains(&name(0)));
+    says(&run(d, &["results", "export", "tiny"]), 3, &["of 7 runs", "unreadable run, skipped", &name(0), &name(1)]);
+    says(&run(d, &["results", "list"]), 0, &["8 finished", "1 unreadable"]);
+    // An older layout is read, a newer one named.
+    let json = std::fs::read_to_string(folders[2].join("run.json")).unwrap();
+    std::fs::write(folders[2].join("run.json"), json.replace("\"format\": 1", "\"format\": 0")).unwrap();
+    std::fs::write(
+        folders[3].join("run.json"),
+        std::fs::read_to_string(folders[3].join("run.json")).unwrap().replace("\"format\": 1", "\"format\": 9"),
+    )
+    .unwrap();
+    says(&run(d, &["report", "s.toml"]), 3, &["3 of 9 runs are missing", "newer version"]);
+    // What was deleted is computed again and nothing else.
+    folders[..2].iter().for_each(|f| std::fs::remove_dir_all(f).unwrap());
+    std::fs::remove_dir_all(&folders[3]).unwrap();
+    says(&run(d, &["run", "s.toml"]), 0, &["6 finished, 3 to do", "9 runs: 9 ok"]);
+}
+
+#[test]
+fn several_scenarios_are_compared_arm_by_arm() {
+    let t = dir();
+    let d = t.path();
+    for (name, genes) in [("a", "120"), ("b", "90")] {
+        let text = TINY
+            .replace("name = \"tiny\"", &format!("name = \"{name}\""))
+            .replace("genes = 120", &format!("genes = {genes}"));
+        write(d, &format!("{name}.toml"), &text);
+        says(&run(d, &["run", &format!("{name}.toml")]), 0, &["9 runs: 9 ok"]);
+    }
+    let r = run(d, &["report", "a.toml", "b.toml"]);
+    says(&r, 0, &["a / random", "b / greedy", "report.html"]);
+    let ranks = framework::table::read(&d.join("results/a+b/report/ranks.csv")).unwrap();
+    let first: Vec<&str> = ranks.text("metric").unwrap();
+    assert_eq!(first.iter().filter(|m| **m == "hit_ratio").count(), 3, "methods are arms, whatever the scenario");
+    assert_eq!(ranks.integers("n_blocks").unwrap()[0], 6, "two scenarios of three seeds");
+    write(d, "c.toml", &TINY.replace("\"hit_ratio\", \"rmse\"", "\"spearman\"").replace("tiny", "c"));
+    says(&run(d, &["report", "a.toml", "c.toml"]), 2, &["c.toml: no finished run", "screenwright run c.toml"]);
+    says(&run(d, &["run", "c.toml"]), 0, &["9 ok"]);
+    says(&run(d, &["report", "a.toml", "c.toml"]), 2, &["share no metric"]);
+}
+
+#[test]
+fn a_paper_says_what_is_missing_and_makes_the_rest() {
+    let t = dir();
+    let d = t.path();
+    write(
+        d,
+        "tiny.toml",
+        &format!(
+            "{TINY}\n[[claim]]\ntext = \"greedy finds more than random\"\nbetter = {{ \"acquisition\" = \"greedy\" }}\nthan = {{ \"acquisition\" = \"random\" }}\n"
+        ),
+    );
+    let listing = "[[item]]\nid = \"one\"\npaper = \"Them\"\nwhat = \"Fig. 1 | all\"\nscenario = \"tiny.toml\"\nfigure = \"curves_hit_ratio\"\n\
+                   table = \"arms\"\ncolumns = [\"arm\", \"final_mean\"]\nmetric = \"rmse\"\nwidth_mm = 89\nhours = 0.5\n";
+    write(d, "paper/paper.toml", listing);
+    says(
+        &run(d, &["paper"]),
+        3,
+        &["one", "missing    9 of 9 runs, about 30 min of one core: screenwright run tiny.toml", "0 of 1 items"],
+    );
+    says(&run(d, &["run", "tiny.toml"]), 0, &["9 ok"]);
+    says(&run(d, &["paper", "--check"]), 0, &["complete", "1 of 1 items"]);
+    assert!(!d.join("paper/figures").exists());
+    says(&run(d, &["paper"]), 0, &["made       figures/one.svg", "1 of 1 items"]);
+    let svg = std::fs::read_to_string(d.join("paper/figures/one.svg")).unwrap();
+    assert!(svg.contains("width=\"89mm\"") && svg.contains("<text"), "vector text at its width in print");
+    let tex = std::fs::read_to_string(d.join("paper/tables/one.tex")).unwrap();
+    assert!(tex.contains("arm & final mean \\\\") && tex.contains("\\toprule"), "{tex}");
+    let csv = framework::table::read(&d.join("paper/tables/one.csv")).unwrap();
+    assert_eq!((csv.height(), csv.names()), (3, vec!["arm", "final_mean"]));
+    let readme = std::fs::read_to_string(d.join("paper/README.md")).unwrap();
+    for part in ["## Them", "greedy finds more than random", "(figures/one.svg)", "9 runs"] {
+        assert!(readme.contains(part), "{part}\n{readme}");
+    }
+    let manifest: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(d.join("paper/manifest.json")).unwrap()).unwrap();
+    assert_eq!(manifest["items"]["one"]["runs"].as_array().unwrap().len(), 9);
+    // Made again from the same runs: the same bytes. Without the runs: what was made stays.
+    let before = (svg, readme);
+    says(&run(d, &["paper"]), 0, &["1 of 1"]);
+    let now = || {
+        (
+            std::fs::read_to_string(d.join("paper/figures/one.svg")).unwrap(),
+            std::fs::read_to_string(d.join("paper/README.md")).unwrap(),
+        )
+    };
+    assert_eq!(now(), before);
+    std::fs::remove_dir_all(d.join("results")).unwrap();
+    says(&run(d, &["paper"]), 3, &["made before, kept"]);
+    assert_eq!(now(), before);
+    assert!(
+        !std::fs::read_dir(d.join("paper"))
+            .unwrap()
+            .flatten()
+            .any(|e| e.file_name().to_string_lossy().starts_with(".making"))
+    );
+
+    let wrong = |from: &str, to: &str, texts: &[&str]| {
+        write(d, "paper/w.toml", &listing.replace(from, to));
+        says(&run(d, &["paper", "paper/w.toml"]), 2, texts);
+    };
+    wrong(
+        "figure = \"curves_hit_ratio\"\ntable = \"arms\"\ncolumns = [\"arm\", \"final_mean\"]\nmetric = \"rmse\"\n",
+        "",
+        &["neither figure nor table"],
+    );
+    wrong("what =", "whta =", &["whta", "[[item]]"]);
+    wrong("tiny.toml", "none.toml", &["none.toml"]);
+    says(&run(d, &["paper", "--only", "nothing"]), 2, &["no item with `nothing`", "one"]);
+    says(&run(d, &["run", "tiny.toml"]), 0, &["9 ok"]);
+    wrong("curves_hit_ratio", "curves_hits", &["no figure `curves_hits`", "curves_hit_ratio"]);
+    wrong("final_mean", "final", &["no column `final`", "final_mean"]);
+}
+
+#[test]
+fn plugin_pages_name_every_plugin() {
+    let t = dir();
+    says(&run(t.path(), &["plugins", "pages", "out"]), 0, &["acquisition.md"]);
+    for entry in framework::plugin::catalogue() {
+        let page = std::fs::read_to_string(t.path().join(format!("out/{}.md", entry.kind.word()))).unwrap();
+        assert!(
+            page.contains(&format!("## `{0}` {{#{0}}}", entry.name)) && page.contains(entry.summary),
+            "{}",
+            entry.name
+        );
+    }
+}

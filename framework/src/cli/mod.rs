@@ -6,6 +6,7 @@ mod data;
 mod interactions;
 mod named;
 mod new;
+mod paper;
 mod plan;
 mod plugins;
 mod power;
@@ -115,6 +116,8 @@ enum Verb {
     Suggest(Box<suggest::Suggest>),
     /// Test which pairs of perturbations interact, from samples of cells or wells
     Interactions(Box<interactions::Interactions>),
+    /// Make the figures and tables of a paper from finished runs, and say what is missing
+    Paper(paper::Paper),
     /// Plan a screen: what cells, replicates, batch sizes and rounds find for what they cost
     Power(power::Power),
     /// Write a commented plugin file to start from
@@ -156,6 +159,7 @@ fn dispatch(cli: Cli) -> Result<u8> {
         Verb::Report(v) => v.execute(),
         Verb::Suggest(v) => v.execute(),
         Verb::Interactions(v) => v.execute(),
+        Verb::Paper(v) => v.execute(),
         Verb::Power(v) => v.execute(),
         Verb::New(v) => v.execute(),
         Verb::Data(v) => v.execute(),

@@ -3,6 +3,7 @@ use crate::plugin::{self, Entry, Kind};
 use clap::Subcommand;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
 #[derive(Subcommand)]
 pub(crate) enum Plugins {
@@ -19,6 +20,12 @@ pub(crate) enum Plugins {
     Show {
         /// Its name
         name: String,
+    },
+    /// Write a Markdown page for each kind: every plugin with formula, source and parameters
+    #[command(after_help = "Example: screenwright plugins pages docs/plugins && mdbook build docs")]
+    Pages {
+        /// Folder to write to
+        folder: PathBuf,
     },
 }
 
@@ -37,6 +44,15 @@ impl Plugins {
                 }
                 let chosen = all.into_iter().filter(|e| kind.as_deref().is_none_or(|k| e.kind.word() == k));
                 super::print(&if json { as_json(chosen) } else { as_text(chosen) });
+            }
+            Plugins::Pages { folder } => {
+                std::fs::create_dir_all(&folder).map_err(Error::io(&folder, "making the folder"))?;
+                for kind in Kind::ALL {
+                    let path = folder.join(format!("{}.md", kind.word()));
+                    let of: Vec<&Entry> = all.iter().copied().filter(|e| e.kind == kind).collect();
+                    std::fs::write(&path, page(kind, &of)).map_err(Error::io(&path, "writing"))?;
+                    super::print(&format!("wrote {} ({} plugins)", path.display(), of.len()));
+                }
             }
             Plugins::Show { name } => match all.iter().find(|e| e.name == name) {
                 Some(e) => super::print(&show(e)),
@@ -72,11 +88,42 @@ fn as_text<'a>(entries: impl Iterator<Item = &'a Entry>) -> String {
     out
 }
 
-fn show(e: &Entry) -> String {
-    let mut out = format!("{}   ({})\n{}\n\n", e.name, e.kind.word(), e.summary);
-    for line in e.source.lines().take_while(|l| l.starts_with("//!")) {
-        let _ = writeln!(out, "{}", line.trim_start_matches("//!").strip_prefix(' ').unwrap_or(""));
+/// The header of a plugin's file: what it computes, after whom, at what cost.
+fn header(e: &Entry) -> String {
+    let lines = e.source.lines().take_while(|l| l.starts_with("//!"));
+    lines.map(|l| format!("{}\n", l.trim_start_matches("//!").strip_prefix(' ').unwrap_or(""))).collect()
+}
+
+/// The page of a kind: a list with links, then each plugin.
+fn page(kind: Kind, entries: &[&Entry]) -> String {
+    let word = kind.word();
+    let mut out = format!(
+        "# Plugins: {word}\n\nWritten by `screenwright plugins pages` from the plugins linked into the program.\n\n| plugin | |\n|:--|:--|\n"
+    );
+    for e in entries {
+        let _ = writeln!(out, "| [`{0}`](#{0}) | {1} |", e.name, e.summary.replace('|', "\\|"));
     }
+    for e in entries {
+        let _ = writeln!(out, "\n## `{0}` {{#{0}}}\n\n{1}.\n\n{2}", e.name, e.summary.trim_end_matches('.'), header(e));
+        let (fields, defaults) = ((e.fields)(), (e.check)(json!({})));
+        if !fields.is_empty() {
+            out += "| parameter | default | |\n|:--|:--|:--|\n";
+        }
+        for f in fields {
+            let default = match &defaults {
+                Ok(v) => format!("`{}`", toml_like(&v[f])),
+                Err(_) => String::new(),
+            };
+            let _ = writeln!(out, "| `{f}` | {default} | {} |", field_docs(e.source, f).join(" ").replace('|', "\\|"));
+        }
+        let section = if kind == Kind::Prior { "prior.NAME" } else { word };
+        let _ = writeln!(out, "\n```toml\n[{section}]\nuse = \"{}\"\n```", e.name);
+    }
+    out
+}
+
+fn show(e: &Entry) -> String {
+    let mut out = format!("{}   ({})\n{}\n\n{}", e.name, e.kind.word(), e.summary, header(e));
     let fields = (e.fields)();
     if fields.is_empty() {
         let _ = writeln!(out, "\nno parameters");

@@ -12,7 +12,8 @@ pub(crate) struct Progress {
     terminal: bool,
     names: Vec<(String, String, u64, usize)>,
     width: usize,
-    running: usize,
+    /// Runs under way, by number.
+    running: Vec<usize>,
     ended: usize,
     rounds_left: usize,
     rounds_done: usize,
@@ -42,7 +43,7 @@ impl Progress {
             terminal,
             names: plan.jobs.iter().map(|j| (j.id[..8].to_string(), j.arm.clone(), j.seed, per_run(j))).collect(),
             width: plan.jobs.iter().map(|j| j.arm.chars().count()).max().unwrap_or(0).min(60),
-            running: 0,
+            running: vec![],
             ended: 0,
             rounds_left: plan.jobs.iter().map(per_run).sum(),
             rounds_done: 0,
@@ -54,13 +55,13 @@ impl Progress {
 
     pub(crate) fn show(&mut self, event: &Event) {
         match event {
-            Event::Started(_) => self.running += 1,
+            Event::Started(i) => self.running.push(*i),
             Event::Round(..) => {
                 self.rounds_done += 1;
                 self.rounds_left = self.rounds_left.saturating_sub(1);
             }
             Event::Ended(i, outcome, seconds) => {
-                self.running -= 1;
+                self.running.retain(|r| r != i);
                 self.ended += 1;
                 self.bar.inc(1);
                 self.line(*i, outcome, *seconds);
@@ -76,7 +77,12 @@ impl Progress {
             let per_round = self.clock.elapsed().as_secs_f64() / self.rounds_done as f64;
             format!("   {} left", duration(per_round * self.rounds_left as f64))
         };
-        format!("{} running{left}", self.running)
+        // The oldest ones by name: they are what a long wait waits for.
+        let name = |i: &usize| format!("{} seed {}", clip(&self.names[*i].1), self.names[*i].2);
+        let shown: Vec<String> = self.running.iter().take(2).map(name).collect();
+        let more = if self.running.len() > 2 { ", ..." } else { "" };
+        let what = if shown.is_empty() { String::new() } else { format!(": {}{more}", shown.join(", ")) };
+        format!("{} running{what}{left}", self.running.len())
     }
 
     fn line(&mut self, i: usize, outcome: &Outcome, seconds: f64) {
@@ -106,5 +112,13 @@ impl Progress {
 
     pub(crate) fn end(&self) {
         self.bar.finish_and_clear();
+    }
+}
+
+/// An arm's label, short enough for a line.
+fn clip(label: &str) -> String {
+    match label.chars().count() {
+        0..=28 => label.to_string(),
+        _ => label.chars().take(27).chain(['…']).collect(),
     }
 }

@@ -27,11 +27,12 @@ pub(crate) enum Axis {
 
 #[derive(Args)]
 #[command(
-    after_help = "Example: screenwright report scenarios/ifng.toml\n         screenwright report my_screen.toml --axis cost --target 0.3 --against curves.csv\nWrites results/NAME/report/ (figures as SVG and PNG, arms.csv, curves.csv, speedup.csv, report.md) and\nresults/NAME.parquet; with --alignment [ARM] only the figure and table of kernel alignment by round."
+    after_help = "Example: screenwright report scenarios/ifng.toml\n         screenwright report my_screen.toml --axis cost --target 0.3 --against curves.csv\n         screenwright report scenarios/ifng.toml scenarios/il2.toml\nWrites results/NAME/report/ (report.html, figures as SVG and PNG, arms.csv, curves.csv, speedup.csv, report.md) and\nresults/NAME.parquet; with --alignment [ARM] only the figure and table of kernel alignment by round."
 )]
 pub(crate) struct Report {
-    /// Scenario file
-    scenario: PathBuf,
+    /// Scenario file; several are compared with each other, arm by arm, with a panel and a block of ranks a scenario
+    #[arg(required = true)]
+    scenario: Vec<PathBuf>,
     #[command(flatten)]
     which: Which,
     /// What figures are drawn over; areas under curves stay over perturbations measured
@@ -65,7 +66,10 @@ pub(crate) struct Report {
 
 impl Report {
     pub(crate) fn execute(self) -> Result<u8> {
-        let plan = Plan::read(&self.scenario, &self.which, &self.folders)?;
+        if self.scenario.len() > 1 {
+            return self.together();
+        }
+        let plan = Plan::read(&self.scenario[0], &self.which, &self.folders)?;
         let (mut study, runs) = study(&plan)?;
         if !self.by.is_empty() {
             for axis in &self.by {
@@ -96,7 +100,7 @@ impl Report {
             return Err(Error::Data(format!(
                 "{}: no finished run of this scenario; first do: screenwright run {}{}",
                 plan.store.folder().display(),
-                self.scenario.display(),
+                self.scenario[0].display(),
                 self.which.words()
             )));
         }
@@ -115,6 +119,77 @@ impl Report {
         }
         Ok(if study.unreadable.is_empty() { super::OK } else { super::SOME_FAILED })
     }
+}
+
+impl Report {
+    /// One report over several scenarios.
+    fn together(&self) -> Result<u8> {
+        if self.alignment.is_some() || self.against.is_some() || !self.by.is_empty() {
+            return Err(Error::Config(
+                "--alignment, --against and --by take one scenario; give them one at a time".into(),
+            ));
+        }
+        let mut studies = vec![];
+        for file in &self.scenario {
+            let plan = Plan::read(file, &self.which, &self.folders)?;
+            let (one, _) = study(&plan)?;
+            if one.arms.iter().all(|a| a.runs.is_empty()) {
+                return Err(Error::Data(format!("{}: no finished run; first do: {}", file.display(), plan.command())));
+            }
+            super::print(&plan.headline());
+            studies.push(one);
+        }
+        let mut study = combined(studies)?;
+        let folder = restrict(&mut study, &self.only)?;
+        let dir = self.folders.results_dir.join(&study.name.replace(" and ", "+")).join(folder);
+        super::print(&study.table());
+        for path in study.write(&dir)? {
+            super::print(&format!("wrote {}", path.display()));
+        }
+        Ok(if study.unreadable.is_empty() { super::OK } else { super::SOME_FAILED })
+    }
+}
+
+/// Several studies as one whose first axis is the scenario.
+fn combined(studies: Vec<Study>) -> Result<Study> {
+    let Some(first) = studies.first() else { return Err(Error::Config("no scenario given".into())) };
+    let metrics: Vec<String> =
+        first.metrics.iter().filter(|m| studies.iter().all(|s| s.metrics.contains(m))).cloned().collect();
+    if metrics.is_empty() {
+        let lists: Vec<String> = studies.iter().map(|s| format!("{}: {}", s.name, s.metrics.join(", "))).collect();
+        return Err(Error::Config(format!("the scenarios share no metric ({})", lists.join("; "))));
+    }
+    let alike = studies.iter().all(|s| s.axes == first.axes);
+    let own = if alike { first.axes.clone() } else { vec!["arm".to_string()] };
+    let mut out = Study {
+        name: studies.iter().map(|s| s.name.as_str()).collect::<Vec<_>>().join(" and "),
+        metrics,
+        axes: std::iter::once("scenario".to_string()).chain(own).collect(),
+        screens: Some("scenario".into()),
+        seeds: first.seeds.clone(),
+        cost: first.cost,
+        command: studies.iter().map(|s| s.command.as_str()).collect::<Vec<_>>().join(" && "),
+        ..Study::default()
+    };
+    for s in studies {
+        let before = out.arms.len();
+        for arm in s.arms {
+            let rest = if alike { arm.cell } else { vec![arm.label.clone()] };
+            out.arms.push(StudyArm {
+                label: format!("{} / {}", s.name, arm.label),
+                reference: arm.reference.map(|r| r + before),
+                cell: std::iter::once(s.name.clone()).chain(rest).collect(),
+                ..arm
+            });
+        }
+        for p in s.provenance {
+            if !out.provenance.contains(&p) {
+                out.provenance.push(p);
+            }
+        }
+        out.unreadable.extend(s.unreadable);
+    }
+    Ok(out)
 }
 
 /// Finished runs of a plan by id: header and rounds.
@@ -269,7 +344,7 @@ fn known_axis(study: &Study, axis: &str, option: &str) -> Result<usize> {
 }
 
 /// Keeps the arms with the values asked for and gives the name of the report's folder.
-fn restrict(study: &mut Study, only: &[String]) -> Result<String> {
+pub(crate) fn restrict(study: &mut Study, only: &[String]) -> Result<String> {
     let mut wanted: BTreeMap<usize, Vec<&str>> = BTreeMap::new();
     for rule in only {
         let Some((axis, value)) = rule.split_once('=') else {

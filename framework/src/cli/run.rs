@@ -4,7 +4,7 @@ use crate::data::DataRoot;
 use crate::error::{Error, Result};
 use crate::plugin::Requires;
 use crate::runner::{Job, Outcome, RunSeeds, Split, Worlds, run_all};
-use crate::scenario::Sweep;
+use crate::scenario::{Form, Sweep};
 use crate::store::{DataHashes, Provenance, Store, run_id};
 use clap::Args;
 use std::collections::HashMap;
@@ -67,7 +67,11 @@ pub(crate) struct Plan {
 
 impl Plan {
     pub(crate) fn read(file: &Path, which: &Which, folders: &Folders) -> Result<Self> {
-        let sweep = Sweep::read(file, &which.form())?;
+        Self::of(file, &which.form(), folders)
+    }
+
+    pub(crate) fn of(file: &Path, form: &Form, folders: &Folders) -> Result<Self> {
+        let sweep = Sweep::read(file, form)?;
         let data = Arc::new(folders.data());
         let store = Store::at(&folders.results_dir, &sweep.name);
         let mut hashes: HashMap<PathBuf, String> = HashMap::new();
