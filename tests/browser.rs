@@ -159,9 +159,9 @@ fn the_page_works_in_a_browser() {
     assert_eq!(count("#curves .legend button[data-arm='1'][aria-pressed='false']"), 1);
     browser.ask(press);
     assert_eq!(count("#curves path[data-arm='1']:not(.hidden)"), 1);
-    // Sorting by the last value turns the rows round when it is asked for twice.
+    // Sorting by the area turns the rows round when it is asked for twice.
     let rows = "return [...document.querySelectorAll('#arms tbody tr[data-arm]')].map(r => r.dataset.arm).join()";
-    let sort = "document.querySelector(\"#arms button[data-sort='final']\").click();";
+    let sort = "document.querySelector(\"#arms button[data-sort='aulc']\").click();";
     browser.ask(sort);
     let up = browser.ask(rows);
     browser.ask(sort);

@@ -47,14 +47,11 @@ import sys
 
 import nbformat
 from nbclient import NotebookClient
-from traitlets.config import Config
 
 notebook = nbformat.read(sys.argv[1], as_version=4)
 assert not any(cell.get("outputs") for cell in notebook.cells), "the notebook has stored outputs"
 where = {"metadata": {"path": sys.argv[2]}}
-# Sockets are files in the temporary folder, not ports.
-quiet = Config(KernelManager={"transport": "ipc"})
-NotebookClient(notebook, timeout=1200, kernel_name="python3", resources=where, config=quiet).execute()
+NotebookClient(notebook, timeout=1200, kernel_name="python3", resources=where).execute()
 print(f"read_results.ipynb ran in {sys.argv[2]}")
 PYTHON
 done

@@ -20,7 +20,7 @@ pub(crate) struct Power {
     /// Study file
     study: PathBuf,
     /// USD there are; overrides the study file
-    #[arg(long, value_name = "USD")]
+    #[arg(long, value_name = "USD", allow_negative_numbers = true)]
     budget: Option<f64>,
     /// Simulated worlds; overrides the study file
     #[arg(long, value_name = "N")]

@@ -229,25 +229,37 @@ impl Study {
         Ok(paths)
     }
 
-    /// A style for every arm, also for those that figures draw faintly: one a method.
+    /// A style for every arm, one a method: those of the figures where they tell all methods apart, else (faint curves,
+    /// panels that use colours again) the best methods have the plainest.
     fn page_styles(&self, looks: &curves::Looks, order: &[usize]) -> Vec<theme::Style> {
         let screen = self.screens.as_ref().and_then(|s| self.axes.iter().position(|a| a == s));
         let method = |a: usize| -> Vec<&String> {
             let cell = self.arms[a].cell.iter().enumerate().filter(|(x, _)| Some(*x) != screen).map(|(_, v)| v);
             if self.axes.len() > usize::from(screen.is_some()) { cell.collect() } else { vec![&self.arms[a].label] }
         };
-        let styles = looks.styles();
-        let mut faint: Vec<Vec<&String>> = vec![];
-        for &a in order.iter().filter(|&&a| styles[a].is_faint()) {
-            if !faint.contains(&method(a)) {
-                faint.push(method(a));
+        let is_reference = |a: usize| self.arms.iter().any(|o| o.reference == Some(a));
+        // Methods that are references have greys of their own.
+        let mut methods: [Vec<Vec<&String>>; 2] = [vec![], vec![]];
+        for &a in order {
+            let of = &mut methods[usize::from(is_reference(a))];
+            if !of.contains(&method(a)) {
+                of.push(method(a));
             }
         }
-        let first =
-            styles.iter().filter(|s| !s.is_faint()).map(|s| s.colour).collect::<std::collections::HashSet<_>>().len();
-        let of = |a: usize| match faint.iter().position(|m| *m == method(a)) {
-            Some(k) if styles[a].is_faint() => theme::style(first + k),
-            _ => styles[a],
+        let styles = looks.styles();
+        let plain = |s: &theme::Style| (s.colour.0, s.colour.1, s.colour.2, s.dash.len(), s.marker.word());
+        let mut used: Vec<_> = styles.iter().map(plain).collect();
+        used.sort_unstable();
+        used.dedup();
+        let apart = styles.iter().all(|s| !s.is_faint()) && used.len() == methods[0].len() + methods[1].len();
+        let of = |a: usize| {
+            let reference = is_reference(a);
+            let k = methods[usize::from(reference)].iter().position(|m| *m == method(a)).unwrap_or(0);
+            match (apart, reference) {
+                (true, _) => styles[a],
+                (false, true) => theme::reference_style(k, k),
+                (false, false) => theme::style(k),
+            }
         };
         (0..self.arms.len()).map(of).collect()
     }
