@@ -87,11 +87,21 @@ fn a_crate_outside_the_tree_adds_plugins_written_by_new() {
     let call = |args: &[&str]| finish(Command::new(&bin).current_dir(dir.path()).args(args).output().expect("it runs"));
 
     let listed = call(&["plugins", "list", "--json"]);
-    for name in ["far_and_uncertain", "fresh_acquisition", "fresh_kernel", "fresh_model", "fresh_prior", "random"] {
+    // Those that the book's tutorials show, and the templates of `new`.
+    let tutorials = ["far_and_uncertain", "rational_quadratic", "annotation_count", "pathway_screen"];
+    for name in tutorials {
+        assert!(listed.out.contains(&format!("\"{name}\"")), "{name} is not listed");
+    }
+    for name in ["fresh_acquisition", "fresh_kernel", "fresh_model", "fresh_prior", "random"] {
         assert!(listed.out.contains(&format!("\"{name}\"")), "{name} is not listed");
     }
     let conforms = call(&["conformance"]);
     assert_eq!(conforms.code, 0, "{}{}", conforms.out, conforms.err);
+
+    // The scenario that the tutorials quote.
+    let quoted =
+        call(&["run", own.join("own.toml").to_str().expect("utf-8"), "--data-dir", own.to_str().expect("utf-8")]);
+    assert_eq!(quoted.code, 0, "{}{}", quoted.out, quoted.err);
 
     // A sweep with its own rule, and with rules that break the law, each in its own fault domain.
     let scenario = TINY

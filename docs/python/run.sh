@@ -25,7 +25,8 @@ if [ ! -x "$env/bin/python" ]; then
   python3 -m venv "$env" >"$temporary/venv.log" 2>&1 || none "python3 makes no virtual environment (package python3-venv?)"
 fi
 "$env/bin/python" -m pip --version >/dev/null 2>&1 || none "$env has no pip"
-"$env/bin/python" -m pip install --quiet --disable-pip-version-check --requirement "$here/requirements.txt"
+"$env/bin/python" -m pip install --quiet --disable-pip-version-check --requirement "$here/requirements.txt" ||
+  none "the packages of requirements.txt could not be installed"
 python=$(cd "$env/bin" && pwd)/python
 
 # What Python and its packages keep goes to the temporary folder.

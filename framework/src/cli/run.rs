@@ -246,8 +246,15 @@ impl Run {
             super::print(&study.table());
             unreadable = !study.unreadable.is_empty();
             let written = super::report::write(&plan, &study, &runs, "report")?;
-            for (word, ending) in [("figure", "svg"), ("report", "html")] {
-                if let Some(path) = written.iter().find(|p| p.extension().is_some_and(|e| e == ending)) {
+            // The curves of the first metric; where nothing is drawn over rounds, any figure.
+            let named = |p: &&PathBuf, start: &str, end: &str| {
+                p.file_name().and_then(|n| n.to_str()).is_some_and(|n| n.starts_with(start) && n.ends_with(end))
+            };
+            let find = |start: &str, end: &str| written.iter().find(|p| named(p, start, end));
+            for (word, path) in
+                [("figure", find("curves_", ".svg").or(find("", ".svg"))), ("report", find("", ".html"))]
+            {
+                if let Some(path) = path {
                     super::print(&format!("{word}: {}", path.display()));
                 }
             }

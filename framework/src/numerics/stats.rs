@@ -60,7 +60,7 @@ pub fn sign_flip_p(d: &[f64]) -> f64 {
     let observed = d.iter().sum::<f64>().abs();
     if n > 20 {
         let t = mean(d) / (sd(d) / (n as f64).sqrt());
-        return StudentsT::new(0.0, 1.0, n as f64 - 1.0).map_or(f64::NAN, |s| 2.0 * (1.0 - s.cdf(t.abs())));
+        return student_two_sided(t, n as f64 - 1.0);
     }
     let slack = 1e-12 * d.iter().map(|v| v.abs()).sum::<f64>();
     let bar = observed - slack;

@@ -122,6 +122,8 @@ impl TestTable {
                 let ink = if t > 0.55 { WHITE } else { INK };
                 let (x, y) = (x0 + cell * (a as f64 + 0.5), y0 + cell * (b as f64 + 0.5));
                 let small = (cell / 5.0).min(SMALL);
+                // No "-0.00".
+                let score = if score.abs() * 10f64.powi(decimals as i32) < 0.5 { 0.0 } else { score };
                 c.text(&format!("{score:.decimals$}"), (x, y + 0.1 * cell), small, HPos::Center, ink, true);
                 if seeds > 1 {
                     let text = format!("± {sd:.decimals$}");
