@@ -1176,7 +1176,9 @@ fn a_paper_says_what_is_missing_and_makes_the_rest() {
     let csv = framework::table::read(&d.join("paper/tables/one.csv")).unwrap();
     assert_eq!((csv.height(), csv.names()), (3, vec!["arm", "final_mean"]));
     let readme = std::fs::read_to_string(d.join("paper/README.md")).unwrap();
-    for part in ["## Them", "greedy finds more than random", "(figures/one.svg)", "9 runs"] {
+    for part in
+        ["## Them", "greedy finds more than random", "[svg](figures/one.svg)", "[tex](tables/one.tex)", "9 runs"]
+    {
         assert!(readme.contains(part), "{part}\n{readme}");
     }
     let manifest: serde_json::Value =

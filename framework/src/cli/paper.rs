@@ -406,7 +406,10 @@ fn readme(items: &[Item], manifest: &Manifest) -> String {
             let form: String = item.variants.iter().map(|v| format!(" --variant {v}")).collect();
             match manifest.items.get(&item.id) {
                 Some(made) => {
-                    let files: Vec<String> = made.files.iter().map(|f| format!("[{f}]({f})")).collect();
+                    // The PNG has the same name as the SVG.
+                    let links = made.files.iter().filter_map(|f| Some((f, f.rsplit_once('.')?.1)));
+                    let files: Vec<String> =
+                        links.filter(|l| l.1 != "png").map(|(f, ending)| format!("[{ending}]({f})")).collect();
                     let _ = writeln!(
                         out,
                         "- {}: {} (`{}`{form}, {} runs)",

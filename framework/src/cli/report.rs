@@ -141,7 +141,7 @@ impl Report {
         }
         let mut study = combined(studies)?;
         let folder = restrict(&mut study, &self.only)?;
-        let dir = self.folders.results_dir.join(&study.name.replace(" and ", "+")).join(folder);
+        let dir = self.folders.results_dir.join(study.name.replace(" and ", "+")).join(folder);
         super::print(&study.table());
         for path in study.write(&dir)? {
             super::print(&format!("wrote {}", path.display()));

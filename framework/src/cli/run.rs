@@ -258,6 +258,7 @@ impl Run {
                     super::print(&format!("{word}: {}", path.display()));
                 }
             }
+            super::print(&study.best_lines());
         }
         if stopped {
             super::print("stopped; the same command goes on from here");

@@ -199,7 +199,7 @@ pub const METRICS: &[Metric] = &[
     },
     Metric {
         name: FRACTION_DISCOVERED,
-        definition: "share of all hits, held-out ones included, among as many most wanted by measurement, or by prediction where there is none (NAIAD; hit_ratio_all counts measured hits only)",
+        definition: "share of all hits, held-out ones included, among as many most wanted by measurement, or by prediction where there is none (NAIAD's count); hit_ratio_all counts measured hits only",
         larger_is_better: true,
         compute: |s| discovered(s).map(|(found, total)| found as f64 / total as f64),
     },

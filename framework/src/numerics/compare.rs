@@ -308,7 +308,7 @@ mod tests {
             assert_eq!(seeds_needed(effect * 3.0, 3.0), Some(n), "{effect}");
         }
         assert_eq!(seeds_needed(0.0, 1.0), None);
-        assert_eq!(seeds_needed(1.0, 0.0).is_some(), true);
+        assert_eq!(seeds_needed(1.0, 0.0), Some(2));
         assert_eq!(seeds_needed(1e-4, 1.0), None);
         assert_eq!(seeds_needed(f64::NAN, 1.0), None);
         // Least p of 10 seeds is 1/512; 25 comparisons need 0.002.

@@ -12,7 +12,7 @@ use table::{Column, Table};
 const HTML: &str = include_str!("page/page.html");
 const CSS: &str = include_str!("page/page.css");
 const JS: &str = include_str!("page/page.js");
-/// Arms whose weights and alignment are shown, the best ones.
+/// Arms whose weights, and whose alignment, are shown, the best ones.
 const MOST_TRACES: usize = 40;
 /// Rows of a table that the page shows; the files have all.
 const MOST_ROWS: usize = 1000;
@@ -160,13 +160,14 @@ impl Study {
             ("kernel alignment", "alignment", &["alignment"][..]),
             ("kernel alignment", "centred_alignment", &["centred_alignment"][..]),
         ] {
+            let most = out.len() + MOST_TRACES;
             for &a in order {
                 let arm = &self.arms[a];
                 let mut columns: Vec<&String> = arm.runs.iter().flat_map(|r| r.values.keys()).collect();
                 columns.retain(|c| prefixes.iter().any(|p| c.starts_with(p)));
                 columns.sort_unstable();
                 columns.dedup();
-                if columns.is_empty() || out.len() >= MOST_TRACES {
+                if columns.is_empty() || out.len() >= most {
                     continue;
                 }
                 let curves: Vec<Value> = columns

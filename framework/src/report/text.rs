@@ -114,6 +114,32 @@ impl Study {
         out
     }
 
+    /// The last lines of a run: the best arms by the first metric with their intervals, and the reference.
+    pub fn best_lines(&self) -> String {
+        const BEST: usize = 5;
+        if self.check().is_err() {
+            return String::new();
+        }
+        let rows = self.summarise();
+        let order = self.ranking(&rows);
+        let row = |a: usize| &rows[a * self.metrics.len()];
+        let late = order.iter().skip(BEST).copied().filter(|&a| row(a).is_reference).take(1);
+        let listed: Vec<usize> = order.iter().copied().take(BEST).chain(late).collect();
+        let digits = Digits::of(listed.iter().map(|&a| [row(a).aulc_mean, row(a).aulc_half_width]));
+        let wide = listed.iter().map(|&a| chars(&self.arms[a].label)).max().unwrap_or(0).min(LABEL);
+        let mut out = format!("best by the AULC of {}, 95 % t intervals over seeds:\n", self.metrics[0]);
+        for a in listed {
+            let place = order.iter().position(|&o| o == a).unwrap_or(0) + 1;
+            let mark = if row(a).is_reference { "   (reference)" } else { "" };
+            out += &format!(
+                "{place:>4}  {}  {}{mark}\n",
+                fill(&shorten(&self.arms[a].label, LABEL), wide, false),
+                value(row(a).aulc_mean, row(a).aulc_half_width, row(a).n_aulc, digits)
+            );
+        }
+        out
+    }
+
     /// Ours beside published numbers, for the terminal.
     fn published_values_text(&self) -> String {
         let Some(p) = &self.published_values else { return String::new() };
