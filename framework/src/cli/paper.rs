@@ -71,7 +71,8 @@ struct Item {
     /// Rows of the table whose column `metric` has this value, all by default.
     #[serde(default)]
     metric: Option<String>,
-    /// Width of the figure in print: 183 mm, a page of two columns, by default.
+    /// Width of the figure in print: 183 mm, a page of two columns, by default. Below 120 mm learning curves of one panel
+    /// are drawn for one column.
     #[serde(default = "two_columns")]
     width_mm: f64,
     /// Processor time of its runs as measured, in hours.
@@ -223,6 +224,7 @@ fn make(item: &Item, plan: &Plan, folder: &Path) -> Result<Made> {
     let (mut study, runs) = study(plan)?;
     restrict(&mut study, &item.only)?;
     add_published(&mut study, plan, None)?;
+    study.narrow = item.width_mm < 120.0;
     let scratch = Scratch::new(folder)?;
     let written = study.write(&scratch.0)?;
     let has = |name: &str| scratch.0.join(name).is_file();

@@ -268,9 +268,11 @@ pub(super) fn draw(study: &Study, looks: &Looks, metric: &str) -> Option<Canvas>
     let cut = frames.iter().any(|f| f.cut);
 
     // Sizes.
+    let words = looks.words.as_ref();
     let shown = |i: &usize| curves[*i].iter().any(|p| p.mean.is_finite());
     let widths = (0..study.arms.len()).filter(shown).map(|i| text_width(&looks.names[i], TEXT, false));
-    let name_width = widths.fold(60.0, f64::max).min(380.0);
+    let narrow = study.narrow && looks.panels.len() == 1;
+    let name_width = widths.fold(60.0, f64::max).min(if narrow { 130.0 } else { 380.0 });
     let columns = match looks.panels.len() {
         1 => 1,
         2 | 4 => 2,
@@ -286,16 +288,23 @@ pub(super) fn draw(study: &Study, looks: &Looks, metric: &str) -> Option<Canvas>
     let left = LEFT + 31.0 + label_width;
     let right = SAMPLE + name_width + 14.0;
     let (gap_x, gap_y) = if looks.screens { (30.0 + label_width, 52.0) } else { (18.0, 34.0) };
-    let least = if columns == 1 { 500.0 } else { (172.0 + gap_x) * columns as f64 };
-    let width = (left + least + right).max(900.0).round();
-    let height = (top + BOTTOM + rows as f64 * 180.0).max(560.0);
+    let least = match (narrow, columns) {
+        (true, _) => 230.0,
+        (false, 1) => 500.0,
+        _ => (172.0 + gap_x) * columns as f64,
+    };
+    let width = (left + least + right).max(if narrow { 0.0 } else { 900.0 }).round();
+    let note =
+        words.map_or_else(|| caption(study, looks, &curves, within.is_some(), one_round, cut), |w| w.note.clone());
+    let notes = wrapped(&note, SMALL, width - 2.0 * LEFT, if narrow { 4 } else { 1 });
+    let bottom = BOTTOM + (notes.len() as f64 - 1.0) * 1.35 * SMALL;
+    let height = (top + bottom + rows as f64 * 180.0).max(if narrow { 400.0 } else { 560.0 });
     let panel_width = (width - left - right - gap_x * (columns - 1) as f64) / columns as f64;
-    let panel_height = (height - top - BOTTOM - gap_y * (rows - 1) as f64) / rows as f64;
+    let panel_height = (height - top - bottom - gap_y * (rows - 1) as f64) / rows as f64;
 
     let mut c = Canvas::new(width, height);
     let line = |text: &str, em: f64, bold: bool| fit(text, em, bold, width - 2.0 * LEFT);
     c.text(&line(&study.name, TITLE, true), (LEFT, 33.0), TITLE, HPos::Left, INK, true);
-    let words = looks.words.as_ref();
     let definition = find(metric).and_then(|m| m.definition.split(';').next()).unwrap_or_default();
     let definition = words.map_or(definition, |w| &w.subtitle);
     c.text(&line(definition, TEXT, false), (LEFT, 54.0), TEXT, HPos::Left, SOFT_INK, false);
@@ -374,19 +383,33 @@ pub(super) fn draw(study: &Study, looks: &Looks, metric: &str) -> Option<Canvas>
         }
     }
     let leaders = (!looks.facets && !one_round).then_some(width - right - 9.0);
-    legend.draw(&mut c, (width - right, top), height - top - BOTTOM, name_width, leaders);
+    legend.draw(&mut c, (width - right, top), height - top - bottom, name_width, leaders);
 
-    let middle = ((left + width - right) / 2.0, (top + height - BOTTOM) / 2.0);
+    let middle = ((left + width - right) / 2.0, (top + height - bottom) / 2.0);
     let x_title = words.map_or(study.along.title(), |w| &w.x);
-    c.text(x_title, (middle.0, height - BOTTOM + 40.0), AXIS, HPos::Center, INK, false);
+    c.text(x_title, (middle.0, height - bottom + 40.0), AXIS, HPos::Center, INK, false);
     let better = if larger_is_better(metric) { "larger" } else { "smaller" };
     let title = words.map_or(format!("{metric} ({better} is better)"), |w| format!("{} ({better} is better)", w.y));
     let title = fit(&title, AXIS, false, height - top - 14.0);
     c.text_upwards(&title, (LEFT + 11.0, middle.1), AXIS, INK);
-    let note =
-        words.map_or_else(|| caption(study, looks, &curves, within.is_some(), one_round, cut), |w| w.note.clone());
-    c.text(&line(&note, SMALL, false), (LEFT, height - 14.0), SMALL, HPos::Left, SOFT_INK, false);
+    for (k, text) in notes.iter().rev().enumerate() {
+        c.text(text, (LEFT, height - 14.0 - k as f64 * 1.35 * SMALL), SMALL, HPos::Left, SOFT_INK, false);
+    }
     Some(c)
+}
+
+/// A text in at most so many lines; what is left over is shortened in the last.
+fn wrapped(text: &str, em: f64, width: f64, most: usize) -> Vec<String> {
+    let mut lines: Vec<String> = vec![String::new()];
+    for word in text.split_whitespace() {
+        let last = lines.len() - 1;
+        let longer = if lines[last].is_empty() { word.to_string() } else { format!("{} {word}", lines[last]) };
+        match lines.len() == most || text_width(&longer, em, false) <= width {
+            true => lines[last] = longer,
+            false => lines.push(word.to_string()),
+        }
+    }
+    lines.iter().map(|l| fit(l, em, false, width)).collect()
 }
 
 /// The values that a panel shows.

@@ -122,6 +122,8 @@ pub struct Study {
     pub by: Vec<String>,
     /// What figures are drawn over.
     pub along: Along,
+    /// Whether learning curves that need one panel are drawn for one column of a journal (85 to 90 mm).
+    pub narrow: bool,
     /// What a screen costs.
     pub cost: Cost,
     /// Metrics whose speed-up is reported; none: the first.

@@ -690,3 +690,28 @@ fn warnings_name_what_is_missing_and_what_to_do() {
     s.seeds = (0..10).collect();
     assert!(s.warnings(&s.summarise()).is_empty(), "{:?}", s.warnings(&s.summarise()));
 }
+
+#[test]
+fn one_column_of_a_journal_has_figures_of_its_own() {
+    let (dir, keep) = folder("narrow");
+    let mut s = study(&words("random ucb thompson expected_improvement"), Some(0), 5, 8);
+    let size = |s: &Study| -> (f64, f64) {
+        s.write_curves(&dir, "curve").unwrap();
+        let svg = std::fs::read_to_string(dir.join("curve_hit_ratio.svg")).unwrap();
+        let number = |name: &str| {
+            let from = svg.find(&format!(" {name}=\"")).unwrap() + name.len() + 3;
+            svg[from..].split('"').next().unwrap().parse::<f64>().unwrap()
+        };
+        (number("width"), number("height"))
+    };
+    assert!(size(&s).0 >= 900.0);
+    s.narrow = true;
+    let (width, height) = size(&s);
+    // At 89 mm letters of 12 pixels are at least 6 points high (2.1 mm).
+    assert!(12.0 * 89.0 / width >= 2.1 && height < 500.0, "{width} x {height}");
+    let svg = std::fs::read_to_string(dir.join("curve_hit_ratio.svg")).unwrap();
+    assert!(svg.contains("taken out") && svg.contains("thompson"), "the caption is whole");
+    if !keep {
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+}
