@@ -445,6 +445,9 @@ fn plugins_are_listed_and_shown() {
         ],
     );
     says(&run(d.path(), &["plugins", "show", "ubc"]), 2, &["unknown plugin `ubc`; did you mean `ucb`?"]);
+    // Defaults are told of plugins that cannot do without a parameter too.
+    let r = run(d.path(), &["plugins", "show", "ensemble"]);
+    says(&r, 0, &["  of   (required)", "  members = 5", "  resample = \"none\""]);
     for name in list.iter().map(|e| e["name"].as_str().expect("a name")) {
         let shown = run(d.path(), &["plugins", "show", name]);
         assert_eq!(shown.code, 0);

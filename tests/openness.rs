@@ -5,6 +5,8 @@ use common::*;
 use std::path::Path;
 use std::process::Command;
 
+const KINDS: [&str; 6] = ["acquisition", "interaction", "kernel", "model", "oracle", "prior"];
+
 fn rust_files(dir: &Path, out: &mut Vec<std::path::PathBuf>) {
     for e in std::fs::read_dir(dir).expect("a folder").flatten() {
         let p = e.path();
@@ -41,7 +43,7 @@ fn the_framework_never_imports_a_plugin() {
 #[test]
 fn no_plugin_imports_another() {
     let mut files = Vec::new();
-    for kind in ["acquisition", "interaction", "kernel", "model", "oracle", "prior"] {
+    for kind in KINDS {
         rust_files(&root().join("plugins").join(kind), &mut files);
     }
     for f in &files {
@@ -58,7 +60,7 @@ fn a_crate_outside_the_tree_adds_plugins_written_by_new() {
     let target = target_dir();
     let own = dir.path().join("out_of_tree");
     copy(&root().join("tests/out_of_tree"), &own);
-    for kind in ["acquisition", "kernel", "model", "prior"] {
+    for kind in KINDS {
         let name = format!("fresh_{kind}");
         std::fs::create_dir_all(own.join("src").join(kind)).expect("a folder");
         let r = run(dir.path(), &["new", kind, &name, "--dir", own.join("src").to_str().expect("utf-8")]);
@@ -67,7 +69,7 @@ fn a_crate_outside_the_tree_adds_plugins_written_by_new() {
     // `new` writes into src/<kind>/; this crate names its modules by hand.
     let main = own.join("src/main.rs");
     let mut text = std::fs::read_to_string(&main).expect("main.rs");
-    for kind in ["acquisition", "kernel", "model", "prior"] {
+    for kind in KINDS {
         text.push_str(&format!("#[path = \"{kind}/fresh_{kind}.rs\"]\nmod fresh_{kind};\n"));
     }
     std::fs::write(&main, text).expect("main.rs");
@@ -92,7 +94,8 @@ fn a_crate_outside_the_tree_adds_plugins_written_by_new() {
     for name in tutorials {
         assert!(listed.out.contains(&format!("\"{name}\"")), "{name} is not listed");
     }
-    for name in ["fresh_acquisition", "fresh_kernel", "fresh_model", "fresh_prior", "random"] {
+    assert!(listed.out.contains("\"random\""), "the shipped plugins are not listed");
+    for name in KINDS.map(|k| format!("fresh_{k}")) {
         assert!(listed.out.contains(&format!("\"{name}\"")), "{name} is not listed");
     }
     let conforms = call(&["conformance"]);

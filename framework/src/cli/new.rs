@@ -6,8 +6,10 @@ use std::path::PathBuf;
 #[derive(Clone, Copy, ValueEnum)]
 pub(crate) enum What {
     Acquisition,
+    Interaction,
     Kernel,
     Model,
+    Oracle,
     Prior,
 }
 
@@ -42,8 +44,10 @@ impl New {
         }
         let (folder, text) = match self.kind {
             What::Acquisition => ("acquisition", ACQUISITION),
+            What::Interaction => ("interaction", INTERACTION),
             What::Kernel => ("kernel", KERNEL),
             What::Model => ("model", MODEL),
+            What::Oracle => ("oracle", ORACLE),
             What::Prior => ("prior", PRIOR),
         };
         let dir = self.dir.join(folder);
@@ -77,6 +81,8 @@ fn camel(name: &str) -> String {
 }
 
 const ACQUISITION: &str = include_str!("new_acquisition.txt");
+const INTERACTION: &str = include_str!("new_interaction.txt");
 const KERNEL: &str = include_str!("new_kernel.txt");
 const MODEL: &str = include_str!("new_model.txt");
+const ORACLE: &str = include_str!("new_oracle.txt");
 const PRIOR: &str = include_str!("new_prior.txt");

@@ -105,21 +105,57 @@ fn page(kind: Kind, entries: &[&Entry]) -> String {
     }
     for e in entries {
         let _ = writeln!(out, "\n## `{0}` {{#{0}}}\n\n{1}.\n\n{2}", e.name, e.summary.trim_end_matches('.'), header(e));
-        let (fields, defaults) = ((e.fields)(), (e.check)(json!({})));
+        let (fields, defaults) = ((e.fields)(), Defaults::of(e));
         if !fields.is_empty() {
             out += "| parameter | default | |\n|:--|:--|:--|\n";
         }
         for f in fields {
-            let default = match &defaults {
-                Ok(v) => format!("`{}`", toml_like(&v[f])),
-                Err(_) => String::new(),
-            };
+            let default = defaults.get(f).map_or("required".to_string(), |v| format!("`{v}`"));
             let _ = writeln!(out, "| `{f}` | {default} | {} |", field_docs(e.source, f).join(" ").replace('|', "\\|"));
         }
         let section = if kind == Kind::Prior { "prior.NAME" } else { word };
         let _ = writeln!(out, "\n```toml\n[{section}]\nuse = \"{}\"\n```", e.name);
     }
     out
+}
+
+/// What a plugin's parameters are when a scenario leaves them out.
+struct Defaults {
+    required: Vec<String>,
+    filled: Value,
+}
+
+impl Defaults {
+    /// Found by leaving out, one by one, the parameters of the plugin's example: those that cannot be are required.
+    fn of(e: &Entry) -> Self {
+        if let Ok(filled) = (e.check)(json!({})) {
+            return Self { required: vec![], filled };
+        }
+        // Examples may write small files.
+        let dir = std::env::temp_dir().join(format!("screenwright-plugins-{}", std::process::id()));
+        let mut given = match std::fs::create_dir_all(&dir) {
+            Ok(()) => (e.example)(&dir),
+            Err(_) => json!({}),
+        };
+        let _ = std::fs::remove_dir_all(&dir);
+        let names: Vec<String> = given.as_object().into_iter().flat_map(|m| m.keys().cloned()).collect();
+        let mut required = Vec::new();
+        for name in names {
+            let Some(table) = given.as_object_mut() else { break };
+            let Some(value) = table.remove(&name) else { continue };
+            if (e.check)(given.clone()).is_err() {
+                given[&name] = value;
+                required.push(name);
+            }
+        }
+        Self { required, filled: (e.check)(given).unwrap_or_default() }
+    }
+
+    /// Nothing where the parameter is required.
+    fn get(&self, field: &str) -> Option<String> {
+        let value = self.filled.get(field);
+        (!self.required.iter().any(|r| r == field)).then(|| toml_like(value.unwrap_or(&Value::Null)))
+    }
 }
 
 fn show(e: &Entry) -> String {
@@ -130,12 +166,9 @@ fn show(e: &Entry) -> String {
     } else {
         let _ = writeln!(out, "\nparameters");
     }
-    let defaults = (e.check)(json!({}));
+    let defaults = Defaults::of(e);
     for f in fields {
-        let default = match &defaults {
-            Ok(v) => format!(" = {}", toml_like(&v[f])),
-            Err(_) => String::new(),
-        };
+        let default = defaults.get(f).map_or("   (required)".to_string(), |v| format!(" = {v}"));
         let _ = writeln!(out, "  {f}{default}");
         for line in field_docs(e.source, f) {
             let _ = writeln!(out, "      {line}");
