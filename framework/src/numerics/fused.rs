@@ -1,7 +1,8 @@
 //! Products of small matrices in registers: the inner loops of networks so small that general products would spend their
-//! time around the work.
+//! time around the work. Where they are not small, the general product.
 
 use super::network::Real;
+use faer::{Accum, MatMut, MatRef, Par};
 
 /// Numbers side by side in a register.
 pub(super) const WIDE: usize = 8;
@@ -36,11 +37,8 @@ pub(super) fn madd<T: Real, const FMA: bool>(a: T, b: T, c: T) -> T {
     if FMA { a.mul_add(b, c) } else { a * b + c }
 }
 
-/// Terms and lanes of a panel of vectors that is packed, and from how many lanes on: rows so far apart compete for the same
-/// places of the cache.
-const PANEL: usize = 128;
-const PACKED: usize = 32;
-const FAR: usize = 128;
+/// Rows, terms and lanes from which on a general product is faster than the loops here.
+const GENERAL: [usize; 3] = [8, 32, 64];
 
 /// `to` (R rows of W numbers, `step` apart) += Σ_t s_rt v_t: the scalar of row r and term t lies at
 /// `s[r * s_row + t * s_term]`, the vector of term t at `v[t * v_step]`.
@@ -101,8 +99,8 @@ fn blocks<T: Real, const FMA: bool, const W: usize, const R: usize>(
     }
 }
 
-/// The same for any number of lanes: at most 32 at a time, with as many rows as fill the registers. The order of the terms
-/// is that of the plain sum, whatever is packed.
+/// The same for any number of lanes: at most 32 at a time, with as many rows as fill the registers; large products by
+/// the general routine.
 #[inline(always)]
 #[allow(clippy::too_many_arguments)]
 pub(super) fn add_product<T: Real, const FMA: bool>(
@@ -118,19 +116,16 @@ pub(super) fn add_product<T: Real, const FMA: bool>(
     if terms == 0 || rows == 0 {
         return;
     }
-    let mut at = 0;
-    while lanes >= FAR && at + PACKED <= lanes {
-        let mut panel = [T::zero(); PANEL * PACKED];
-        for from in (0..terms).step_by(PANEL) {
-            let n = PANEL.min(terms - from);
-            for (t, p) in panel.chunks_exact_mut(PACKED).enumerate().take(n) {
-                p.copy_from_slice(&v[(from + t) * lanes + at..][..PACKED]);
-            }
-            let s = &s[from * s_term..];
-            blocks::<T, FMA, PACKED, 2>(&mut to[at..], rows, lanes, s, s_row, s_term, &panel, PACKED, n);
-        }
-        at += PACKED;
+    if rows >= GENERAL[0] && terms >= GENERAL[1] && lanes >= GENERAL[2] && (s_row == 1 || s_term == 1) {
+        let s = match s_term {
+            1 => MatRef::from_row_major_slice_with_stride(s, rows, terms, s_row),
+            _ => MatRef::from_column_major_slice_with_stride(s, rows, terms, s_term),
+        };
+        let v = MatRef::from_row_major_slice(&v[..terms * lanes], terms, lanes);
+        let to = MatMut::from_row_major_slice_mut(&mut to[..rows * lanes], rows, lanes);
+        return faer::linalg::matmul::matmul(to, Accum::Add, s, v, T::one(), Par::Seq);
     }
+    let mut at = 0;
     while at < lanes {
         let (to, v) = (&mut to[at..], &v[at..]);
         at += match lanes - at {
@@ -154,4 +149,40 @@ pub(super) fn add_product<T: Real, const FMA: bool>(
 #[inline(always)]
 pub(super) fn total<T: Real>(v: [T; WIDE]) -> T {
     ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn products_are_the_plain_sum_whatever_their_size_and_layout() {
+        for (rows, terms, lanes) in
+            [(1, 1, 8), (3, 2, 24), (7, 40, 64), (8, 31, 64), (8, 32, 64), (64, 64, 64), (65, 70, 136)]
+        {
+            for gap in [0, 3] {
+                let number = |i: usize| ((i * 37) % 41) as f64 / 16.0 - 1.0;
+                let (by_row, by_term) = (terms + gap, rows + gap);
+                let s: Vec<f64> = (0..rows * by_row).map(number).collect();
+                let turned: Vec<f64> =
+                    (0..terms * by_term).map(|i| number(i % by_term * by_row + i / by_term)).collect();
+                // Longer than asked, as parts of a larger matrix are.
+                let v: Vec<f64> = (0..terms * lanes + 5).map(|i| number(i + 11)).collect();
+                let start: Vec<f64> = (0..rows * lanes + 2).map(|i| number(i + 5)).collect();
+                let mut want = start.clone();
+                for r in 0..rows {
+                    for l in 0..lanes {
+                        want[r * lanes + l] += (0..terms).map(|t| s[r * by_row + t] * v[t * lanes + l]).sum::<f64>();
+                    }
+                }
+                for (s, s_row, s_term) in [(&s, by_row, 1), (&turned, 1, by_term)] {
+                    let mut to = start.clone();
+                    add_product::<f64, false>(&mut to, rows, lanes, s, s_row, s_term, &v, terms);
+                    for (at, (to, want)) in to.iter().zip(&want).enumerate() {
+                        assert!((to - want).abs() < 1e-11, "{rows} x {terms} x {lanes}, {at}: {to} for {want}");
+                    }
+                }
+            }
+        }
+    }
 }
