@@ -90,21 +90,11 @@ framework::register!(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use framework::testing::{Fused, fuse};
-
-    fn named(recorded: &[(String, f64)], name: &str) -> f64 {
-        recorded.iter().find(|r| r.0 == name).unwrap().1
-    }
+    use framework::testing::{check_fusion_starts_as_mean, fuse};
 
     #[test]
     fn before_anything_is_measured_it_is_the_mean_and_says_so() {
-        let Fused { gram, recorded, sources: k, .. } =
-            fuse(&FuseAlignment { with: Some(vec![]), ..FuseAlignment::default() }, &[]).unwrap();
-        assert_eq!(named(&recorded, "weights_from_data"), 0.0);
-        assert_eq!((named(&recorded, "weight other"), named(&recorded, "weight signal")), (0.5, 0.5));
-        let ids: Vec<usize> = (0..60).collect();
-        let want = (&k[0] + &k[1]) * 0.5;
-        assert!((&gram.to_dense(&ids) - &want).iter().all(|d| d.abs() < 1e-12));
+        check_fusion_starts_as_mean(&FuseAlignment { with: Some(vec![]), ..FuseAlignment::default() }).unwrap();
     }
 
     #[test]
@@ -112,7 +102,8 @@ mod tests {
         let measured: Vec<usize> = (0..40).step_by(2).collect();
         for centred in [false, true] {
             let kernel = FuseAlignment { with: Some(vec![]), centred, ..FuseAlignment::default() };
-            let Fused { gram, recorded, sources: k, readouts: profiles } = fuse(&kernel, &measured).unwrap();
+            let fused = fuse(&kernel, &measured).unwrap();
+            let (k, profiles) = (&fused.sources, &fused.readouts);
             let centre = |k: Array2<f64>| {
                 let n = k.nrows();
                 let h = Array2::<f64>::eye(n) - 1.0 / n as f64;
@@ -128,12 +119,9 @@ mod tests {
                 })
                 .collect();
             let want = a[1] / (a[0] + a[1]);
-            assert!((named(&recorded, "weight signal") - want).abs() < 1e-12);
-            assert!(want > 0.6 && named(&recorded, "weights_from_data") == 1.0, "{want}");
-            let ids: Vec<usize> = (0..60).collect();
-            let fused = &k[0] * (1.0 - want) + &k[1] * want;
-            assert!((&gram.to_dense(&ids) - &fused).iter().all(|d| d.abs() < 1e-12));
-            assert!(gram.rows().is_some());
+            assert!((fused.number("weight signal") - want).abs() < 1e-12);
+            assert!(want > 0.6 && fused.number("weights_from_data") == 1.0, "{want}");
+            assert!(fused.is_sum(1.0 - want, want) && fused.gram.rows().is_some());
         }
     }
 }

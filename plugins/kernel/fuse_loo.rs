@@ -96,56 +96,21 @@ framework::register!(Kernel, FuseLoo, "fuse_loo", "weights of priors and model b
 #[cfg(test)]
 mod tests {
     use super::*;
-    use framework::testing::{Fused, fuse};
-
-    fn named(recorded: &[(String, f64)], name: &str) -> f64 {
-        recorded.iter().find(|r| r.0 == name).unwrap().1
-    }
+    use framework::testing::{check_fusion_finds_the_signal, check_fusion_starts_as_mean, check_matrix_derivatives};
 
     #[test]
     fn before_anything_is_measured_it_is_the_mean_and_says_so() {
-        let Fused { gram, recorded, sources: k, .. } =
-            fuse(&FuseLoo { with: Some(vec![]), ..FuseLoo::default() }, &[]).unwrap();
-        assert_eq!(named(&recorded, "weights_from_data"), 0.0);
-        assert_eq!((named(&recorded, "weight other"), named(&recorded, "weight signal")), (0.5, 0.5));
-        let ids: Vec<usize> = (0..60).collect();
-        let want = (&k[0] + &k[1]) * 0.5;
-        assert!((&gram.to_dense(&ids) - &want).iter().all(|d| d.abs() < 1e-12));
+        check_fusion_starts_as_mean(&FuseLoo { with: Some(vec![]), ..FuseLoo::default() }).unwrap();
     }
 
     #[test]
     fn the_informative_prior_gets_the_weight() {
-        let measured: Vec<usize> = (0..40).collect();
-        let Fused { gram, recorded, sources: k, .. } =
-            fuse(&FuseLoo { with: Some(vec![]), ..FuseLoo::default() }, &measured).unwrap();
-        let (other, signal) = (named(&recorded, "weight other"), named(&recorded, "weight signal"));
-        assert!(signal > 0.9 && (other + signal - 1.0).abs() < 1e-12, "{signal}");
-        assert!(named(&recorded, "weights_from_data") == 1.0 && named(&recorded, "noise_to_signal") < 0.1);
-        let ids: Vec<usize> = (0..60).collect();
-        let fused = &k[0] * other + &k[1] * signal;
-        assert!((&gram.to_dense(&ids) - &fused).iter().all(|d| d.abs() < 1e-12));
+        check_fusion_finds_the_signal(&FuseLoo { with: Some(vec![]), ..FuseLoo::default() }).unwrap();
     }
 
     #[test]
     fn derivatives_are_those_of_finite_differences() {
-        let mut rng = Streams::new(2).rng("x");
-        let x = Array2::from_shape_simple_fn((9, 4), || rng.random_range(-1.0..1.0));
-        let y = Array2::from_shape_simple_fn((9, 3), || rng.random_range(-1.0..1.0));
-        let a = x.dot(&x.t()) + Array2::<f64>::eye(9) * 0.3;
-        let (_, by_entry) = loo_error(&a, &y).unwrap();
-        for (i, j) in [(0, 0), (3, 3), (2, 5), (8, 1)] {
-            let moved = |h: f64| {
-                let mut b = a.clone();
-                b[(i, j)] += h;
-                if i != j {
-                    b[(j, i)] += h;
-                }
-                loo_error(&b, &y).unwrap().0
-            };
-            let slope = (moved(1e-6) - moved(-1e-6)) / 2e-6;
-            let want = if i == j { by_entry[(i, j)] } else { by_entry[(i, j)] + by_entry[(j, i)] };
-            assert!((slope - want).abs() < 1e-5 * want.abs().max(1.0), "{i} {j}: {slope} {want}");
-        }
+        check_matrix_derivatives(loo_error);
     }
 
     #[test]

@@ -161,21 +161,11 @@ framework::register!(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use framework::testing::{Fused, fuse};
-
-    fn named(recorded: &[(String, f64)], name: &str) -> f64 {
-        recorded.iter().find(|r| r.0 == name).unwrap().1
-    }
+    use framework::testing::{check_fusion_starts_as_mean, fuse};
 
     #[test]
     fn before_anything_is_measured_it_is_the_mean_and_says_so() {
-        let Fused { gram, recorded, sources: k, .. } =
-            fuse(&FuseRegression { with: Some(vec![]), ..FuseRegression::default() }, &[]).unwrap();
-        assert_eq!(named(&recorded, "weights_from_data"), 0.0);
-        assert_eq!((named(&recorded, "weight other"), named(&recorded, "weight signal")), (0.5, 0.5));
-        let ids: Vec<usize> = (0..60).collect();
-        let want = (&k[0] + &k[1]) * 0.5;
-        assert!((&gram.to_dense(&ids) - &want).iter().all(|d| d.abs() < 1e-12));
+        check_fusion_starts_as_mean(&FuseRegression { with: Some(vec![]), ..FuseRegression::default() }).unwrap();
     }
 
     #[test]
@@ -183,12 +173,13 @@ mod tests {
         let measured: Vec<usize> = (0..40).step_by(2).collect();
         for non_negative in [false, true] {
             let kernel = FuseRegression { with: Some(vec![]), non_negative, ..FuseRegression::default() };
-            let Fused { gram, recorded, sources: k, readouts: profiles } = fuse(&kernel, &measured).unwrap();
+            let fused = fuse(&kernel, &measured).unwrap();
+            let (k, profiles) = (&fused.sources, &fused.readouts);
             let truth = profiles.dot(&profiles.t());
             let part = |m: usize| Array2::from_shape_fn((20, 20), |(i, j)| k[m][(measured[i], measured[j])]);
             let (a, b) = (part(0), part(1));
             let error = |x: f64, y: f64| (&truth - &(&a * x) - &(&b * y)).mapv(|v| v * v).sum();
-            let (x, y) = (named(&recorded, "weight other"), named(&recorded, "weight signal"));
+            let (x, y) = (fused.number("weight other"), fused.number("weight signal"));
             let least = error(x, y);
             let size = y.abs();
             for (dx, dy) in [(1e-4, 0.0), (-1e-4, 0.0), (0.0, 1e-4), (0.0, -1e-4), (1e-4, -1e-4)] {
@@ -196,10 +187,8 @@ mod tests {
                 assert!((non_negative && x.min(y) < 0.0) || error(x, y) >= least, "{non_negative} {dx} {dy}");
             }
             assert!(y > 0.0 && (!non_negative || x >= 0.0));
-            let ids: Vec<usize> = (0..60).collect();
-            let fused = &k[0] * x + &k[1] * y;
-            assert!((&gram.to_dense(&ids) - &fused).iter().all(|d| d.abs() < 1e-9));
-            assert_eq!(x < 0.0, recorded.iter().any(|r| r.0 == "smallest_eigenvalue"));
+            assert!(fused.is_sum(x, y));
+            assert_eq!(x < 0.0, fused.recorded.iter().any(|r| r.0 == "smallest_eigenvalue"));
         }
     }
 

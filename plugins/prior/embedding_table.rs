@@ -303,10 +303,7 @@ mod tests {
         std::fs::write(&path, text).unwrap();
         settings["path"] = path.to_str().unwrap().into();
         let prior: EmbeddingTable = serde_json::from_value(settings).unwrap();
-        let (data, streams) = (DataRoot::default(), Streams::new(1));
-        let genes = Genes::new(genes.iter().copied()).unwrap();
-        let setup = Setup { data: &data, streams: &streams };
-        let b = prior.embed(&PriorContext { name: "p", genes: &genes, updates: None, screen: None, setup: &setup });
+        let b = framework::testing::embed(&prior, genes, DataRoot::default());
         std::fs::remove_file(path).unwrap();
         b
     }

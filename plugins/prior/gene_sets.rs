@@ -211,11 +211,7 @@ mod tests {
     use framework::data::DataRoot;
 
     fn embed(settings: serde_json::Value, genes: &[&str], root: DataRoot) -> Result<Block> {
-        let prior: GeneSets = serde_json::from_value(settings).unwrap();
-        let streams = Streams::new(1);
-        let genes = Genes::new(genes.iter().copied()).unwrap();
-        let setup = Setup { data: &root, streams: &streams };
-        prior.embed(&PriorContext { name: "p", genes: &genes, updates: None, screen: None, setup: &setup })
+        framework::testing::embed(&serde_json::from_value::<GeneSets>(settings).unwrap(), genes, root)
     }
 
     #[test]

@@ -12,10 +12,11 @@ mod mixture;
 pub use conformance::{check_entry, conformance};
 pub use mixture::Mixture;
 
+use crate::data::DataRoot;
 use crate::domain::{Block, Candidates, Compose, Genes, Inputs, Observed, Pool, Posterior, Readouts, Target};
 use crate::error::{Error, Result};
 use crate::numerics::Gram;
-use crate::plugin::{Kernel, KernelContext, LayerFactors, Round, RunContext, Surrogate};
+use crate::plugin::{Kernel, KernelContext, LayerFactors, Prior, PriorContext, Round, RunContext, Setup, Surrogate};
 use crate::streams::{StreamRng, Streams};
 use ndarray::{Array1, Array2, Array3, ArrayView2, Axis};
 use rand_distr::{Distribution, StandardNormal};
@@ -262,6 +263,85 @@ pub fn fuse(kernel: &dyn Kernel, measured: &[usize]) -> Result<Fused> {
     };
     let readouts = crate::plugin::mean_readouts(&observed);
     Ok(Fused { gram, sources: vec![source(0), source(1)], recorded: recorded.take(), readouts })
+}
+
+impl Fused {
+    /// A number that the fusion recorded.
+    ///
+    /// # Panics
+    /// If it recorded none of that name.
+    pub fn number(&self, name: &str) -> f64 {
+        match self.recorded.iter().find(|r| r.0 == name) {
+            Some(r) => r.1,
+            None => panic!("nothing called `{name}` was recorded"),
+        }
+    }
+
+    /// Whether its matrix is the sum of the priors' own with these weights, to 1e-10.
+    pub fn is_sum(&self, other: f64, signal: f64) -> bool {
+        let want = &self.sources[0] * other + &self.sources[1] * signal;
+        let ids: Vec<usize> = (0..60).collect();
+        (&self.gram.to_dense(&ids) - &want).iter().all(|d| d.abs() < 1e-10)
+    }
+}
+
+/// Checks that a fusion of priors by what was measured is their mean while nothing is, and records that.
+///
+/// # Panics
+/// If it is not.
+pub fn check_fusion_starts_as_mean(kernel: &dyn Kernel) -> Result<()> {
+    let fused = fuse(kernel, &[])?;
+    assert_eq!(fused.number("weights_from_data"), 0.0);
+    assert_eq!((fused.number("weight other"), fused.number("weight signal")), (0.5, 0.5));
+    assert!(fused.is_sum(0.5, 0.5));
+    Ok(())
+}
+
+/// Checks that a fusion that fits a Gaussian process gives the informative prior nine tenths of the weight.
+///
+/// # Panics
+/// If it does not.
+pub fn check_fusion_finds_the_signal(kernel: &dyn Kernel) -> Result<()> {
+    let fused = fuse(kernel, &(0..40).collect::<Vec<_>>())?;
+    let (other, signal) = (fused.number("weight other"), fused.number("weight signal"));
+    assert!(signal > 0.9 && (other + signal - 1.0).abs() < 1e-12, "{signal}");
+    assert!(fused.number("weights_from_data") == 1.0 && fused.number("noise_to_signal") < 0.1);
+    assert!(fused.is_sum(other, signal));
+    Ok(())
+}
+
+/// Checks the derivatives of a function of a symmetric matrix (and outputs) by its entries against central differences.
+///
+/// # Panics
+/// If they differ.
+pub fn check_matrix_derivatives(f: impl Fn(&Array2<f64>, &Array2<f64>) -> Option<(f64, Array2<f64>)>) {
+    use rand::RngExt;
+    let mut rng = Streams::new(2).rng("x");
+    let x = Array2::from_shape_simple_fn((9, 4), || rng.random_range(-1.0..1.0));
+    let y = Array2::from_shape_simple_fn((9, 3), || rng.random_range(-1.0..1.0));
+    let a = x.dot(&x.t()) + Array2::<f64>::eye(9) * 0.3;
+    let at = |a: &Array2<f64>| f(a, &y).expect("a value at a positive definite matrix");
+    let by_entry = at(&a).1;
+    for (i, j) in [(0, 0), (3, 3), (2, 5), (8, 1)] {
+        let moved = |h: f64| {
+            let mut b = a.clone();
+            b[(i, j)] += h;
+            if i != j {
+                b[(j, i)] += h;
+            }
+            at(&b).0
+        };
+        let slope = (moved(1e-6) - moved(-1e-6)) / 2e-6;
+        let want = if i == j { by_entry[(i, j)] } else { by_entry[(i, j)] + by_entry[(j, i)] };
+        assert!((slope - want).abs() < 1e-5 * want.abs().max(1.0), "{i} {j}: {slope} {want}");
+    }
+}
+
+/// What a prior knows of some genes, on tables below `data`.
+pub fn embed(prior: &dyn Prior, genes: &[&str], data: DataRoot) -> Result<Block> {
+    let (genes, streams) = (Genes::new(genes.iter().copied())?, Streams::new(1));
+    let setup = Setup { data: &data, streams: &streams };
+    prior.embed(&PriorContext { name: "p", genes: &genes, updates: None, screen: None, setup: &setup })
 }
 
 /// A folder of its own for a test, deleted with everything in it when the value is dropped.
