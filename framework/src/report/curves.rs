@@ -188,9 +188,12 @@ fn by_screen(study: &Study) -> Option<Vec<(String, String)>> {
     if study.axes.len() < 2 {
         return None;
     }
+    // A bare number says nothing without the name of its axis.
+    let axis = study.axes[at].rsplit('.').next().unwrap_or_default();
+    let title = |value: String| if value.parse::<f64>().is_ok() { format!("{axis} = {value}") } else { value };
     let of = |arm: &super::StudyArm| {
         let mut rest = arm.cell.clone();
-        (at < rest.len()).then(|| (rest.remove(at), rest.join(" / ")))
+        (at < rest.len()).then(|| (title(rest.remove(at)), rest.join(" / ")))
     };
     let parts: Vec<(String, String)> = study.arms.iter().map(of).collect::<Option<_>>()?;
     (2..=MOST_PANELS).contains(&distinct(parts.iter().map(|p| p.0.as_str())).len()).then_some(parts)
@@ -272,7 +275,7 @@ pub(super) fn draw(study: &Study, looks: &Looks, metric: &str) -> Option<Canvas>
     let shown = |i: &usize| curves[*i].iter().any(|p| p.mean.is_finite());
     let widths = (0..study.arms.len()).filter(shown).map(|i| text_width(&looks.names[i], TEXT, false));
     let narrow = study.narrow && looks.panels.len() == 1;
-    let name_width = widths.fold(60.0, f64::max).min(if narrow { 130.0 } else { 380.0 });
+    let name_width = widths.fold(60.0, f64::max).min(if narrow { 130.0 } else { 240.0 });
     let columns = match looks.panels.len() {
         1 => 1,
         2 | 4 => 2,
@@ -280,7 +283,6 @@ pub(super) fn draw(study: &Study, looks: &Looks, metric: &str) -> Option<Canvas>
         7 | 8 | 11 | 12 | 16 => 4,
         _ => 5,
     };
-    let top = if looks.facets { TOP + 12.0 } else { TOP };
     let rows = looks.panels.len().div_ceil(columns);
     let y_ticks: Vec<Vec<f64>> = frames.iter().map(|f| ticks(f.y, if rows > 1 { 4 } else { 6 }, false)).collect();
     let y_labels: Vec<Vec<String>> = y_ticks.iter().map(|t| tick_labels(t)).collect();
@@ -294,6 +296,10 @@ pub(super) fn draw(study: &Study, looks: &Looks, metric: &str) -> Option<Canvas>
         _ => (172.0 + gap_x) * columns as f64,
     };
     let width = (left + least + right).max(if narrow { 0.0 } else { 900.0 }).round();
+    let definition = find(metric).and_then(|m| m.definition.split(';').next()).unwrap_or_default();
+    let definition = words.map_or(definition, |w| &w.subtitle);
+    let subtitle = wrapped(definition, TEXT, width - 2.0 * LEFT, if narrow { 4 } else { 2 });
+    let top = TOP + if looks.facets { 12.0 } else { 0.0 } + (subtitle.len() as f64 - 1.0) * 1.35 * TEXT;
     let note =
         words.map_or_else(|| caption(study, looks, &curves, within.is_some(), one_round, cut), |w| w.note.clone());
     let notes = wrapped(&note, SMALL, width - 2.0 * LEFT, if narrow { 4 } else { 1 });
@@ -303,11 +309,11 @@ pub(super) fn draw(study: &Study, looks: &Looks, metric: &str) -> Option<Canvas>
     let panel_height = (height - top - bottom - gap_y * (rows - 1) as f64) / rows as f64;
 
     let mut c = Canvas::new(width, height);
-    let line = |text: &str, em: f64, bold: bool| fit(text, em, bold, width - 2.0 * LEFT);
-    c.text(&line(&study.name, TITLE, true), (LEFT, 33.0), TITLE, HPos::Left, INK, true);
-    let definition = find(metric).and_then(|m| m.definition.split(';').next()).unwrap_or_default();
-    let definition = words.map_or(definition, |w| &w.subtitle);
-    c.text(&line(definition, TEXT, false), (LEFT, 54.0), TEXT, HPos::Left, SOFT_INK, false);
+    let name = fit(&study.name, TITLE, true, width - 2.0 * LEFT);
+    c.text(&name, (LEFT, 33.0), TITLE, HPos::Left, INK, true);
+    for (k, text) in subtitle.iter().enumerate() {
+        c.text(text, (LEFT, 54.0 + k as f64 * 1.35 * TEXT), TEXT, HPos::Left, SOFT_INK, false);
+    }
 
     let mut legend = Legend::default();
     for (at, panel) in looks.panels.iter().enumerate() {

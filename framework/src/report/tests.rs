@@ -428,6 +428,10 @@ fn screens_have_a_panel_each_and_methods_are_ranked_within_them() {
     let coloured = |method: usize| !looks.styles()[method].is_faint();
     assert!(coloured(17) && looks.styles()[17] == looks.styles()[35], "one look a method");
     assert!(!coloured(1) && !coloured(16) && looks.styles()[0] == looks.styles()[18]);
+    for (i, arm) in s.arms.iter_mut().enumerate() {
+        arm.cell[0] = if i < 18 { "6" } else { "1" }.into();
+    }
+    assert_eq!(curves::Looks::new(&s, &ranking).titles(), ["axis 0 = 6", "axis 0 = 1"]);
 }
 
 #[test]
@@ -711,6 +715,9 @@ fn one_column_of_a_journal_has_figures_of_its_own() {
     assert!(12.0 * 89.0 / width >= 2.1 && height < 500.0, "{width} x {height}");
     let svg = std::fs::read_to_string(dir.join("curve_hit_ratio.svg")).unwrap();
     assert!(svg.contains("taken out") && svg.contains("thompson"), "the caption is whole");
+    let definition = crate::metrics::find("hit_ratio").unwrap().definition.split(';').next().unwrap();
+    let last = definition.split_whitespace().last().unwrap();
+    assert!(svg.contains(last), "the definition is whole: `{last}` of {definition}");
     if !keep {
         std::fs::remove_dir_all(&dir).unwrap();
     }

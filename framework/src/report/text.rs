@@ -1,7 +1,7 @@
 //! Tables for the terminal and the Markdown report.
 
 use super::axis::extent;
-use super::claims::Judged;
+use super::claims::{Judged, Verdict};
 use super::speedup::{Reach, SpeedUp};
 use super::summary::larger_is_better;
 use super::{ArmSummary, GroupSummary, Paired, Study};
@@ -96,9 +96,13 @@ impl Study {
         let judged = self.judged();
         if !judged.is_empty() {
             out += "\nClaims (difference: better - other, paired by seed, 95 % interval; see claims.csv)\n";
-            for j in &judged {
+            for j in judged.iter().filter(|j| j.verdict != Verdict::NotRun) {
                 out += &wrap(&format!("{}: {}", j.verdict.word(), j.text), WIDTH);
                 out += &format!("    {}   n = {}\n", j.ours, j.n);
+            }
+            let without = judged.iter().filter(|j| j.verdict == Verdict::NotRun).count();
+            if without > 0 {
+                out += &format!("not run: {} whose arms or values are missing here\n", count(without, "claim"));
             }
         }
         if let Some(p) = &self.published {
