@@ -192,7 +192,7 @@ impl Study {
             more.push(("claims.csv", "Claims", claims_table(&judged)));
         }
         if !rankings.is_empty() {
-            more.push(("ranks.csv", "Mean ranks", self.ranks_table(&rankings)));
+            more.push(("ranks.csv", "Ranks of methods", self.ranks_table(&rankings)));
         }
         if let Some(p) = &self.published {
             more.push(("published.csv", "Published curves", self.published_table(p)));
