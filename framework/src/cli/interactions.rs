@@ -258,16 +258,27 @@ fn summary(t: &TestTable, calls: &Calls, seconds: f64) -> String {
     let width = order.iter().take(SHOWN).map(|&i| pairs[i].0.chars().count()).max().unwrap_or(4).max(4);
     let head = if seeds > 1 { "score        sd" } else { "score         p         q" };
     let _ = writeln!(out, "  {:width$}  {head:>9}", "pair");
+    // The largest with four digits, and no minus before a zero.
+    let largest = pairs.iter().map(|p| p.2.abs()).filter(|v| v.is_finite()).fold(0.0, f64::max);
+    let decimals = if largest > 0.0 { (3.0 - largest.log10().floor()).clamp(0.0, 7.0) as usize } else { 4 };
+    let score = |v: f64| {
+        let text = format!("{v:.decimals$}");
+        match text.strip_prefix('-') {
+            _ if v.is_nan() => "-".to_string(),
+            Some(rest) if rest.chars().all(|c| c == '0' || c == '.') => rest.to_string(),
+            _ => text,
+        }
+    };
     for &i in order.iter().take(SHOWN) {
         let (pair, _, m, sd, _) = &pairs[i];
         let row = t.rows.iter().find(|r| r.pair == *pair);
         let number = |v: f64| if v.is_nan() { "-".to_string() } else { format!("{v:.4}") };
         let rest = match row {
-            _ if seeds > 1 => number(*sd),
+            _ if seeds > 1 => score(*sd),
             Some(r) => format!("{:>8}  {:>8}{}", number(r.p()), number(r.q), if r.called { "  called" } else { "" }),
             None => String::new(),
         };
-        let _ = writeln!(out, "  {pair:width$}  {m:>9.4}  {rest}");
+        let _ = writeln!(out, "  {pair:width$}  {:>9}  {rest}", score(*m));
     }
     if pairs.len() > SHOWN {
         let _ = writeln!(out, "  ... {} more", pairs.len() - SHOWN);
