@@ -1,4 +1,4 @@
-//! The report as one self-contained HTML file: the study as data, and the script in `page/` that shows it.
+//! The report as one self-contained HTML file: the study as data, and the scripts in `page/` that show it.
 
 use super::evidence::Ranking;
 use super::summary::larger_is_better;
@@ -11,7 +11,17 @@ use table::{Column, Table};
 
 const HTML: &str = include_str!("page/page.html");
 const CSS: &str = include_str!("page/page.css");
-const JS: &str = include_str!("page/page.js");
+/// The parts of the script, which share one scope: what is shown, tools, the parts of the page, and what starts them.
+const JS: [&str; 8] = [
+    include_str!("page/study.js"),
+    include_str!("page/base.js"),
+    include_str!("page/arms.js"),
+    include_str!("page/curves.js"),
+    include_str!("page/heat.js"),
+    include_str!("page/figures.js"),
+    include_str!("page/sections.js"),
+    include_str!("page/main.js"),
+];
 /// Arms whose weights, and whose alignment, are shown, the best ones.
 const MOST_TRACES: usize = 40;
 /// Rows of a table that the page shows; the files have all.
@@ -38,11 +48,11 @@ impl Study {
         // Only strings of JSON hold a `<`, and none that opens or ends anything may reach the page.
         let data = study.to_string().replace('<', "\\u003c");
         let title = self.name.replace('&', "&amp;").replace('<', "&lt;");
-        HTML.replacen("{{title}}", &title, 1).replacen("/*{{css}}*/", CSS, 1).replacen("/*{{js}}*/", JS, 1).replacen(
-            "{{study}}",
-            &data,
-            1,
-        )
+        let script = format!("\"use strict\";\n(() => {{\n{}}})();", JS.concat());
+        HTML.replacen("{{title}}", &title, 1)
+            .replacen("/*{{css}}*/", CSS, 1)
+            .replacen("/*{{js}}*/", &script, 1)
+            .replacen("{{study}}", &data, 1)
     }
 
     fn page_data(
