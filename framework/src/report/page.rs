@@ -147,8 +147,8 @@ impl Study {
         });
         json!({
             "n": r.n_seeds,
-            "final": number(r.final_mean), "final_half": number(r.final_half_width),
-            "aulc": number(r.aulc_mean), "aulc_half": number(r.aulc_half_width),
+            "final": whole(r.final_mean), "final_half": whole(r.final_half_width),
+            "aulc": whole(r.aulc_mean), "aulc_half": whole(r.aulc_half_width),
             "difference": difference,
         })
     }
@@ -196,6 +196,11 @@ impl Study {
     }
 }
 
+/// A number as it is, so that the page rounds it as tables do; null where it is missing.
+fn whole(v: f64) -> Value {
+    if v.is_finite() { Value::from(v) } else { Value::Null }
+}
+
 /// A number with six significant digits; null where it is missing.
 fn number(v: f64) -> Value {
     if !v.is_finite() {
@@ -230,9 +235,9 @@ fn curve(points: &[super::summary::CurvePoint]) -> Value {
 
 fn paired(p: &Paired) -> Value {
     json!({
-        "n": p.n, "mean": number(p.mean), "lo": number(p.lo), "hi": number(p.hi),
-        "boot_lo": number(p.boot[0]), "boot_hi": number(p.boot[1]),
-        "p": number(p.p), "p_wilcoxon": number(p.p_wilcoxon), "p_holm": number(p.p_holm),
+        "n": p.n, "mean": whole(p.mean), "lo": whole(p.lo), "hi": whole(p.hi),
+        "boot_lo": whole(p.boot[0]), "boot_hi": whole(p.boot[1]),
+        "p": whole(p.p), "p_wilcoxon": whole(p.p_wilcoxon), "p_holm": whole(p.p_holm),
         "seeds_needed": p.seeds_needed,
     })
 }
