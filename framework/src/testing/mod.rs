@@ -277,11 +277,12 @@ impl Fused {
         }
     }
 
-    /// Whether its matrix is the sum of the priors' own with these weights, to 1e-10.
+    /// Whether its matrix is the sum of the priors' own with these weights, to 1e-12 of the larger weight or of 1.
     pub fn is_sum(&self, other: f64, signal: f64) -> bool {
+        let within = 1e-12 * other.abs().max(signal.abs()).max(1.0);
         let want = &self.sources[0] * other + &self.sources[1] * signal;
         let ids: Vec<usize> = (0..60).collect();
-        (&self.gram.to_dense(&ids) - &want).iter().all(|d| d.abs() < 1e-10)
+        (&self.gram.to_dense(&ids) - &want).iter().all(|d| d.abs() < within)
     }
 }
 
