@@ -467,7 +467,7 @@ mod tests {
     #[test]
     fn more_cells_and_replicates_never_find_less_and_threads_change_nothing() {
         let s = study(|v| {
-            v["plans"]["cells"] = json!([10, 40, 160]);
+            v["plans"]["cells"] = json!([4, 40, 160]);
             v["plans"]["replicates"] = json!([1, 3]);
             v["plans"]["worlds"] = json!(60);
             v["learning"] = json!({ "r2": 0.2 });
@@ -477,7 +477,7 @@ mod tests {
             // Where all that is measured is called, what is measured differs by chance.
             assert!(pair[0].recall < pair[1].recall + 0.01 && pair[0].detectable > pair[1].detectable);
         }
-        assert!(all[0].recall + 0.02 < all[1].recall, "{} {}", all[0].recall, all[1].recall);
+        assert!(all[0].recall + 0.1 < all[1].recall, "{} {}", all[0].recall, all[1].recall);
         assert!(all[..3].iter().zip(&all[3..]).all(|(one, three)| one.recall < three.recall + 0.01));
         let one = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap().install(|| play(&s));
         assert_eq!(serde_json::to_string(&one).unwrap(), serde_json::to_string(&all).unwrap());

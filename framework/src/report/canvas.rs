@@ -263,6 +263,24 @@ pub(super) fn fit(text: &str, em: f64, bold: bool, width: f64) -> String {
         .unwrap_or_default()
 }
 
+/// A text in at most so many lines of a width, broken after any of the characters; what is left over is shortened in the
+/// last, and so is a part that no line holds.
+pub(super) fn wrapped(text: &str, breaks: &[char], em: f64, width: f64, most: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for part in text.split_inclusive(breaks) {
+        let full = lines.len() == most;
+        match lines.last_mut() {
+            Some(line)
+                if full || line.is_empty() || text_width(format!("{line}{part}").trim_end(), em, false) <= width =>
+            {
+                line.push_str(part);
+            }
+            _ => lines.push(part.to_string()),
+        }
+    }
+    lines.iter().map(|l| fit(l.trim_end(), em, false, width)).collect()
+}
+
 /// Cuts a path into its dashes; without lengths it stays whole.
 fn dashes(points: &[Point], lengths: &[f64]) -> Vec<Vec<Point>> {
     if lengths.is_empty() || points.len() < 2 {

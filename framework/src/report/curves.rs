@@ -2,7 +2,7 @@
 
 use super::Study;
 use super::axis::{Scale, clip, extent, roomy_ticks, spread, tick_labels, ticks};
-use super::canvas::{Canvas, Point, fit, text_width};
+use super::canvas::{Canvas, Point, fit, text_width, wrapped};
 use super::summary::{CurvePoint, larger_is_better};
 use super::theme::{FAINT_STYLE, GRID, INK, Marker, SOFT_INK, Style, reference_style, style};
 use crate::metrics::find;
@@ -298,11 +298,11 @@ pub(super) fn draw(study: &Study, looks: &Looks, metric: &str) -> Option<Canvas>
     let width = (left + least + right).max(if narrow { 0.0 } else { 900.0 }).round();
     let definition = find(metric).and_then(|m| m.definition.split(';').next()).unwrap_or_default();
     let definition = words.map_or(definition, |w| &w.subtitle);
-    let subtitle = wrapped(definition, TEXT, width - 2.0 * LEFT, if narrow { 4 } else { 2 });
+    let subtitle = wrapped(definition, &[' '], TEXT, width - 2.0 * LEFT, if narrow { 4 } else { 2 });
     let top = TOP + if looks.facets { 12.0 } else { 0.0 } + (subtitle.len() as f64 - 1.0) * 1.35 * TEXT;
     let note =
         words.map_or_else(|| caption(study, looks, &curves, within.is_some(), one_round, cut), |w| w.note.clone());
-    let notes = wrapped(&note, SMALL, width - 2.0 * LEFT, if narrow { 4 } else { 1 });
+    let notes = wrapped(&note, &[' '], SMALL, width - 2.0 * LEFT, if narrow { 4 } else { 1 });
     let bottom = BOTTOM + (notes.len() as f64 - 1.0) * 1.35 * SMALL;
     let height = (top + bottom + rows as f64 * 180.0).max(if narrow { 400.0 } else { 560.0 });
     let panel_width = (width - left - right - gap_x * (columns - 1) as f64) / columns as f64;
@@ -402,20 +402,6 @@ pub(super) fn draw(study: &Study, looks: &Looks, metric: &str) -> Option<Canvas>
         c.text(text, (LEFT, height - 14.0 - k as f64 * 1.35 * SMALL), SMALL, HPos::Left, SOFT_INK, false);
     }
     Some(c)
-}
-
-/// A text in at most so many lines; what is left over is shortened in the last.
-fn wrapped(text: &str, em: f64, width: f64, most: usize) -> Vec<String> {
-    let mut lines: Vec<String> = vec![String::new()];
-    for word in text.split_whitespace() {
-        let last = lines.len() - 1;
-        let longer = if lines[last].is_empty() { word.to_string() } else { format!("{} {word}", lines[last]) };
-        match lines.len() == most || text_width(&longer, em, false) <= width {
-            true => lines[last] = longer,
-            false => lines.push(word.to_string()),
-        }
-    }
-    lines.iter().map(|l| fit(l, em, false, width)).collect()
 }
 
 /// The values that a panel shows.

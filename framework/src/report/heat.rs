@@ -1,7 +1,7 @@
 //! Heat map of a study with two axes: the last value of a metric for every pair of settings.
 
 use super::axis::{extent, tick_labels, ticks};
-use super::canvas::{Canvas, fit, text_width};
+use super::canvas::{Canvas, fit, text_width, wrapped};
 use super::summary::larger_is_better;
 use super::theme::{INK, SOFT_INK};
 use super::{ArmSummary, Study};
@@ -59,21 +59,8 @@ fn called(label: &str) -> String {
     }
 }
 
-/// A label in lines of at most so many pixels, broken after `_`, `,`, `(`, `+` and at spaces.
-fn wrapped(label: &str, width: f64) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for part in label.split_inclusive(['_', ',', ' ', '(', '+']) {
-        match lines.last_mut() {
-            Some(line)
-                if line.is_empty() || text_width(&format!("{line}{}", part.trim_end()), TEXT, false) <= width =>
-            {
-                line.push_str(part);
-            }
-            _ => lines.push(part.to_string()),
-        }
-    }
-    lines.iter().map(|l| fit(l.trim_end(), TEXT, false, width)).collect()
-}
+/// Where labels of settings may be broken.
+const BREAKS: [char; 5] = ['_', ',', ' ', '(', '+'];
 
 /// The figure; nothing unless exactly two axes with at least two settings each differ, most pairs of them have an
 /// arm, and at least two arms have a value.
@@ -117,7 +104,8 @@ pub(super) fn draw(study: &Study, rows: &[ArmSummary], metric: &str) -> Option<C
     let decimals = (1.0 - span.log10().floor()).clamp(0.0, 6.0) as usize;
 
     let side = longest(down).clamp(60.0, 330.0);
-    let heads: Vec<Vec<String>> = across.iter().map(|c| wrapped(&called(c), CELL.0 - 8.0)).collect();
+    let heads: Vec<Vec<String>> =
+        across.iter().map(|c| wrapped(&called(c), &BREAKS, TEXT, CELL.0 - 8.0, usize::MAX)).collect();
     let lines = heads.iter().map(Vec::len).max().unwrap_or(1);
     let (x0, y0) = (LEFT + side + 12.0, 104.0 + 15.0 * lines as f64);
     let (x1, y1) = (x0 + CELL.0 * across.len() as f64, y0 + CELL.1 * down.len() as f64);
@@ -210,7 +198,7 @@ mod tests {
     fn labels_are_cleaned_and_wrapped() {
         super::super::theme::register_fonts().unwrap();
         assert_eq!((called("[]"), called("[a, b]"), called("ucb")), ("none".into(), "a, b".into(), "ucb".into()));
-        assert_eq!(wrapped("fuse_regression", 76.0), ["fuse_", "regression"]);
-        assert_eq!(wrapped("all but x", 76.0), ["all but x"]);
+        assert_eq!(wrapped("fuse_regression", &BREAKS, TEXT, 76.0, usize::MAX), ["fuse_", "regression"]);
+        assert_eq!(wrapped("all but x", &BREAKS, TEXT, 76.0, usize::MAX), ["all but x"]);
     }
 }
