@@ -7,9 +7,9 @@
 //! product of the same library measured in the same run. Processor seconds are what to compare on a shared machine.
 
 use framework::numerics::linalg::product;
-use framework::numerics::mmd::mmd2;
-use framework::numerics::{MeanKernel, Points};
 use framework::prelude::*;
+use learn::density::mmd::mmd2;
+use learn::density::{MeanKernel, Points};
 use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 use screenwright_benches::on_processor;

@@ -2,8 +2,8 @@
 //!
 //! RAYON_NUM_THREADS=2 cargo bench --profile dev -p screenwright-benches --bench distance_rules [-- lcmd max_dist]
 
-use framework::numerics::kmeans::Lloyd;
 use framework::prelude::*;
+use learn::clustering::Lloyd;
 use plugins as _;
 use rand_distr::{Distribution, StandardNormal};
 use screenwright_benches::milliseconds;

@@ -3,8 +3,8 @@
 //!
 //! cargo bench --profile dev -p screenwright-benches --bench mlp -- 2
 
-use framework::numerics::network::{Activation, Adam, Network, Pass, Start};
 use framework::prelude::*;
+use learn::nn::network::{Activation, Adam, Network, Pass, Start};
 use plugins as _;
 use rand_distr::{Distribution, StandardNormal};
 use screenwright_benches::{milliseconds, screen};

@@ -4,11 +4,11 @@
 //! cargo bench --profile dev -p screenwright-benches --bench ratio -- work=knn x=FILE y=FILE d=3 k=5 threads=1
 //! cargo bench --profile dev -p screenwright-benches --bench ratio -- work=nre x=FILE d=3 hidden=128,64 epochs=5 threads=1
 
-use framework::numerics::knn_kl::knn_kl;
-use framework::numerics::network::{Activation, Network, Start};
-use framework::numerics::ratio::{Keep, MlpEncoder, Schedule, Trained, train};
-use framework::numerics::smile::smile;
 use framework::prelude::*;
+use learn::density::knn_kl::knn_kl;
+use learn::density::ratio::{Keep, MlpEncoder, Schedule, Trained, train};
+use learn::density::smile::smile;
+use learn::nn::network::{Activation, Network, Start};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -39,7 +39,7 @@ fn timed<T>(repeats: usize, mut f: impl FnMut() -> Result<T>) -> Result<(f64, f6
 fn knn(set: &BTreeMap<String, String>, d: usize, repeats: usize) -> Result<Value> {
     let (x, y) = (table(&set["x"], d, f64::from_le_bytes)?, table(&set["y"], d, f64::from_le_bytes)?);
     let k = set["k"].parse().map_err(|_| Error::Config("k is no number".into()))?;
-    let (wall, least, kl) = timed(repeats, || knn_kl(x.view(), y.view(), k))?;
+    let (wall, least, kl) = timed(repeats, || Ok(knn_kl(x.view(), y.view(), k)?))?;
     Ok(json!({ "bench": "knn_kl", "wall_s": wall, "least_s": least, "kl": kl.value }))
 }
 
@@ -67,7 +67,7 @@ fn nre(set: &BTreeMap<String, String>, d: usize, repeats: usize) -> Result<Value
         Schedule { rate: 5e-3, epochs: number(&set["epochs"])?, batch: 1024, keep: Keep::Train, held_out: 0.0 };
     let (wall, least, t): (_, _, Trained) = timed(repeats, || {
         let network = Network::new(&widths, Activation::Relu, Start::Standard, &mut streams.rng("start"));
-        train(&samples, Box::new(MlpEncoder::new(network, 0.0)), None, &schedule, &streams, &|_| ())
+        Ok(train(&samples, Box::new(MlpEncoder::new(network, 0.0)), None, &schedule, &streams, &|_| ())?)
     })?;
     // As the peer: KL(p_c ‖ p_0) of the singles.
     let start = Instant::now();

@@ -1,7 +1,7 @@
 //! The folders below are scanned by `automod::dir!`; cargo must look again when one changes.
 fn main() {
-    println!("cargo:rerun-if-changed=plugins/build.rs");
+    println!("cargo:rerun-if-changed=build.rs");
     for kind in ["acquisition", "interaction", "kernel", "model", "oracle", "prior"] {
-        println!("cargo:rerun-if-changed=plugins/{kind}");
+        println!("cargo:rerun-if-changed={kind}");
     }
 }

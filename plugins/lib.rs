@@ -3,25 +3,25 @@
 
 pub mod acquisition {
     //! Rules that choose the next batch.
-    automod::dir!(pub "plugins/acquisition");
+    automod::dir!(pub "acquisition");
 }
 pub mod interaction {
     //! Tests of a pair for interaction.
-    automod::dir!(pub "plugins/interaction");
+    automod::dir!(pub "interaction");
 }
 pub mod kernel {
     //! Similarities of perturbations.
-    automod::dir!(pub "plugins/kernel");
+    automod::dir!(pub "kernel");
 }
 pub mod model {
     //! Surrogates.
-    automod::dir!(pub "plugins/model");
+    automod::dir!(pub "model");
 }
 pub mod oracle {
     //! Recorded screens and simulators.
-    automod::dir!(pub "plugins/oracle");
+    automod::dir!(pub "oracle");
 }
 pub mod prior {
     //! Knowledge about genes.
-    automod::dir!(pub "plugins/prior");
+    automod::dir!(pub "prior");
 }

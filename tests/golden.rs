@@ -23,7 +23,7 @@ struct Stored {
 impl Kernel for Stored {
     fn gram(&self, cx: &KernelContext) -> framework::Result<Gram> {
         let gram = self.of.gram(cx)?;
-        Gram::dense(gram.to_dense(&(0..gram.n()).collect::<Vec<_>>()))
+        Ok(Gram::dense(gram.to_dense(&(0..gram.n()).collect::<Vec<_>>()))?)
     }
 }
 

@@ -3,7 +3,6 @@
 mod common;
 
 use common::*;
-#[cfg(feature = "h5ad")]
 use framework::cells;
 use framework::data::DataRoot;
 use framework::ndarray::Array2;
@@ -19,7 +18,6 @@ fn fixtures() -> PathBuf {
 }
 
 /// A packed fixture, unpacked into a folder.
-#[cfg(feature = "h5ad")]
 fn unpack(dir: &Path, name: &str) -> PathBuf {
     use std::io::Read;
     let mut bytes = Vec::new();
@@ -384,18 +382,11 @@ fn a_scenario_runs_on_a_10x_folder() {
     assert!(r.out.contains("tenx") && r.out.contains("tenx_obs.csv"), "{}", r.out);
 }
 
-#[cfg(not(feature = "h5ad"))]
-#[test]
-fn without_the_feature_an_anndata_file_says_how_to_build() {
-    error(Path::new("screen.h5ad"), json!({}), &["build it with: cargo build --features h5ad"]);
-}
-
 #[test]
 fn a_packed_anndata_file_is_to_be_unpacked() {
     error(Path::new("screen.h5ad.gz"), json!({}), &["unpack it: gunzip"]);
 }
 
-#[cfg(feature = "h5ad")]
 mod h5ad {
     use super::*;
 

@@ -102,20 +102,4 @@ mod tests {
         let names: Vec<String> = cx.into_recorded().into_iter().map(|r| r.0).collect();
         assert_eq!(names, ["best", "n_random"]);
     }
-
-    #[test]
-    fn mistakes_inside_the_rule_are_shown_at_their_place() {
-        use framework::scenario::{Document, Form, Sweep};
-        let read = |of: &str| {
-            let text = format!("[acquisition]\nuse = \"epsilon_mix\"\nof = {of}\n");
-            let doc = Document::parse(std::path::Path::new("s.toml"), text).unwrap();
-            Sweep::expand(doc, &Form::default()).err().unwrap().to_string()
-        };
-        let e = read("{ use = \"ucb\", betta = 2 }");
-        assert!(e.contains("s.toml:3") && e.contains("unknown key `betta`") && e.contains("`beta`"), "{e}");
-        let e = read("{ use = \"uucb\" }");
-        assert!(e.contains("`uucb`; did you mean `ucb`?"), "{e}");
-        let e = read("{ use = \"rbf\" }");
-        assert!(e.contains("s.toml:3") && e.contains("rbf"), "{e}");
-    }
 }

@@ -9,9 +9,9 @@
 //! Cost: O(n batch d) an iteration at most, late ones a fraction; memory n d in double precision. Kernels without
 //! feature rows are refused.
 
-use framework::numerics::kmeans::{Lloyd, feature_rows};
 use framework::numerics::sq_distances;
 use framework::prelude::*;
+use learn::clustering::{Lloyd, feature_rows};
 
 /// One candidate for each of as many clusters as the batch has places: the nearest to the centre, clusters in order
 /// of size. The score is the size of the cluster.

@@ -84,9 +84,9 @@ enum Failed {
     With(Error),
 }
 
-impl From<Error> for Failed {
-    fn from(e: Error) -> Self {
-        Failed::With(e)
+impl<E: Into<Error>> From<E> for Failed {
+    fn from(e: E) -> Self {
+        Failed::With(e.into())
     }
 }
 

@@ -15,9 +15,9 @@
 //! Cost: O(N C d) an iteration for N perturbations and C clusters, then the pairs within the clusters visited;
 //! memory N d in double precision. Kernels without feature rows are refused.
 
-use framework::numerics::kmeans::{Clusters, Lloyd, feature_rows};
 use framework::numerics::sq_distances;
 use framework::prelude::*;
+use learn::clustering::{Clusters, Lloyd, feature_rows};
 
 /// Takes the most typical candidates of clusters that hold few measured perturbations. The score is the typicality.
 #[derive(Debug, Serialize, Deserialize)]

@@ -351,7 +351,7 @@ mod tests {
 
     #[test]
     fn false_calls_over_simulated_screens_stay_at_the_rate() {
-        use framework::numerics::calls::ErrorControl;
+        use framework::numerics::stats::calls::ErrorControl;
         // 200 screens of 12 genes and 66 pairs, 8 of them planted; all classes of unequal size.
         const GENES: usize = 12;
         let (mut shares, mut found) = (vec![], 0.0);

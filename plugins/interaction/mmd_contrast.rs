@@ -12,9 +12,9 @@
 //! as in a t test: with it the level holds in classes of ten. Cost: a pair pays 5 blocks of n² (2d + 2 resamples)
 //! operations; control, singles and their blocks are shared by all pairs, and no block is stored.
 
-use framework::numerics::mmd::{Block, Own, Place, unit_sizes};
-use framework::numerics::{MeanKernel, Points, Shape};
 use framework::prelude::*;
+use learn::density::mmd::{Block, Own, Place, unit_sizes};
+use learn::density::{Bandwidth, MeanKernel, Points, Shape};
 use rand_distr::{ChiSquared, Distribution};
 use rayon::prelude::*;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -7,9 +7,9 @@
 //! between X and Y, whole guides or wells where these are told apart. Cost O(N² (d + 2 permutations)) a pair of N
 //! samples; nothing N x N is stored.
 
-use framework::numerics::mmd::{Pooled, two_sample};
-use framework::numerics::{MeanKernel, Points, Shape};
 use framework::prelude::*;
+use learn::density::mmd::{Pooled, two_sample};
+use learn::density::{Bandwidth, MeanKernel, Points, Shape};
 use rayon::prelude::*;
 use std::sync::atomic::{AtomicUsize, Ordering};
 

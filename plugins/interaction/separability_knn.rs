@@ -9,10 +9,10 @@
 //! of control and N in all; a class is held whole while it is looked at. For images or many features use
 //! `separability_nre`.
 
-use framework::numerics::knn_kl::{Base, Halves, Kl, half_error};
-use framework::numerics::ratio::{Scale, Standard};
 use framework::numerics::stats::Reference;
 use framework::prelude::*;
+use learn::density::knn_kl::{Base, Halves, Kl, half_error};
+use learn::density::ratio::{Scale, Standard};
 use rayon::prelude::*;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -80,9 +80,11 @@ impl InteractionTest for SeparabilityKnn {
             Halves::new(class.len(), class.units().as_deref(), self.splits, rng)
         };
         let of = |c: usize| {
-            move |e: Error| match e {
-                Error::Data(text) => Error::Data(format!("separability_knn: `{}`: {text}", samples.name(c))),
-                e => e,
+            move |e: framework::numerics::Error| match e {
+                framework::numerics::Error::Input(text) => {
+                    Error::Data(format!("separability_knn: `{}`: {text}", samples.name(c)))
+                }
+                e => e.into(),
             }
         };
         let control = Base::new(rows(0)?.view(), self.k, Some(halves(0))).map_err(of(0))?;

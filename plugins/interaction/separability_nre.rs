@@ -1,21 +1,21 @@
 //! Separability by a learned density ratio: do divergences from control add up?
 //!
-//! One network f(x, c) learns the density ratios of all classes at once (contrastive estimation, `numerics::ratio`);
+//! One network f(x, c) learns the density ratios of all classes at once (contrastive estimation, `learn::density::ratio`);
 //! ln p(x|0)/p(x|c) = f(x, 0) - f(x, c) goes into the SMILE estimate of KL(p_0‖p_c), and the score of a pair is the
 //! absolute value of T = KL(p_0‖p_i) + KL(p_0‖p_j) - KL(p_0‖p_ij) (Xu, Jain et al. 2024, section 3.1). The clip of SMILE
 //! moves T of a separable pair away from 0 even where the ratio is exact; `null_level` tells by how much, from the closed
-//! form for normal log ratios (`numerics::smile`), and p values are for T against that level. The pointwise statistic
+//! form for normal log ratios (`learn::density::smile`), and p values are for T against that level. The pointwise statistic
 //! v(x) = ln p_ij + ln p_0 - ln p_i - ln p_j is 0 everywhere for a separable pair, cannot miss what cancels in the mean,
 //! and can be taken where all four classes have samples: what f says of a class at control, more than about 10 nats away,
 //! is extrapolation, as the loss hardly sees it; estimates of large divergences are then off in either direction.
 //! Samples are fetched in batches and never held. O(epochs x samples x parameters).
 
-use framework::numerics::conv::{ConvForm, ConvNet, End, Shrink};
-use framework::numerics::network::{Activation, Network, Start};
-use framework::numerics::ratio::{ConvEncoder, Encoder, Keep, MlpEncoder, Scale, Schedule, Standard, Trained, train};
-use framework::numerics::smile::{log_mean_clipped, normal_kl, of_normal, of_normal_slope};
 use framework::numerics::stats::{Reference, empirical_null_p, quantile};
 use framework::prelude::*;
+use learn::density::ratio::{ConvEncoder, Encoder, Keep, MlpEncoder, Scale, Schedule, Standard, Trained, train};
+use learn::density::smile::{log_mean_clipped, normal_kl, of_normal, of_normal_slope};
+use learn::nn::conv::{ConvForm, ConvNet, End, Shrink};
+use learn::nn::network::{Activation, Network, Start};
 use rayon::prelude::*;
 
 /// Scores a pair by how far the divergences of its singles from control are from summing to its own, by a network.
@@ -272,7 +272,7 @@ impl SeparabilityNre {
             _ => 1,
         };
         let standard = Standard::new(samples, 0..samples.n_classes(), together, self.standardise)?;
-        train(samples, encoder, standard, &plan.schedule, &streams, &|epoch| cx.tick(epoch, steps))
+        Ok(train(samples, encoder, standard, &plan.schedule, &streams, &|epoch| cx.tick(epoch, steps))?)
     }
 }
 
@@ -668,7 +668,7 @@ mod tests {
             self.x.ncols()
         }
 
-        fn rows(&self, at: &[usize], mut out: ndarray::ArrayViewMut2<f32>) -> Result<()> {
+        fn rows(&self, at: &[usize], mut out: ndarray::ArrayViewMut2<f32>) -> framework::numerics::Result<()> {
             self.most.fetch_max(at.len(), Ordering::Relaxed);
             at.iter().zip(out.outer_iter_mut()).for_each(|(i, mut row)| row.assign(&self.x.row(*i)));
             Ok(())

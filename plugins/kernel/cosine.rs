@@ -18,7 +18,7 @@ impl Kernel for Cosine {
                 "the cosine kernel compares feature rows but no prior is active; add a [prior.NAME] section".into(),
             ));
         }
-        Ok(Gram::new(FeatureGram::cosine(Rows::Composed(cx.inputs.clone()))?))
+        Ok(Gram::new(FeatureGram::cosine(Rows::Made(cx.inputs.clone()))?))
     }
 }
 

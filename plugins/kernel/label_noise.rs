@@ -6,7 +6,7 @@
 //! k-means++ to draw from. Cost: that of the base kernel, and one random number a row read, keyed by perturbation and
 //! round.
 
-use framework::numerics::features::MakeRows;
+use framework::numerics::gram::MakeRows;
 use framework::prelude::*;
 use rand_distr::{Distribution, StandardNormal};
 use std::sync::Arc;

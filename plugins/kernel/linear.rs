@@ -18,7 +18,7 @@ impl Kernel for Linear {
                 "the linear kernel compares feature rows but no prior is active; add a [prior.NAME] section".into(),
             ));
         }
-        Ok(Gram::new(FeatureGram::linear(Rows::Composed(cx.inputs.clone()))))
+        Ok(Gram::new(FeatureGram::linear(Rows::Made(cx.inputs.clone()))))
     }
 }
 

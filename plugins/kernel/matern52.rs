@@ -37,7 +37,7 @@ impl Kernel for Matern52 {
                 piece.iter_mut().zip(decay.iter()).for_each(|(v, e)| *v *= e);
             }
         };
-        Ok(Gram::new(FeatureGram::radial(Rows::Composed(cx.inputs.clone()), f)))
+        Ok(Gram::new(FeatureGram::radial(Rows::Made(cx.inputs.clone()), f)))
     }
 
     fn random_features(&self, cx: &KernelContext, n: usize, rng: &mut StreamRng) -> Result<Option<FeatureMap>> {

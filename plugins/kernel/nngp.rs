@@ -41,7 +41,14 @@ fn bias() -> f64 {
 #[typetag::serde(name = "nngp")]
 impl Kernel for Nngp {
     fn gram(&self, cx: &KernelContext) -> Result<Gram> {
-        DeepRelu::of_inputs("nngp", cx.inputs, Wide::AtStart, self.layers, self.weight_gain, self.bias)
+        Ok(DeepRelu::of_rows(
+            "nngp",
+            Rows::Made(cx.inputs.clone()),
+            Wide::AtStart,
+            self.layers,
+            self.weight_gain,
+            self.bias,
+        )?)
     }
 
     fn needs(&self) -> KernelNeeds {

@@ -43,7 +43,14 @@ fn bias() -> f64 {
 #[typetag::serde(name = "ntk")]
 impl Kernel for Ntk {
     fn gram(&self, cx: &KernelContext) -> Result<Gram> {
-        DeepRelu::of_inputs("ntk", cx.inputs, Wide::Tangent, self.layers, self.weight_gain, self.bias)
+        Ok(DeepRelu::of_rows(
+            "ntk",
+            Rows::Made(cx.inputs.clone()),
+            Wide::Tangent,
+            self.layers,
+            self.weight_gain,
+            self.bias,
+        )?)
     }
 
     fn needs(&self) -> KernelNeeds {

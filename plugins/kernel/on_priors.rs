@@ -29,7 +29,7 @@ impl Kernel for OnPriors {
                 "on_priors: inner products of the features of no prior; name priors, or a kernel that reads the model"
                     .into(),
             )),
-            None => Ok(Gram::new(FeatureGram::linear(Rows::Composed(inputs)))),
+            None => Ok(Gram::new(FeatureGram::linear(Rows::Made(inputs)))),
         }
     }
 

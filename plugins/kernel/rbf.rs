@@ -26,7 +26,7 @@ impl Kernel for Rbf {
             d2.iter_mut().for_each(|v| *v *= scale);
             exp_slice(d2);
         };
-        Ok(Gram::new(FeatureGram::radial(Rows::Composed(cx.inputs.clone()), f)))
+        Ok(Gram::new(FeatureGram::radial(Rows::Made(cx.inputs.clone()), f)))
     }
 
     fn random_features(&self, cx: &KernelContext, n: usize, rng: &mut StreamRng) -> Result<Option<FeatureMap>> {

@@ -12,10 +12,10 @@
 //! Trains in single precision, answers in double. O(epochs x rows x parameters) for each member (twice as much, and the
 //! way to the input, with `adversarial`), members and tiles of rows in parallel.
 
-use framework::numerics::ensemble::Ensemble;
-use framework::numerics::network::{Activation, Adam, Network, Pass, Start};
-use framework::numerics::{OutputScale, Scaling};
 use framework::prelude::*;
+use learn::nn::ensemble::Ensemble;
+use learn::nn::network::{Activation, Adam, Network, Pass, Start};
+use learn::nn::scaling::{OutputScale, Scaling};
 use rand::seq::SliceRandom;
 use rayon::prelude::*;
 
@@ -169,8 +169,8 @@ impl DeepEnsemble {
 impl Model for DeepEnsemble {
     fn fit(&self, cx: &FitContext) -> Result<Box<dyn Surrogate>> {
         self.check(cx.inputs)?;
-        let scaling = Scaling::new("deep_ensemble", cx.inputs, cx.observed, self.output_scale)?;
-        let x = scaling.rows(cx.inputs, &cx.observed.ids)?;
+        let scaling = Scaling::new("deep_ensemble", &**cx.inputs, &cx.observed.ids, &cx.observed.y, self.output_scale)?;
+        let x = scaling.rows(&**cx.inputs, &cx.observed.ids)?;
         let (single, y) = (x.mapv(|v| v as f32), scaling.targets(&cx.observed.y).mapv(|v| v as f32));
         let members: Vec<(Network<f32>, f64)> =
             (0..self.members).into_par_iter().map(|m| self.train(&single, &y, &cx.streams.index(m))).collect();
@@ -219,15 +219,16 @@ struct Fitted {
 
 impl Surrogate for Fitted {
     fn predict(&self, ids: &[usize]) -> Result<Posterior> {
-        self.ensemble.predict(ids)
+        let (mean, sd) = self.ensemble.predict(ids)?;
+        Ok(Posterior { mean, sd })
     }
 
     fn draw(&self, ids: &[usize], n: usize, rng: &mut StreamRng) -> Result<Array3<f64>> {
-        self.ensemble.draw(ids, n, rng)
+        Ok(self.ensemble.draw(ids, n, rng)?)
     }
 
     fn functions(&self, ids: &[usize]) -> Result<Option<Array3<f64>>> {
-        self.ensemble.functions(ids)
+        Ok(self.ensemble.functions(ids)?)
     }
 
     fn noise_variance(&self) -> Option<Array1<f64>> {
@@ -235,11 +236,11 @@ impl Surrogate for Fitted {
     }
 
     fn variance_gradient(&self, x: ArrayView2<f64>) -> Result<(Array1<f64>, Array2<f64>)> {
-        self.ensemble.variance_gradient(x)
+        Ok(self.ensemble.variance_gradient(x)?)
     }
 
     fn embed(&self, ids: &[usize]) -> Result<Array2<f64>> {
-        self.ensemble.embed(ids)
+        Ok(self.ensemble.embed(ids)?)
     }
 
     fn n_members(&self) -> usize {
@@ -341,8 +342,8 @@ mod tests {
         let (inputs, observed, x) = uneven();
         for adversarial in [0.0, 0.01] {
             let model = DeepEnsemble { members: 3, adversarial, ..DeepEnsemble::default() };
-            let scaling = Scaling::new("t", &inputs, &observed, OutputScale::Together).unwrap();
-            let rows = scaling.rows(&inputs, &observed.ids).unwrap();
+            let scaling = Scaling::new("t", &*inputs, &observed.ids, &observed.y, OutputScale::Together).unwrap();
+            let rows = scaling.rows(&*inputs, &observed.ids).unwrap();
             let targets = scaling.targets(&observed.y).mapv(|v| v as f32);
             let (network, loss) = model.train(&rows.mapv(|v| v as f32), &targets, &Streams::new(1));
             let f = network.cast::<f64>().forward(rows.view());

@@ -3,11 +3,11 @@
 //!
 //! A split of a node with weight W into w and W - w, whose left side has the weighted sum of deviations S_o from
 //! the node's mean, maximises Σ_o S_o² W / (w (W - w)); thresholds lie midway between neighbouring values. Splits
-//! are exact. Fit: O(measured x features x levels) per tree ([`framework::numerics::trees`]); prediction:
+//! are exact. Fit: O(measured x features x levels) per tree ([`learn::trees`]); prediction:
 //! O(levels) per tree and row.
 
-use framework::numerics::trees::{self, Growth, Tree};
 use framework::prelude::*;
+use learn::trees::{self, Growth, Tree};
 use rayon::prelude::*;
 use std::sync::Arc;
 

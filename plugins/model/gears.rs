@@ -11,12 +11,13 @@
 //! perturbation in a batch share one pass with their number as weight, to the same result. Trains in single precision.
 //! 12 L d h operations, h = 2d, a step and different perturbation of its batch: 0.1 GFLOP at L = 1000, d = 64.
 
-use framework::numerics::batch_norm::{Batch, Norm, NormedMlp, Running, Trace, add_column_sums, rows};
 use framework::numerics::linalg::{product, product_into};
-use framework::numerics::network::{FlatAdam, Real};
-use framework::numerics::outer_mlp::{OuterMlp, OuterPass};
-use framework::numerics::{Sparse, standardised};
+use framework::numerics::{Real, Sparse};
 use framework::prelude::*;
+use learn::nn::batch_norm::{Batch, Norm, NormedMlp, Running, Trace, add_column_sums, rows};
+use learn::nn::network::FlatAdam;
+use learn::nn::outer_mlp::{OuterMlp, OuterPass};
+use learn::nn::scaling::standardised;
 use ndarray::s;
 use rand::seq::SliceRandom;
 use rand_distr::{Distribution, StandardNormal};

@@ -672,7 +672,7 @@ mod tests {
     impl Kernel for Stored {
         fn gram(&self, cx: &KernelContext) -> Result<Gram> {
             let n = cx.inputs.pool().len();
-            Gram::dense(Array2::from_shape_fn((n, n), |(i, j)| if i == j { 1.0 } else { 0.5 }))
+            Ok(Gram::dense(Array2::from_shape_fn((n, n), |(i, j)| if i == j { 1.0 } else { 0.5 }))?)
         }
     }
 

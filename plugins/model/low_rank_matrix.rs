@@ -2,7 +2,7 @@
 //!
 //! R_ij ~ N((U Vᵀ)_ij, σ²) with all entries of U and V (genes x rank) N(0, 1), fitted to the rewards measured so far by
 //! maximising the closed-form bound on the evidence; equations, ways up and cost stand in
-//! `framework::numerics::matrix_posterior`. A symmetric matrix (genes x genes) enters every reward as (i, j) and (j, i) and
+//! `learn::matrix_posterior`. A symmetric matrix (genes x genes) enters every reward as (i, j) and (j, i) and
 //! is read as ½ (M + Mᵀ); `columns` makes it rectangular. Rewards are standardised before fitting, since the prior expects
 //! numbers of unit size. After Jain et al. 2024 (section 4, appendix C) and Xu, Jain et al. 2024 (section 4).
 //!
@@ -10,11 +10,11 @@
 //! measured has the mean of all rewards and the prior's spread. Draws are held as draws of the factors, in single
 //! precision, and multiplied out where asked for: all pairs of 20,000 genes need 0.4 GB for 500 draws at rank 5.
 
-use framework::numerics::matrix_posterior::{
-    Entries, Form, Inference, Init, MatrixDraws, MatrixJob, MatrixPosterior, MatrixSettings,
-};
 use framework::numerics::stats;
 use framework::prelude::*;
+use learn::matrix_posterior::{
+    Entries, Form, Inference, Init, MatrixDraws, MatrixJob, MatrixPosterior, MatrixSettings,
+};
 use std::sync::Arc;
 
 /// Completes the matrix of pair rewards from those measured, for pools of pairs with one readout. A pair measured several

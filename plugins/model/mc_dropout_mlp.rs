@@ -23,10 +23,10 @@
 //! Cost: 4 rows x features x units operations an epoch and network in single precision (one core, wide registers),
 //! networks side by side; a prediction 2 features x units + units² a row and output.
 
-use framework::numerics::dropout_mlp::{DropoutMlp, DropoutTraining};
-use framework::numerics::network::{Activation, Layer, Network};
-use framework::numerics::{OutputScale, Scaling};
 use framework::prelude::*;
+use learn::nn::dropout_mlp::{DropoutMlp, DropoutTraining};
+use learn::nn::network::{Activation, Layer, Network};
+use learn::nn::scaling::{OutputScale, Scaling};
 use rand::seq::SliceRandom;
 use rayon::prelude::*;
 use std::sync::Arc;
@@ -275,13 +275,13 @@ impl Model for McDropoutMlp {
     fn fit(&self, cx: &FitContext) -> Result<Box<dyn Surrogate>> {
         self.check(cx.inputs)?;
         let observed = cx.observed;
-        let mut scaling = Scaling::new("mc_dropout_mlp", cx.inputs, observed, self.output_scale)?;
+        let mut scaling = Scaling::new("mc_dropout_mlp", &**cx.inputs, &observed.ids, &observed.y, self.output_scale)?;
         if self.input_scale == InputScale::Raw {
             scaling.keep_features();
         }
         let single = |a: Array2<f64>| a.iter().map(|v| *v as f32).collect();
         let table = Table {
-            x: single(scaling.rows(cx.inputs, &observed.ids)?),
+            x: single(scaling.rows(&**cx.inputs, &observed.ids)?),
             y: single(scaling.targets(&observed.y)),
             inputs: cx.inputs.n_features(),
             outputs: observed.n_outputs(),
@@ -407,7 +407,7 @@ impl Fitted {
                     return Ok(f(z));
                 }
                 // Says which feature it is.
-                self.scaling.rows(&self.inputs, tile)?;
+                self.scaling.rows(&*self.inputs, tile)?;
                 Err(Error::Numerical("model mc_dropout_mlp: features are too large for single precision".into()))
             })
             .collect()
@@ -540,7 +540,7 @@ impl Surrogate for Fitted {
                 self.offset.len()
             )));
         }
-        let factors = self.plain().gradient_factors(self.scaling.rows(&self.inputs, ids)?.view(), directions);
+        let factors = self.plain().gradient_factors(self.scaling.rows(&*self.inputs, ids)?.view(), directions);
         Ok(factors.into_iter().map(|(input, signal)| LayerFactors { input, signal }).collect())
     }
 
@@ -687,7 +687,7 @@ mod tests {
         let held = patient.held_out(&noise, &Streams::new(1).child("model"));
         let rows: Vec<usize> = (0..40).filter(|r| held[0][*r]).collect();
         assert_eq!(rows.len(), 8);
-        let scaling = Scaling::new("t", &world.inputs, &noise, OutputScale::Together).unwrap();
+        let scaling = Scaling::new("t", &*world.inputs, &noise.ids, &noise.y, OutputScale::Together).unwrap();
         let f = {
             // Mean over masks -> without dropout: from the layers' inputs.
             let layers = longer.layers(&rows, 0, Array2::eye(1).view()).unwrap();

@@ -10,10 +10,10 @@
 //! Trains in single precision, answers in double. O(epochs x rows x parameters) for each member, members and tiles
 //! of rows in parallel.
 
-use framework::numerics::ensemble::Ensemble;
-use framework::numerics::network::{Activation, Adam, Network, Pass, Start};
-use framework::numerics::{OutputScale, Scaling};
 use framework::prelude::*;
+use learn::nn::ensemble::Ensemble;
+use learn::nn::network::{Activation, Adam, Network, Pass, Start};
+use learn::nn::scaling::{OutputScale, Scaling};
 use rand::seq::SliceRandom;
 use rayon::prelude::*;
 
@@ -178,7 +178,7 @@ impl Model for Mlp {
     fn fit(&self, cx: &FitContext) -> Result<Box<dyn Surrogate>> {
         self.check(cx.inputs)?;
         let observed = cx.observed;
-        let scaling = Scaling::new("mlp", cx.inputs, observed, self.output_scale)?;
+        let scaling = Scaling::new("mlp", &**cx.inputs, &observed.ids, &observed.y, self.output_scale)?;
         let y = scaling.targets(&observed.y);
         let mut ensemble = Ensemble { inputs: cx.inputs.clone(), scaling, clip: self.clip, networks: vec![] };
         let x = ensemble.rows(&observed.ids)?;
@@ -227,23 +227,24 @@ struct Fitted {
 
 impl Surrogate for Fitted {
     fn predict(&self, ids: &[usize]) -> Result<Posterior> {
-        self.ensemble.predict(ids)
+        let (mean, sd) = self.ensemble.predict(ids)?;
+        Ok(Posterior { mean, sd })
     }
 
     fn draw(&self, ids: &[usize], n: usize, rng: &mut StreamRng) -> Result<Array3<f64>> {
-        self.ensemble.draw(ids, n, rng)
+        Ok(self.ensemble.draw(ids, n, rng)?)
     }
 
     fn functions(&self, ids: &[usize]) -> Result<Option<Array3<f64>>> {
-        self.ensemble.functions(ids)
+        Ok(self.ensemble.functions(ids)?)
     }
 
     fn variance_gradient(&self, x: ArrayView2<f64>) -> Result<(Array1<f64>, Array2<f64>)> {
-        self.ensemble.variance_gradient(x)
+        Ok(self.ensemble.variance_gradient(x)?)
     }
 
     fn embed(&self, ids: &[usize]) -> Result<Array2<f64>> {
-        self.ensemble.embed(ids)
+        Ok(self.ensemble.embed(ids)?)
     }
 
     fn n_members(&self) -> usize {

@@ -2,7 +2,7 @@
 //! al., sections 3 and 4.3).
 //!
 //! ŷ(S) = A(y_g: g in S) + B(Σ_{g in S} h(x_g)): a wide network on the measured effects of the genes alone, and one on
-//! embeddings x_g whose size grows with the data. Layers, dropout and cost stand in `framework::numerics::set_network`.
+//! embeddings x_g whose size grows with the data. Layers, dropout and cost stand in `learn::nn::set_network`.
 //! Sum of squared errors, Adam at 0.01 that rises over a tenth of the steps and falls to a tenth, batches of 1,024 rows
 //! in a fixed order, all epochs run: no label that was not paid for is read.
 //!
@@ -15,9 +15,10 @@
 //! `genes = "initialised"` and `"tied"` go beyond the paper: embeddings start at the leading principal components of the
 //! prior features, or are a learned linear map of them, so that pairs with genes that were never measured are told apart.
 
-use framework::numerics::set_network::{Ready, SetForm, SetNetwork, SetTraining, Sets, Table};
-use framework::numerics::{eigh, standardised, symmetric_product};
+use framework::numerics::{eigh, symmetric_product};
 use framework::prelude::*;
+use learn::nn::scaling::standardised;
+use learn::nn::set_network::{Ready, SetForm, SetNetwork, SetTraining, Sets, Table};
 use rand::seq::SliceRandom;
 use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;

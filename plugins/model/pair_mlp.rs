@@ -4,9 +4,9 @@
 //! the embeddings are, this is a sum of one number a gene: a set's effect without interaction, learned from sets alone.
 //! Sum of squared errors, Adam with the schedule of `naiad`. O(rows x width) an epoch.
 
-use framework::numerics::network::FlatAdam;
-use framework::numerics::set_network::rate_share;
 use framework::prelude::*;
+use learn::nn::network::FlatAdam;
+use learn::nn::set_network::rate_share;
 use rand_distr::{Distribution, StandardNormal};
 use std::sync::Arc;
 

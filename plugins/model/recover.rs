@@ -10,10 +10,10 @@
 //! Sum of squared errors, Adam with the schedule of `naiad`. A step costs 6 genes x rank³ + 6 rows x rank² operations;
 //! the W_k side by side in parallel.
 
-use framework::numerics::network::{Activation, Adam, FlatAdam, Network, Pass, Start};
-use framework::numerics::set_network::rate_share;
-use framework::numerics::standardised;
 use framework::prelude::*;
+use learn::nn::network::{Activation, Adam, FlatAdam, Network, Pass, Start};
+use learn::nn::scaling::standardised;
+use learn::nn::set_network::rate_share;
 use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 use std::sync::Arc;

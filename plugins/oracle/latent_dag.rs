@@ -19,8 +19,8 @@
 //! Cost: O(programs² + outputs x programs) for the truth of one perturbation, O(cells x outputs) to measure it (20 ns
 //! a count). Pairs are never listed unless asked for, so all pairs of 20,000 genes cost no more than the genes.
 
-use framework::numerics::counts::{CountLaw, CountSampler, SHARES};
 use framework::prelude::*;
+use learn::simulate::{CountLaw, CountSampler, SHARES};
 use rand_distr::{Beta, Distribution, StandardNormal};
 use rayon::prelude::*;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IntoDeserializer, MapAccess, Visitor};

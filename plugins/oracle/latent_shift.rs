@@ -7,8 +7,8 @@
 //! appendices D.1.1 and D.1.2; what the paper leaves open, such as layout and colours of the scene, is ours).
 //! O(layers latents²) a sample; O(resolution²) a picture, made when asked for.
 
-use framework::numerics::Mixing;
 use framework::prelude::*;
+use learn::simulate::Mixing;
 use ndarray::ArrayViewMut2;
 use rand_distr::{Distribution, StandardNormal};
 use std::collections::{BTreeMap, BTreeSet};
@@ -240,7 +240,7 @@ impl SampleSource for Balls {
         3 * self.resolution * self.resolution
     }
 
-    fn rows(&self, at: &[usize], mut out: ArrayViewMut2<f32>) -> Result<()> {
+    fn rows(&self, at: &[usize], mut out: ArrayViewMut2<f32>) -> framework::numerics::Result<()> {
         let mut buffer = vec![0.0; self.n_features()];
         for (i, mut row) in at.iter().zip(out.outer_iter_mut()) {
             match row.as_slice_mut() {

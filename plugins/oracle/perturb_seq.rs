@@ -150,7 +150,6 @@ impl Oracle for PerturbSeq {
 
 /// Where the entries come from.
 enum Matrix {
-    #[cfg(feature = "h5ad")]
     AnnData(framework::cells::AnnData),
     TenX(TenX),
     /// rows x genes.
@@ -160,7 +159,6 @@ enum Matrix {
 impl Matrix {
     fn genes(&self) -> &[String] {
         match self {
-            #[cfg(feature = "h5ad")]
             Matrix::AnnData(m) => m.genes(),
             Matrix::TenX(m) => m.genes(),
             Matrix::Table(_, genes) => genes,
@@ -170,7 +168,6 @@ impl Matrix {
     /// Every entry that is not zero: cell, gene, value.
     fn entries(&self, mut f: impl FnMut(usize, usize, f64) -> Result<()>) -> Result<()> {
         match self {
-            #[cfg(feature = "h5ad")]
             Matrix::AnnData(m) => m.entries(f),
             Matrix::TenX(m) => m.entries(f),
             Matrix::Table(x, _) => x.indexed_iter().filter(|(_, v)| **v != 0.0).try_for_each(|((i, j), v)| f(i, j, *v)),
@@ -302,20 +299,11 @@ impl PerturbSeq {
         Ok(Source { matrix: Matrix::TenX(tenx), label, lane })
     }
 
-    #[cfg(feature = "h5ad")]
     fn anndata(&self, path: &Path) -> Result<Source> {
         let m = framework::cells::AnnData::open(path, self.layer.as_deref(), self.gene_column.as_deref())?;
         let label = m.column(&self.label)?;
         let lane = self.lane.as_deref().map(|c| m.column(c)).transpose()?;
         Ok(Source { matrix: Matrix::AnnData(m), label, lane })
-    }
-
-    #[cfg(not(feature = "h5ad"))]
-    fn anndata(&self, path: &Path) -> Result<Source> {
-        Err(Error::Config(format!(
-            "{}: this program was built without AnnData files; build it with: cargo build --features h5ad",
-            path.display()
-        )))
     }
 
     /// The columns of numbers of a pseudobulk table.

@@ -4,13 +4,10 @@
 //! caller keeps what it needs. Zeros may be left out. Every error is one message that names the file, the place
 //! in it, the cause and the remedy.
 
-#[cfg(feature = "h5ad")]
 mod anndata;
-#[cfg(feature = "h5ad")]
 mod lzf;
 mod tenx;
 
-#[cfg(feature = "h5ad")]
 pub use anndata::AnnData;
 pub use tenx::{TenX, open};
 

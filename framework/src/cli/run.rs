@@ -162,13 +162,13 @@ impl Plan {
             return Some("cost: unknown until one run has finished; try --quick first".into());
         }
         // The median of the same arm where it has finished runs, of all runs elsewhere.
-        let overall = crate::numerics::stats::quantile(&seconds, 0.5);
+        let overall = numerics::stats::quantile(&seconds, 0.5);
         let mut by_arm: HashMap<&str, Vec<f64>> = HashMap::new();
         for f in &finished {
             by_arm.entry(&f.header.arm).or_default().push(f.header.seconds.total());
         }
         let typical: HashMap<&str, f64> =
-            by_arm.into_iter().map(|(arm, s)| (arm, crate::numerics::stats::quantile(&s, 0.5))).collect();
+            by_arm.into_iter().map(|(arm, s)| (arm, numerics::stats::quantile(&s, 0.5))).collect();
         let total: f64 = self.jobs.iter().map(|j| typical.get(j.arm.as_str()).copied().unwrap_or(overall)).sum();
         Some(format!(
             "cost: about {} of one core for the rest, judged by {} finished runs",

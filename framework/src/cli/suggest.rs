@@ -1,16 +1,16 @@
 use super::Folders;
 use super::named::{checked, parse_plugin, set_parameter};
+use crate::context::select_batch;
 use crate::data::DataRoot;
 use crate::domain::{
     Block, Candidates, Compose, Genes, Inputs, Observed, Perturbation, Pool, Readouts, SymbolUpdates, Target,
 };
 use crate::error::{Error, Result};
 use crate::plugin::{Acquisition, FitContext, Kernel, Kind, PriorContext, Round, RunContext, Setup};
-use crate::runner::select_batch;
 use crate::scenario::{Campaign, Document, Misfit, Mistake, Place, UserTable, check_campaign, check_needs};
-use crate::streams::Streams;
 use clap::Args;
 use ndarray::Array2;
+use numerics::streams::Streams;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -351,7 +351,7 @@ fn choose(p: Problem) -> Result<Table> {
     };
     let cx = cx.with_progress(&tick).with_device(p.device.open());
     let batch = select_batch(&*p.acquisition, &cx)?;
-    if let Some(text) = crate::runner::fill_note(&cx.into_recorded(), batch.ids.len()) {
+    if let Some(text) = crate::context::fill_note(&cx.into_recorded(), batch.ids.len()) {
         eprintln!("{text}");
     }
     let mut t = Table::new();

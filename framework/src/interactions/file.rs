@@ -1,10 +1,10 @@
 //! The file of a study of interactions.
 
 use crate::error::{Error, Result};
-use crate::numerics::calls::ErrorControl;
 use crate::plugin::{self, InteractionTest, Kind, Oracle};
 use crate::scenario::diagnose::{Document, Mistake, Shape, Slot, check_table};
 use crate::scenario::{Known, Place, Seeds};
+use numerics::stats::calls::ErrorControl;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;

@@ -12,8 +12,8 @@ use crate::domain::{Gene, Genes, Perturbation, Pool, Samples};
 use crate::error::{Error, Result};
 use crate::plugin::{InteractionTest, Relation, Setup, TestContext};
 use crate::runner::known_pairs;
-use crate::streams::Streams;
 use device::Device;
+use numerics::streams::Streams;
 use std::sync::Arc;
 
 /// The samples of one seed, and what is known of them.

@@ -2,9 +2,9 @@
 
 use super::file::Calls;
 use crate::domain::Samples;
-use crate::numerics::calls::{ErrorControl, lord};
-use crate::numerics::stats::{auroc, average_precision, mean, sd};
 use crate::plugin::{Null, Relation, TestOutcome};
+use numerics::stats::calls::{ErrorControl, lord};
+use numerics::stats::{auroc, average_precision, mean, sd};
 use std::collections::BTreeMap;
 use table::{Column, Table};
 

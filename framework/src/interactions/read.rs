@@ -62,7 +62,7 @@ impl SampleFile {
             let mut constant = 0;
             for mut column in x.columns_mut() {
                 let values: Vec<f64> = rows.iter().map(|r| f64::from(column[*r])).collect();
-                let sd = crate::numerics::stats::sd(&values);
+                let sd = numerics::stats::sd(&values);
                 if sd > 0.0 {
                     column.mapv_inplace(|v| (f64::from(v) / sd) as f32);
                 } else {
@@ -127,7 +127,6 @@ impl SampleFile {
         Ok(Parts { x, labels, unit })
     }
 
-    #[cfg(feature = "h5ad")]
     fn read_h5ad(&self, path: &Path) -> Result<Parts> {
         let of = |e: cells::CellsError| Error::Data(e.to_string());
         let file = cells::AnnData::open(path, self.layer.as_deref(), None).map_err(of)?;
@@ -162,14 +161,6 @@ impl SampleFile {
             Ok(())
         })?;
         Ok(Parts { x, labels, unit })
-    }
-
-    #[cfg(not(feature = "h5ad"))]
-    fn read_h5ad(&self, path: &Path) -> Result<Parts> {
-        Err(Error::Unsupported(format!(
-            "{}: this program was built without AnnData; build it with `--features h5ad`, or write the samples as Parquet",
-            path.display()
-        )))
     }
 }
 

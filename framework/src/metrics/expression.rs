@@ -5,8 +5,8 @@
 
 use super::{Scored, pair};
 use crate::domain::Posterior;
-use crate::numerics::stats;
 use ndarray::{Array1, Array2, ArrayView1, Axis, s};
+use numerics::stats;
 
 /// Outputs of the "top" metrics.
 const TOP: usize = 20;

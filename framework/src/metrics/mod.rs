@@ -4,8 +4,8 @@
 mod expression;
 
 use crate::domain::{Inputs, Observed, Posterior, Target};
-use crate::numerics::{feature_alignment, stats};
 use ndarray::{Array2, ArrayView2, Axis};
+use numerics::{feature_alignment, stats};
 
 /// What a metric may look at after a round.
 pub struct Scored<'a> {
@@ -676,7 +676,7 @@ mod tests {
     #[test]
     fn ceilings_are_reached_by_the_noise_free_readout() {
         use rand_distr::{Distribution, StandardNormal};
-        let mut rng = crate::streams::Streams::new(4).rng("donors");
+        let mut rng = numerics::streams::Streams::new(4).rng("donors");
         let mut z = || -> f64 { StandardNormal.sample(&mut rng) };
         // Signal of sd 1, noise of sd 1.5 in each of two replicates: r = 1 / 3.25, reliability of the mean 8 / 17.
         let n = 40_000;

@@ -3,9 +3,9 @@
 use super::PlanStudy;
 use crate::data::DataRoot;
 use crate::error::{Error, Result};
-use crate::numerics::stats::{mean, sd};
 use crate::plugin::Setup;
-use crate::streams::{StreamRng, Streams};
+use numerics::stats::{mean, sd};
+use numerics::streams::{StreamRng, Streams};
 use rand::RngExt;
 use rand_distr::{Distribution, StandardNormal};
 

@@ -4,8 +4,8 @@ use super::Study;
 use super::speedup::SpeedUp;
 use super::summary::{Paired, larger_is_better, last_value, paired};
 use crate::metrics::aulc;
-use crate::numerics::stats::mean;
 use crate::scenario::{Assertion, At, Claim};
+use numerics::stats::mean;
 
 /// What the runs say of a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

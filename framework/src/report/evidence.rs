@@ -4,8 +4,8 @@
 use super::summary::{larger_is_better, paired};
 use super::{ArmSummary, Study};
 use crate::metrics::aulc;
-use crate::numerics::compare::{MeanRanks, cliques, mean_ranks, seeds_for_holm};
-use crate::numerics::stats::mean;
+use numerics::stats::compare::{MeanRanks, cliques, mean_ranks, seeds_for_holm};
+use numerics::stats::mean;
 use std::collections::BTreeMap;
 use table::{Column, Table};
 

@@ -8,7 +8,7 @@
 use super::summary::{larger_is_better, last_value, paired};
 use super::{Paired, Study, StudyArm};
 use crate::metrics::aulc;
-use crate::numerics::stats::{half_width_95, holm, mean};
+use numerics::stats::{half_width_95, holm, mean};
 use table::{Column, Table};
 
 /// A group of arms judged by one metric.

@@ -9,8 +9,8 @@
 
 use super::summary::larger_is_better;
 use super::{Study, StudyArm};
-use crate::numerics::stats::mean;
-use crate::streams::Streams;
+use numerics::stats::mean;
+use numerics::streams::Streams;
 use rand::RngExt;
 use rayon::prelude::*;
 use std::cmp::Ordering;

@@ -2,9 +2,9 @@
 
 use super::{Along, RunCurve, Study, StudyArm};
 use crate::metrics::{aulc, find};
-use crate::numerics::compare::{bootstrap_mean_95, seeds_needed, wilcoxon_p};
-use crate::numerics::stats::{half_width_95, holm, mean, sd, sign_flip_p};
 use crate::runner::CEILING;
+use numerics::stats::compare::{bootstrap_mean_95, seeds_needed, wilcoxon_p};
+use numerics::stats::{half_width_95, holm, mean, sd, sign_flip_p};
 use rayon::prelude::*;
 use std::cmp::Ordering;
 

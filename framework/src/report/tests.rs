@@ -1,6 +1,6 @@
 use super::*;
-use crate::numerics::stats::{half_width_95, mean};
-use crate::streams::Streams;
+use numerics::stats::{half_width_95, mean};
+use numerics::streams::Streams;
 use rand_distr::{Distribution, Normal};
 
 /// Curves that rise from 0.05 towards a height of the arm's own, with noise shared by arms of one seed.
@@ -540,7 +540,7 @@ fn bands_within_seeds_leave_out_what_arms_share() {
     let found = of(vec![a.clone(), b.clone()]).unwrap();
     assert!(found[0][0].abs() < 1e-12 && found[1][0].abs() < 1e-12);
     // Deviations from the mean of two arms are half the difference; times the root of 2.
-    let want = 2f64.sqrt() * crate::numerics::stats::half_width_95(&[0.5, 1.0, 1.5]);
+    let want = 2f64.sqrt() * numerics::stats::half_width_95(&[0.5, 1.0, 1.5]);
     assert!(found.iter().all(|h| (h[1] - want).abs() < 1e-12), "{found:?} {want}");
     assert!(of(vec![a.clone()]).is_none(), "one arm is compared with nothing");
     let mut other = b;

@@ -6,7 +6,7 @@ use super::speedup::{Reach, SpeedUp};
 use super::summary::larger_is_better;
 use super::{ArmSummary, GroupSummary, Paired, Study};
 use crate::metrics::find;
-use crate::numerics::stats::quantile;
+use numerics::stats::quantile;
 
 /// Widths of the terminal and of an arm's label.
 const WIDTH: usize = 110;

@@ -3,8 +3,8 @@
 use super::published::cells;
 use super::{Study, StudyArm};
 use crate::error::Result;
-use crate::numerics::stats::{half_width_95, mean};
 use crate::scenario;
+use numerics::stats::{half_width_95, mean};
 use std::collections::BTreeMap;
 use table::{Column, Table};
 

@@ -6,8 +6,8 @@ use crate::error::{Error, Result};
 use crate::metrics::hit_flags;
 use crate::plugin::{Experiment, PriorContext, Relation, Screen, Setup};
 use crate::scenario::{CoveredBy, Exhausted, Known, Scenario, Varies};
-use crate::streams::Streams;
 use ndarray::{Array2, Axis};
+use numerics::streams::Streams;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock};
 

@@ -35,7 +35,7 @@ impl Kernel for RationalQuadratic {
         let (alpha, scale) = (self.alpha, 0.5 / (self.alpha * length * length));
         // Squared distances in, kernel values out, in place; 0 must become the diagonal.
         let f = move |d2: &mut [f64]| d2.iter_mut().for_each(|v| *v = (1.0 + *v * scale).powf(-alpha));
-        Ok(Gram::new(FeatureGram::radial(Rows::Composed(cx.inputs.clone()), f)))
+        Ok(Gram::new(FeatureGram::radial(Rows::Made(cx.inputs.clone()), f)))
     }
 }
 

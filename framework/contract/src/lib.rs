@@ -1,0 +1,32 @@
+//! What a plugin sees of screenwright: the nouns ([`domain`]), the six traits and the catalogue ([`plugin`]), what a
+//! plugin is handed ([`context`]), and the kit that tests it ([`testing`]). Knows no scenario, no loop, no store and no
+//! figure, so that a change of those compiles no plugin again.
+
+pub mod context;
+pub mod data;
+pub mod domain;
+pub mod error;
+pub mod plugin;
+pub mod testing;
+
+pub use cells;
+pub use error::{Error, Result};
+pub use inventory;
+pub use ndarray;
+pub use numerics::{self, streams};
+pub use serde_json;
+pub use table;
+pub use typetag;
+
+/// What a plugin file needs.
+pub mod prelude {
+    pub use crate::domain::*;
+    pub use crate::error::{Error, Result};
+    pub use crate::plugin::*;
+    pub use crate::register;
+    pub use ndarray::{Array1, Array2, Array3, ArrayView1, ArrayView2, Axis};
+    pub use numerics::streams::{StreamRng, Streams};
+    pub use numerics::{Cholesky, FeatureGram, Features, Gram, GramSource, Normalise, Rows};
+    pub use rand::{Rng, RngExt};
+    pub use serde::{Deserialize, Serialize};
+}

@@ -1,0 +1,409 @@
+//! What every plugin must do, whoever wrote it.
+
+use super::{MockSurrogate, TinyWorld, fail};
+use crate::context::select_batch;
+use crate::data::DataRoot;
+use crate::domain::{Candidates, Class, Genes, Observed, PairClass, Samples};
+use crate::error::{Error, Result};
+use crate::plugin::*;
+use ndarray::Array2;
+use numerics::streams::Streams;
+use numerics::{Features, Gram, eigh};
+use rand_distr::{Distribution, StandardNormal};
+use serde_json::{Value, json};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Checks everything in the catalogue and panics with the list of what is wrong. Prints one line a
+/// plugin.
+///
+/// # Panics
+/// If the catalogue is empty or any check fails.
+pub fn conformance() {
+    let all = catalogue();
+    assert!(!all.is_empty(), "no plugin is linked in; add `use your_plugins as _;` to the test");
+    let dir = std::env::temp_dir().join(format!("screenwright-conformance-{}", std::process::id()));
+    let mut wrong: Vec<String> = all
+        .windows(2)
+        .flat_map(|w| all.iter().filter(move |e| e.name == w[0].name && !std::ptr::eq(**e, w[0])))
+        .map(|e| format!("{}: registered twice; names are unique over all kinds", e.name))
+        .collect();
+    for entry in &all {
+        let folder = dir.join(entry.name);
+        let made = std::fs::create_dir_all(&folder).map_err(Error::io(&folder, "creating a test folder"));
+        match made.and_then(|()| check_entry(entry, &folder)) {
+            Ok(()) => println!("ok    {:12} {}", entry.kind.word(), entry.name),
+            Err(e) => {
+                println!("WRONG {:12} {}: {e}", entry.kind.word(), entry.name);
+                wrong.push(format!("{}: {e}", entry.name));
+            }
+        }
+    }
+    let _ = std::fs::remove_dir_all(&dir);
+    assert!(wrong.is_empty(), "{} plugins do not conform:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// Checks one plugin with the parameters of its example; `dir` takes its small files.
+pub fn check_entry(entry: &Entry, dir: &Path) -> Result<()> {
+    let mut config = (entry.example)(dir);
+    let bare = config.clone();
+    match config.as_object_mut() {
+        Some(m) => m.insert("use".into(), json!(entry.name)),
+        None => return fail("its example is not a table of parameters"),
+    };
+    check_form(entry, &bare)?;
+    let text = |e: serde_json::Error| Error::Plugin(e.to_string());
+    match entry.kind {
+        Kind::Acquisition => round_trip::<Box<dyn Acquisition>>(&config).and_then(|p| acquisition(&*p)),
+        Kind::Kernel => round_trip::<Box<dyn Kernel>>(&config).and_then(|p| kernel(&*p)),
+        Kind::Model => round_trip::<Box<dyn Model>>(&config).and_then(|p| model(&*p)),
+        Kind::Oracle => round_trip::<Box<dyn Oracle>>(&config).and_then(|p| oracle(&*p, dir)),
+        Kind::Prior => round_trip::<Box<dyn Prior>>(&config).and_then(|p| prior(&*p, dir)),
+        Kind::InteractionTest => {
+            let p: Box<dyn InteractionTest> = serde_json::from_value(config.clone()).map_err(text)?;
+            round_trip::<Box<dyn InteractionTest>>(&config)?;
+            interaction(&*p)
+        }
+    }
+}
+
+/// The tag is the catalogue's name, and reading what was written gives the same.
+fn round_trip<T: serde::de::DeserializeOwned + serde::Serialize>(config: &Value) -> Result<T> {
+    let text =
+        |e: serde_json::Error| Error::Plugin(format!("{config}: {e}; its typetag name must be its catalogue name"));
+    let read: T = serde_json::from_value(config.clone()).map_err(text)?;
+    let written = serde_json::to_value(&read).map_err(text)?;
+    let again: T = serde_json::from_value(written.clone()).map_err(text)?;
+    if serde_json::to_value(&again).map_err(text)? != written || written["use"] != config["use"] {
+        return fail(format!("its written form does not read back the same: {written}"));
+    }
+    Ok(read)
+}
+
+fn check_form(entry: &Entry, example: &Value) -> Result<()> {
+    if entry.summary.is_empty() || !entry.source.starts_with("//!") {
+        return fail("its file must begin with a //! header and its summary must not be empty");
+    }
+    let mut extra = example.clone();
+    if let Some(m) = extra.as_object_mut() {
+        m.insert("no_such_parameter".into(), json!(1));
+    }
+    if (entry.check)(extra).is_ok() {
+        return fail("it accepts an unknown parameter; add #[serde(deny_unknown_fields)]");
+    }
+    match (entry.check)(example.clone()) {
+        Ok(_) => Ok(()),
+        Err((path, e)) => fail(format!("its example cannot be read: {path}: {e}")),
+    }
+}
+
+fn mock(n: usize) -> MockSurrogate {
+    let mut rng = Streams::new(3).rng("mock");
+    let mut draw = || -> f64 { StandardNormal.sample(&mut rng) };
+    MockSurrogate { mean: (0..n).map(|_| draw()).collect(), sd: (0..n).map(|_| 0.1 + draw().abs()).collect() }
+}
+
+fn acquisition(a: &dyn Acquisition) -> Result<()> {
+    for pairs in [false, true] {
+        let world = TinyWorld::new(if pairs { 9 } else { 40 }, 3, 1, pairs, 1)?;
+        let n = world.inputs.pool().len();
+        let measured: Vec<usize> = (0..n).step_by(5).collect();
+        let observed = world.observe(&measured, 2)?;
+        let held_out = vec![1, 2];
+        let candidates = Candidates::new(n, [measured.clone(), held_out].concat());
+        let left = candidates.len();
+        let surrogate = mock(n);
+        let pick = |s: &MockSurrogate, k: usize, seed: u64, c: &Candidates| {
+            select_batch(a, &world.context(k, c, &observed, Some(s), None, seed))
+        };
+        let first = pick(&surrogate, 5, 7, &candidates)?;
+        if first != pick(&surrogate, 5, 7, &candidates)? {
+            return fail("the same seed gave two different batches");
+        }
+        let all = pick(&surrogate, left, 7, &candidates)?;
+        let mut sorted = all.ids.clone();
+        sorted.sort_unstable();
+        if sorted != candidates.to_vec() {
+            return fail("a batch of the size of the pool must return every candidate");
+        }
+        let one = Candidates::new(n, (1..n).collect());
+        if pick(&surrogate, 1, 7, &one)?.ids != [0] {
+            return fail("with one candidate left it must be chosen");
+        }
+        let flat = MockSurrogate { mean: vec![0.5; n], sd: vec![0.0; n] };
+        pick(&flat, 5, 7, &candidates)?;
+        let needs = a.needs();
+        if needs.model || needs.sd || needs.draws {
+            let mut bad = surrogate.clone();
+            bad.mean[candidates.nth(0)] = f64::NAN;
+            if pick(&bad, 5, 7, &candidates).is_ok() {
+                return fail("a predicted mean that is not a number was accepted");
+            }
+        }
+        if pick(&surrogate, left + 1, 7, &candidates).is_ok() {
+            return fail("a batch larger than the candidates was accepted");
+        }
+        if !needs.model && !needs.sd && !needs.draws {
+            select_batch(a, &world.context(5, &candidates, &observed, None, None, 7))?;
+            let nothing = Observed::empty(1);
+            select_batch(a, &world.context(5, &candidates, &nothing, None, None, 7))?;
+        }
+    }
+    Ok(())
+}
+
+fn kernel(k: &dyn Kernel) -> Result<()> {
+    for pairs in [false, true] {
+        let world = TinyWorld::new(if pairs { 7 } else { 25 }, 4, 1, pairs, 11)?;
+        let n = world.inputs.pool().len();
+        let observed = world.observe(&(0..n).step_by(3).collect::<Vec<_>>(), 2)?;
+        let surrogate = mock(n);
+        let every: Vec<usize> = (0..n).collect();
+        let input = Gram::of_features(world.inputs.features(&every));
+        let gram = |observed: &Observed| {
+            let streams = Streams::new(5).child("kernel");
+            k.gram(&KernelContext {
+                surrogate: Some(&surrogate),
+                input: Some(&input),
+                ..KernelContext::new(&world.inputs, observed, &streams)
+            })
+        };
+        let g: Gram = gram(&observed)?;
+        let ids: Vec<usize> = (0..n).collect();
+        let full = g.to_dense(&ids);
+        let scale = full.iter().fold(0.0f64, |m, v| m.max(v.abs())).max(1e-300);
+        if full.iter().any(|v| !v.is_finite()) {
+            return fail("its matrix holds values that are not finite");
+        }
+        if gram(&observed)?.to_dense(&ids) != full {
+            return fail("the same input gave two different matrices");
+        }
+        let diagonal = g.diagonal(&ids);
+        let mut row = vec![0.0; n];
+        let reversed: Vec<usize> = ids.iter().rev().copied().collect();
+        let turned = g.restrict(&reversed);
+        // Rows that are held in single precision are rounded when they are prepared.
+        let slack = if matches!(turned.features(), Some(Features::F32(_))) { 1e-5 } else { 1e-9 };
+        let near = |a: f64, b: f64| (a - b).abs() <= slack * scale;
+        let mut turned_row = vec![0.0; n];
+        for i in 0..n {
+            g.row(i, &mut row);
+            turned.row(n - 1 - i, &mut turned_row);
+            for j in 0..n {
+                if !near(full[(i, j)], full[(j, i)]) {
+                    return fail(format!("its matrix is not symmetric at ({i}, {j})"));
+                }
+                if !near(row[j], full[(i, j)]) || !near(turned_row[n - 1 - j], full[(i, j)]) {
+                    return fail(format!("rows, blocks and restrictions disagree at ({i}, {j})"));
+                }
+            }
+            if !near(diagonal[i], full[(i, i)]) {
+                return fail(format!("its diagonal disagrees with its blocks at {i}"));
+            }
+        }
+        if k.keeps_psd() {
+            let smallest = eigh(full.view())?.0[0];
+            if smallest < -1e-8 * scale * n as f64 {
+                return fail(format!("it claims to be positive semidefinite and has the eigenvalue {smallest:.3e}"));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn model(m: &dyn Model) -> Result<()> {
+    for (pairs, outputs) in [(false, 1), (false, 3), (true, 1)] {
+        if (m.requires().pairs && !pairs) || (m.requires().scalar && outputs > 1) {
+            continue;
+        }
+        let world = TinyWorld::new(if pairs { 16 } else { 90 }, 3, outputs, pairs, 21)?;
+        let n = world.inputs.pool().len();
+        let train: Vec<usize> = (0..n).filter(|i| i % 3 != 0).collect();
+        let test: Vec<usize> = (0..n).step_by(3).collect();
+        let observed = world.observe(&train, 4)?;
+        let streams = Streams::new(9).child("model");
+        let fit = |observed: &Observed| m.fit(&FitContext { inputs: &world.inputs, observed, streams: &streams });
+        let s = fit(&observed)?;
+        let p = s.predict(&test)?;
+        p.check(test.len(), outputs)?;
+        let again = fit(&observed)?.predict(&test)?;
+        if again.mean != p.mean || again.sd != p.sd {
+            return fail("the same data and streams gave two different fits");
+        }
+        if m.provides().sd != p.sd.is_some() {
+            return fail("what it says it provides and what it predicts (sd) differ");
+        }
+        let error = |f: &dyn Fn(usize, usize) -> f64| -> f64 {
+            let cells = test.iter().enumerate().flat_map(|(i, &id)| (0..outputs).map(move |o| (i, id, o)));
+            cells.map(|(i, id, o)| (f(i, o) - world.truth[(id, o)]).powi(2)).sum()
+        };
+        let mean = observed.mean();
+        let requires = m.requires();
+        if requires.features || requires.single_effects {
+            let (own, plain) = (error(&|i, o| p.mean[(i, o)]), error(&|_, o| mean[o]));
+            if own >= 0.9 * plain {
+                return fail(format!("on a linear toy its error {own:.3} is no better than the mean's {plain:.3}"));
+            }
+        }
+        if m.provides().draws {
+            let d = s.draw(&test, 4, &mut streams.rng("draw"))?;
+            if d.dim() != (4, test.len(), outputs) || d.iter().any(|v| !v.is_finite()) {
+                return fail("its draws have the wrong shape or are not finite");
+            }
+            if let Some(drawn) = s.drawn(4, &mut streams.rng("draw"))? {
+                let (mut all, mut part) = (vec![], vec![]);
+                drawn.at(&test, &mut all)?;
+                drawn.at(&test[1..2], &mut part)?;
+                let width = test.len() * outputs;
+                let same = |s: usize, o: usize| part.get(s * outputs + o) == all.get(s * width + outputs + o);
+                let places = (0..4).flat_map(|s| (0..outputs).map(move |o| (s, o)));
+                if all.len() != 4 * width || part.len() != 4 * outputs || !places.into_iter().all(|(s, o)| same(s, o)) {
+                    return fail("its draws differ with what else is asked for");
+                }
+            }
+        }
+        let few = world.observe(&train[..1], 4)?;
+        fit(&few)?.predict(&test)?.check(test.len(), outputs)?;
+        let mut constant = observed.clone();
+        constant.y.fill(1.5);
+        fit(&constant)?.predict(&test)?.check(test.len(), outputs)?;
+        let mut twice = world.observe(&train[..4], 4)?;
+        twice
+            .push(&crate::domain::Readouts::plain(&train[..4], observed.y.slice(ndarray::s![..4, ..]).to_owned()), 1)?;
+        fit(&twice)?.predict(&test)?.check(test.len(), outputs)?;
+    }
+    Ok(())
+}
+
+fn oracle(o: &dyn Oracle, dir: &Path) -> Result<()> {
+    let data = DataRoot::new(dir);
+    let streams = Streams::new(31);
+    let screen = o.open(&Setup { data: &data, streams: &streams })?;
+    let pool = screen.pool().clone();
+    if pool.is_empty() {
+        return fail("its pool is empty");
+    }
+    let noise = Streams::new(32).child("noise");
+    let ids: Vec<usize> = (0..pool.len().min(12)).collect();
+    let turned: Vec<usize> = ids.iter().rev().copied().collect();
+    let first = Experiment::of_round(1);
+    let (a, b) = (screen.measure(&ids, &first, &noise)?, screen.measure(&turned, &first, &noise)?);
+    a.check()?;
+    if a.y.ncols() != screen.n_outputs() {
+        return fail(format!("it announces {} outputs and answers {}", screen.n_outputs(), a.y.ncols()));
+    }
+    for (i, id) in a.ids.iter().enumerate() {
+        let same = b.ids.iter().zip(&b.replicate).position(|(j, r)| j == id && *r == a.replicate[i]);
+        match same {
+            Some(j) if a.y.row(i) == b.y.row(j) => {}
+            _ => return fail(format!("the answer for `{}` depends on the order of the batch", pool.label(*id))),
+        }
+    }
+    let again = o.open(&Setup { data: &data, streams: &streams })?.measure(&ids, &first, &noise)?;
+    if again.y != a.y {
+        return fail("opened twice with the same streams it gives different answers");
+    }
+    if let Some(t) = screen.truth(&ids)
+        && (t.dim() != (ids.len(), screen.n_outputs()) || t.iter().any(|v| !v.is_finite()))
+    {
+        return fail("its truth has the wrong shape or is not finite");
+    }
+    Ok(())
+}
+
+/// A screen whose genes have known factors, for priors that read the simulator.
+struct Factors(Arc<crate::domain::Pool>);
+
+impl Screen for Factors {
+    fn pool(&self) -> &Arc<crate::domain::Pool> {
+        &self.0
+    }
+    fn n_outputs(&self) -> usize {
+        1
+    }
+    fn measure(&self, ids: &[usize], _: &Experiment, _: &Streams) -> Result<crate::domain::Readouts> {
+        Ok(crate::domain::Readouts::plain(ids, Array2::zeros((ids.len(), 1))))
+    }
+    fn single_effects(&self) -> Option<Array2<f64>> {
+        Some(Array2::from_shape_fn((self.0.genes().len(), 1), |(i, _)| i as f64))
+    }
+    fn gene_factors(&self) -> Option<Array2<f64>> {
+        Some(Array2::from_shape_fn((self.0.genes().len(), 3), |(i, j)| ((i * 7 + j * 5) % 11) as f64 - 5.0))
+    }
+}
+
+fn prior(p: &dyn Prior, dir: &Path) -> Result<()> {
+    let data = DataRoot::new(dir);
+    // The example's files use these names for their genes.
+    let genes = Arc::new(Genes::new((0..12).map(|i| format!("G{i:03}")))?);
+    let screen = Factors(Arc::new(crate::domain::Pool::singles(genes.clone())));
+    let streams = Streams::new(41);
+    let setup = Setup { data: &data, streams: &streams };
+    let cx = PriorContext { name: "example", genes: &genes, updates: None, screen: Some(&screen), setup: &setup };
+    let (a, b) = (p.embed(&cx)?, p.embed(&cx)?);
+    if a.x.nrows() != genes.len() || a.present.len() != genes.len() || a.n_present() == 0 || a.x.ncols() == 0 {
+        return fail("it must give one row a gene of the pool and cover at least one");
+    }
+    let covered = |x: &crate::domain::Block| -> Vec<f64> {
+        let rows = x.x.outer_iter().zip(&x.present).filter(|(_, p)| **p);
+        rows.flat_map(|(r, _)| r.to_vec()).collect()
+    };
+    if covered(&a).iter().any(|v| !v.is_finite()) {
+        return fail("a covered gene has a value that is not finite");
+    }
+    if covered(&a) != covered(&b) || a.present != b.present {
+        return fail("embedded twice it gives different rows");
+    }
+    Ok(())
+}
+
+fn interaction(t: &dyn InteractionTest) -> Result<()> {
+    const PAIRS: usize = 60;
+    // The second gene does nothing, so that the pair is like its first gene: whatever the null, it holds. In the
+    // planted pairs the first gene's effect is joined by another.
+    let class = |n: usize, number: usize, shift: [f64; 3]| {
+        let mut rng = Streams::new(51).index(number).rng("cells");
+        Class::held(Array2::from_shape_fn((n, 3), |(_, j)| {
+            let z: f64 = StandardNormal.sample(&mut rng);
+            (z + shift[j]) as f32
+        }))
+    };
+    let (mut singles, mut pairs) = (vec![], vec![]);
+    for p in 0..2 * PAIRS {
+        let extra = if p < PAIRS { 0.0 } else { 1.5 };
+        singles.push(class(40, 3 * p + 1, [1.0, 0.0, 0.0]));
+        singles.push(class(40, 3 * p + 2, [0.0; 3]));
+        let both = class(40, 3 * p + 3, [1.0 + extra, extra, 0.0]);
+        pairs.push(PairClass { first: 2 * p, second: 2 * p + 1, both });
+    }
+    let genes = (0..singles.len()).map(|g| format!("g{g}")).collect();
+    let samples = Samples { genes, control: class(400, 0, [0.0; 3]), singles, pairs, image: None };
+    samples.check()?;
+    let streams = Streams::new(52);
+    let outcomes = t.test(&TestContext::new(&samples, &streams))?;
+    if t.test(&TestContext::new(&samples, &streams))? != outcomes {
+        return fail("the same samples gave two different outcomes");
+    }
+    if outcomes.len() != 2 * PAIRS {
+        return fail(format!("it gives {} outcomes for {} pairs", outcomes.len(), 2 * PAIRS));
+    }
+    let names = |o: &TestOutcome| o.diagnostics.iter().map(|d| d.0.clone()).collect::<Vec<_>>();
+    let odd = |o: &TestOutcome| !o.score.is_finite() || o.n != [400, 40, 40, 40] || names(o) != names(&outcomes[0]);
+    if outcomes.iter().any(odd) {
+        return fail("an outcome lacks a finite score or the sample sizes, or names other diagnostics than the first");
+    }
+    if outcomes.iter().any(|o| o.p_value.is_some_and(|p| !(p > 0.0 && p <= 1.0))) {
+        return fail("a p value is not above 0 and at most 1");
+    }
+    let (null, planted) = outcomes.split_at(PAIRS);
+    // At level 0.05 more than 9 of 60 rejections have probability below 0.002.
+    let rejected = null.iter().filter(|o| o.p_value.is_some_and(|p| p <= 0.05)).count();
+    if rejected > 9 {
+        return fail(format!("under the null it rejects {rejected} of {PAIRS} times at level 0.05"));
+    }
+    let sum = |o: &[TestOutcome]| o.iter().map(|o| o.score).sum::<f64>();
+    if sum(planted) <= sum(null) {
+        return fail("planted interactions score no higher than none");
+    }
+    Ok(())
+}
