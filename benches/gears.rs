@@ -10,7 +10,11 @@
 use framework::domain::Readouts;
 use framework::numerics::Sparse;
 use framework::prelude::*;
-use plugins::model::gears::{Data, Gears, Net, PARTS, Pair, Source, Work};
+use plugins::model::gears::Gears;
+use plugins::model::gears::data::{Data, Pair};
+use plugins::model::gears::graph::Source;
+use plugins::model::gears::network::{Net, PARTS};
+use plugins::model::gears::training::Work;
 use rand_distr::{Distribution, StandardNormal};
 use screenwright_benches::on_processor;
 use std::collections::HashMap;
