@@ -31,7 +31,7 @@ use framework::prelude::*;
 pub struct Oae {
     /// The optimistic function: `"ensemble"` (default), the pointwise best of the model's functions, or `"fit"`, a
     /// linear function of the prior features fitted with a reward for high values.
-    pub form: Form,
+    pub form: Optimism,
     /// What `fit` rewards, over the candidates: `"mean"` (default), `"max"` or `"p_norm"`, of the positive parts.
     pub reward: Reward,
     /// p of p_norm, at least 1. Default 2.
@@ -54,7 +54,7 @@ pub struct Oae {
 /// Where the optimistic function comes from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Form {
+pub enum Optimism {
     /// The model's functions.
     #[default]
     Ensemble,
@@ -91,7 +91,7 @@ pub enum Diversity {
 impl Default for Oae {
     fn default() -> Self {
         Self {
-            form: Form::default(),
+            form: Optimism::default(),
             reward: Reward::default(),
             p: 2.0,
             lambda: 0.1,
@@ -114,17 +114,17 @@ impl Acquisition for Oae {
     fn select(&self, cx: &RunContext) -> Result<Batch> {
         self.check()?;
         match (self.form, self.diversity) {
-            (Form::Ensemble, Diversity::Sequential) => self.ensemble_in_sequence(cx),
-            (Form::Fit, Diversity::Sequential) => Fit::new(self, cx)?.in_sequence(cx),
+            (Optimism::Ensemble, Diversity::Sequential) => self.ensemble_in_sequence(cx),
+            (Optimism::Fit, Diversity::Sequential) => Fit::new(self, cx)?.in_sequence(cx),
             (form, diversity) => {
                 let ids = cx.candidates.to_vec();
                 let value = match form {
-                    Form::Ensemble => {
+                    Optimism::Ensemble => {
                         let mut best = vec![f64::NEG_INFINITY; ids.len()];
                         self.functions(cx, &ids, |i, g| best[i] = best[i].max(cx.target.direction.merit(g)))?;
                         best
                     }
-                    Form::Fit => Fit::new(self, cx)?.values()?,
+                    Optimism::Fit => Fit::new(self, cx)?.values()?,
                 };
                 match diversity {
                     Diversity::Determinant => self.by_determinant(cx, &ids, &value),
@@ -135,7 +135,7 @@ impl Acquisition for Oae {
     }
 
     fn needs(&self) -> Needs {
-        let ensemble = self.form == Form::Ensemble;
+        let ensemble = self.form == Optimism::Ensemble;
         Needs { model: ensemble, draws: ensemble, gram: self.diversity == Diversity::Determinant, ..Needs::default() }
     }
 }

@@ -231,10 +231,10 @@ fn pointwise(l: [ndarray::ArrayView1<f32>; 4]) -> [Pointwise; 2] {
 impl InteractionTest for SeparabilityNre {
     fn test(&self, cx: &TestContext) -> Result<Vec<TestOutcome>> {
         let samples = cx.samples;
-        let plan = self.plan(samples.image)?;
+        let settings = self.settings(samples.image)?;
         let n_classes = samples.n_classes();
-        let steps = plan.schedule.epochs + n_classes;
-        let trained = self.trained(cx, &plan, steps)?;
+        let steps = settings.schedule.epochs + n_classes;
+        let trained = self.trained(cx, &settings, steps)?;
         let w = trained.ratio.head();
         // f of all classes at the samples of control.
         let f = trained.ratio.values(samples, 0, w)?;
@@ -270,7 +270,7 @@ impl InteractionTest for SeparabilityNre {
                     points[*p][2].add(overlap);
                 }
             }
-            cx.tick(plan.schedule.epochs + c + 1, steps);
+            cx.tick(settings.schedule.epochs + c + 1, steps);
         }
         let mut outcomes = vec![];
         let (mut statistics, mut errors) = (vec![], vec![]);

@@ -128,7 +128,7 @@ pub enum Choose {
     Best,
 }
 
-/// Outputs that the validation error looks at.
+/// Outputs in the validation error of the clearest.
 const CLEAREST: usize = 20;
 impl Gears {
     fn check(&self) -> Result<()> {
@@ -227,7 +227,7 @@ impl Model for Gears {
     }
 }
 
-/// Perturbations answered in one piece.
+/// Perturbations predicted at a time.
 const TILE: usize = 256;
 
 struct Fitted {

@@ -9,15 +9,15 @@
 //! Cost: two or three passes over the file, piece by piece; what stays in memory is 8 bytes for each entry that
 //! is not zero among the genes kept. A measurement costs O(cells x outputs).
 
+mod input;
 mod profiles;
 mod reading;
-mod source;
 mod values;
 
 use framework::prelude::*;
+use input::Format;
 use profiles::Profiles;
 use rayon::prelude::*;
-use source::Form;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -157,7 +157,7 @@ impl PerturbSeq {
         Error::Config(format!("perturb_seq ({}): {what}", self.path.display()))
     }
 
-    fn check(&self, form: Form) -> Result<()> {
+    fn check(&self, format: Format) -> Result<()> {
         if !(self.target_sum > 0.0 && self.target_sum.is_finite()) {
             return Err(self.wrong(format!("target_sum is {}; it must be a positive number", self.target_sum)));
         }
@@ -184,17 +184,17 @@ impl PerturbSeq {
             )));
         }
         let misplaced = [
-            (form == Form::Table, "differences", self.differences),
-            (form == Form::Table, "not_genes", !self.not_genes.is_empty()),
-            (form == Form::AnnData, "layer", self.layer.is_some()),
-            (form == Form::TenX, "obs", self.obs.is_some()),
-            (form != Form::Table, "gene_column", self.gene_column.is_some()),
+            (format == Format::Table, "differences", self.differences),
+            (format == Format::Table, "not_genes", !self.not_genes.is_empty()),
+            (format == Format::AnnData, "layer", self.layer.is_some()),
+            (format == Format::TenX, "obs", self.obs.is_some()),
+            (format != Format::Table, "gene_column", self.gene_column.is_some()),
         ];
         if let Some((_, name, _)) = misplaced.iter().find(|(fits, _, set)| *set && !fits) {
-            let kind = match form {
-                Form::AnnData => "an AnnData file",
-                Form::TenX => "a 10x folder",
-                Form::Table => "a pseudobulk table",
+            let kind = match format {
+                Format::AnnData => "an AnnData file",
+                Format::TenX => "a 10x folder",
+                Format::Table => "a pseudobulk table",
             };
             return Err(self.wrong(format!("`{name}` means nothing for {kind}; leave it out")));
         }

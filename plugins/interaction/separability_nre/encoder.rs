@@ -7,7 +7,7 @@ use learn::nn::conv::{ConvForm, ConvNet, End, Shrink};
 use learn::nn::network::{Activation, Network, Start};
 
 /// The settings in force.
-struct Plan {
+struct Settings {
     pub(super) kind: Kind,
     pub(super) widths: Vec<usize>,
     pub(super) shrink: Shrink,
@@ -18,7 +18,7 @@ struct Plan {
 }
 
 impl SeparabilityNre {
-    pub(super) fn plan(&self, image: Option<[usize; 3]>) -> Result<Plan> {
+    pub(super) fn settings(&self, image: Option<[usize; 3]>) -> Result<Settings> {
         let wrong = |text: String| Err(Error::Config(format!("separability_nre: {text}")));
         let preset = self.preset.unwrap_or(if image.is_some() { Preset::Images } else { Preset::Tabular });
         let images: &[usize] = &[32, 54, 128, 256, 512];
@@ -40,7 +40,7 @@ impl SeparabilityNre {
             Preset::Guides => (Shrink::MaxPool, 0.0),
             _ => (Shrink::Stride, 0.01),
         };
-        let plan = Plan {
+        let settings = Settings {
             kind,
             widths: self.widths.clone().unwrap_or_else(|| widths.to_vec()),
             shrink,
@@ -55,9 +55,9 @@ impl SeparabilityNre {
                 held_out: self.held_out,
             },
         };
-        let s = &plan.schedule;
-        if plan.hidden.contains(&0) || kind == Kind::Mlp && plan.hidden.is_empty() {
-            return wrong(format!("`hidden` = {:?}; give at least one width, none of them 0", plan.hidden));
+        let s = &settings.schedule;
+        if settings.hidden.contains(&0) || kind == Kind::Mlp && settings.hidden.is_empty() {
+            return wrong(format!("`hidden` = {:?}; give at least one width, none of them 0", settings.hidden));
         }
         if !(s.rate > 0.0 && s.rate.is_finite()) || s.epochs == 0 || s.batch < 2 {
             return wrong(format!(
@@ -66,26 +66,26 @@ impl SeparabilityNre {
             ));
         }
         let inside = |v: f64| v > 0.0 && v < 1.0;
-        if !(0.0..1.0).contains(&plan.dropout) || !inside(self.held_out) {
+        if !(0.0..1.0).contains(&settings.dropout) || !inside(self.held_out) {
             return wrong(format!(
                 "`dropout` = {} and `held_out` = {}; both are shares below 1, and `held_out` is above 0",
-                plan.dropout, self.held_out
+                settings.dropout, self.held_out
             ));
         }
         if !(self.tau > 0.0 && self.tau <= 100.0) {
             return wrong(format!("`tau` = {}; it must be above 0 and at most 100", self.tau));
         }
-        Ok(plan)
+        Ok(settings)
     }
 
     /// A network ready to be trained on samples.
-    fn encoder(&self, plan: &Plan, samples: &Samples, streams: &Streams) -> Result<Box<dyn Encoder>> {
+    fn encoder(&self, settings: &Settings, samples: &Samples, streams: &Streams) -> Result<Box<dyn Encoder>> {
         let dense = |inputs: usize| {
-            let widths: Vec<usize> = std::iter::once(inputs).chain(plan.hidden.iter().copied()).collect();
+            let widths: Vec<usize> = std::iter::once(inputs).chain(settings.hidden.iter().copied()).collect();
             let rng = &mut streams.rng("dense");
-            MlpEncoder::new(Network::new(&widths, Activation::Relu, Start::Standard, rng), plan.dropout)
+            MlpEncoder::new(Network::new(&widths, Activation::Relu, Start::Standard, rng), settings.dropout)
         };
-        match (plan.kind, samples.image) {
+        match (settings.kind, samples.image) {
             (Kind::Conv, Some(image)) => {
                 if image.iter().product::<usize>() != samples.n_features() {
                     return Err(Error::Data(format!(
@@ -93,25 +93,25 @@ impl SeparabilityNre {
                         samples.n_features()
                     )));
                 }
-                let (widths, shrink, slope) = (plan.widths.clone(), plan.shrink, plan.slope);
+                let (widths, shrink, slope) = (settings.widths.clone(), settings.shrink, settings.slope);
                 let form = ConvForm { image, widths, shrink, end: End::Flatten, slope };
                 let net = ConvNet::new(form, &mut streams.rng("convolutions"))?;
-                let dense = (!plan.hidden.is_empty()).then(|| dense(net.width()));
+                let dense = (!settings.hidden.is_empty()).then(|| dense(net.width()));
                 Ok(Box::new(ConvEncoder::new(net, dense)))
             }
             _ => Ok(Box::new(dense(samples.n_features()))),
         }
     }
 
-    pub(super) fn trained(&self, cx: &TestContext, plan: &Plan, steps: usize) -> Result<Trained> {
+    pub(super) fn trained(&self, cx: &TestContext, settings: &Settings, steps: usize) -> Result<Trained> {
         let samples = cx.samples;
         let streams = cx.streams.child("separability_nre");
-        let encoder = self.encoder(plan, samples, &streams)?;
-        let together = match (plan.kind, samples.image) {
+        let encoder = self.encoder(settings, samples, &streams)?;
+        let together = match (settings.kind, samples.image) {
             (Kind::Conv, Some([_, h, w])) => h * w,
             _ => 1,
         };
         let standard = Standard::new(samples, 0..samples.n_classes(), together, self.standardise)?;
-        Ok(train(samples, encoder, standard, &plan.schedule, &streams, &|epoch| cx.tick(epoch, steps))?)
+        Ok(train(samples, encoder, standard, &settings.schedule, &streams, &|epoch| cx.tick(epoch, steps))?)
     }
 }

@@ -228,13 +228,13 @@ fn settings_that_cannot_work_are_refused() {
 
 #[test]
 fn presets_are_those_of_the_papers() {
-    let plan = |preset: &str, image| plugin(json!({ "preset": preset })).plan(image).unwrap();
-    let p = plan("tabular", None);
+    let settings = |preset: &str, image| plugin(json!({ "preset": preset })).settings(image).unwrap();
+    let p = settings("tabular", None);
     assert_eq!((p.hidden, p.schedule.rate, p.schedule.epochs, p.schedule.batch), (vec![128, 64], 5e-3, 500, 1024));
-    let p = plan("gene_embeddings", None);
+    let p = settings("gene_embeddings", None);
     assert_eq!((p.hidden, p.schedule.rate, p.schedule.epochs, p.schedule.batch), (vec![2048, 256], 1e-4, 2500, 16384));
-    let p = plan("guides", Some([6, 32, 32]));
+    let p = settings("guides", Some([6, 32, 32]));
     assert_eq!((p.widths, p.hidden, p.dropout, p.shrink), (vec![32, 64, 128], vec![256, 128], 0.3, Shrink::MaxPool));
-    let p = SeparabilityNre::default().plan(Some([3, 128, 128])).unwrap();
+    let p = SeparabilityNre::default().settings(Some([3, 128, 128])).unwrap();
     assert_eq!((p.widths, p.schedule.rate, p.kind), (vec![32, 54, 128, 256, 512], 2e-4, Kind::Conv));
 }

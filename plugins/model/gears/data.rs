@@ -127,7 +127,7 @@ impl<'a> Samples<'a> {
     }
 }
 
-/// Rows of cells, each of them as wide as a readout and finite.
+/// The rows of cells, checked to be as wide as a readout and finite.
 fn finite_rows(cells: &Cells, outputs: usize, name: impl Fn() -> String) -> Result<Vec<&[f32]>> {
     if cells.x.ncols() != outputs {
         return Err(Error::Data(format!(
@@ -177,7 +177,7 @@ impl Held {
         let observed = cx.observed;
         let measured: Vec<usize> = (0..observed.len()).filter(|r| observed.ids[*r] == *id).collect();
         let mean = observed.y.select(Axis(0), &measured).sum_axis(Axis(0)) / measured.len() as f64;
-        // The absolute t score, or the absolute mean where there are no cells to tell a spread from.
+        // The absolute t score, or the absolute mean where there are too few cells for a spread.
         let scores: Vec<f64> = if own.len() < 2 || samples.control.len() < 2 {
             mean.iter().map(|m| m.abs()).collect()
         } else {

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 impl Gears {
     /// What describes the perturbed genes.
-    pub fn source(&self, inputs: &Inputs) -> Result<Source<f32>> {
+    pub fn source(&self, inputs: &Inputs) -> Result<GeneInput<f32>> {
         let find = |name: &str| {
             inputs.blocks().iter().find(|b| b.name == name).ok_or_else(|| {
                 let known: Vec<&str> = inputs.blocks().iter().map(|b| b.name.as_str()).collect();
@@ -30,7 +30,7 @@ impl Gears {
         };
         if x.ncols() == 0 && self.synthetic.is_some() {
             let n = inputs.pool().genes().len();
-            return Ok(Source::Graph(propagation(&Sparse::new(n, n, vec![]))));
+            return Ok(GeneInput::Graph(propagation(&Sparse::new(n, n, vec![]))));
         }
         if x.ncols() == 0 {
             return Err(Error::Config(
@@ -47,10 +47,10 @@ impl Gears {
         }
         // Columns of unit variance, and rows of norm about 1 as learned embeddings have.
         let width = (x.ncols() as f64).sqrt();
-        Ok(Source::Features(standardised(&x).mapv(|v| (v / width) as f32)))
+        Ok(GeneInput::Features(standardised(&x).mapv(|v| (v / width) as f32)))
     }
 
-    fn graph_source(&self, block: &Block, pool: &Pool) -> Result<Source<f32>> {
+    fn graph_source(&self, block: &Block, pool: &Pool) -> Result<GeneInput<f32>> {
         let name = &block.name;
         let Some(graph) = &block.graph else {
             return Err(Error::Config(format!(
@@ -90,13 +90,13 @@ impl Gears {
             let row = mean.iter().enumerate().filter(|(_, v)| **v != 0.0);
             entries.extend(row.map(|(c, v)| (r as u32, c as u32, *v)));
         }
-        Ok(Source::Graph(Sparse::new(n, n, entries)))
+        Ok(GeneInput::Graph(Sparse::new(n, n, entries)))
     }
 }
 
 /// What describes the perturbed genes.
 #[derive(Clone, Debug)]
-pub enum Source<T> {
+pub enum GeneInput<T> {
     /// Learned embeddings, averaged over neighbours by this genes x genes matrix.
     Graph(Sparse),
     /// Supplied embeddings: genes x features.
@@ -147,7 +147,7 @@ pub(super) fn coexpression(samples: &[&[f32]], partners: usize, threshold: f64) 
     let n = samples.len().max(1) as f64;
     let mean: Vec<f64> = sums.iter().map(|s| s / n).collect();
     let covariance = |i: usize, j: usize| f64::from(products[(i.min(j), i.max(j))]) / n - mean[i] * mean[j];
-    // What single precision leaves of a constant is no variance.
+    // A constant has some variance in single precision, by rounding.
     let least = |i: usize| 1e-6 * (covariance(i, i) + mean[i] * mean[i]);
     let sd: Vec<f64> = (0..width).map(|i| covariance(i, i).max(0.0).sqrt()).collect();
     let varies: Vec<bool> = (0..width).map(|i| covariance(i, i) > least(i) && sd[i] > 0.0).collect();

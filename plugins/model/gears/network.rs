@@ -1,6 +1,6 @@
 //! The network: its parameters, their start, a training pass and its derivative, and prediction.
 
-use super::graph::{Source, propagation};
+use super::graph::{GeneInput, propagation};
 use framework::numerics::linalg::product;
 use framework::numerics::{Real, Sparse};
 use framework::prelude::*;
@@ -36,7 +36,7 @@ fn add_scaled<T: Real>(to: &mut [T], x: ArrayView1<T>, factor: T) {
     }
 }
 
-/// Places of the parts of the network in the line of its parameters.
+/// Where each part of the network starts among its parameters.
 #[derive(Clone, Debug)]
 struct Layout {
     starts: Vec<usize>,
@@ -58,10 +58,10 @@ pub(super) const DECODER: usize = 9;
 pub(super) const CROSS: usize = 10;
 pub(super) const OUT: usize = 11;
 pub(super) const OUT_BIAS: usize = 12;
-/// Behind all others, where there is one: the map from expression to a readout, and its constant.
+/// After all others, where there is one: the map from expression to a readout, and its constant.
 pub(super) const HEAD: usize = 13;
 
-/// Names of the parts, for whoever reads the parameters elsewhere.
+/// Names of the parts, for programs that read the parameters.
 pub const PARTS: [&str; 13] = [
     "gene",
     "gene_norm",
@@ -95,19 +95,19 @@ pub struct Net<T> {
     pub(super) outputs: usize,
     pub(super) coexpression: Sparse,
     coexpression_t: Sparse,
-    pub(super) source: Source<T>,
+    pub(super) source: GeneInput<T>,
     layout: Layout,
     gene_mlp: NormedMlp,
     pub(super) decoder: OuterMlp,
     cross: NormedMlp,
     statistics: Statistics,
-    /// Of made up genes in control, where a readout is a linear map of expression.
+    /// Expression of the made-up genes in control, where a readout is a linear map of expression.
     pub(super) expression: Option<Vec<T>>,
-    /// All parameters in one line.
+    /// All parameters, part after part.
     pub parameters: Vec<T>,
 }
 
-/// A batch on its way.
+/// What a training pass leaves for its derivative.
 struct Forward<T> {
     gene_norm: Norm<T>,
     gene: Array2<T>,
@@ -128,10 +128,10 @@ struct Forward<T> {
 impl<T: Real> Net<T> {
     /// A network at its start: embeddings N(0, 1) brought to norm 1 at most, linear maps uniform in ±1/√inputs, the
     /// weights of single outputs as Xavier's normal start gives them for the shapes of the released code.
-    pub fn new(outputs: usize, width: usize, coexpression: Sparse, source: Source<T>, rng: &mut impl Rng) -> Self {
+    pub fn new(outputs: usize, width: usize, coexpression: Sparse, source: GeneInput<T>, rng: &mut impl Rng) -> Self {
         let (learned, features) = match &source {
-            Source::Graph(g) => (g.dim().0, width),
-            Source::Features(x) => (0, x.ncols()),
+            GeneInput::Graph(g) => (g.dim().0, width),
+            GeneInput::Features(x) => (0, x.ncols()),
         };
         let gene_mlp = NormedMlp { inputs: width, hidden: width, outputs: width };
         let decoder = OuterMlp { units: outputs, width, hidden: 2 * width };
@@ -177,7 +177,7 @@ impl<T: Real> Net<T> {
         net
     }
 
-    /// The same with a readout that is a linear map of all outputs, which are made up: their expression in control is
+    /// The same with a readout that is a linear map of all outputs, which are made-up genes: their expression in control is
     /// N(0, 1), the map starts uniform in ±1/√outputs.
     pub fn with_head(mut self, rng: &mut impl Rng) -> Self {
         let bound = 1.0 / (self.outputs as f64).sqrt();
@@ -198,7 +198,7 @@ impl<T: Real> Net<T> {
         delta.map_axis(Axis(1), of).insert_axis(Axis(1))
     }
 
-    /// Numbers of a readout.
+    /// How many numbers a readout has.
     pub(super) fn n_readouts(&self) -> usize {
         if self.expression.is_some() { 1 } else { self.outputs }
     }
@@ -216,13 +216,13 @@ impl<T: Real> Net<T> {
             let bound = 1.0 / (inputs as f64).sqrt();
             x.iter_mut().for_each(|x| *x = T::of(rng.random_range(-bound..=bound)));
         };
-        let mlp = |x: &mut [T], form: NormedMlp, rng: &mut dyn Rng| {
-            let (first, rest) = x.split_at_mut(form.inputs * form.hidden);
-            uniform(first, form.inputs, rng);
-            rest[..form.hidden].fill(T::one());
-            let (second, rest) = rest[2 * form.hidden..].split_at_mut(form.hidden * form.outputs);
-            uniform(second, form.hidden, rng);
-            rest[..form.outputs].fill(T::one());
+        let mlp = |x: &mut [T], shape: NormedMlp, rng: &mut dyn Rng| {
+            let (first, rest) = x.split_at_mut(shape.inputs * shape.hidden);
+            uniform(first, shape.inputs, rng);
+            rest[..shape.hidden].fill(T::one());
+            let (second, rest) = rest[2 * shape.hidden..].split_at_mut(shape.hidden * shape.outputs);
+            uniform(second, shape.hidden, rng);
+            rest[..shape.outputs].fill(T::one());
         };
         let p = &mut self.parameters;
         for part in [GENE, PARTNER, SOURCE] {
@@ -297,8 +297,8 @@ impl<T: Real> Net<T> {
     pub(super) fn entries(&self, genes: &[&[Gene]]) -> Vec<Vec<(usize, T)>> {
         let of = |g: &Gene| -> Vec<(usize, T)> {
             match &self.source {
-                Source::Graph(a) => a.row(g.index()).map(|(c, v)| (c, T::of(v))).collect(),
-                Source::Features(_) => vec![(g.index(), T::one())],
+                GeneInput::Graph(a) => a.row(g.index()).map(|(c, v)| (c, T::of(v))).collect(),
+                GeneInput::Features(_) => vec![(g.index(), T::one())],
             }
         };
         genes.iter().map(|genes| genes.iter().flat_map(of).collect()).collect()
@@ -307,8 +307,8 @@ impl<T: Real> Net<T> {
     /// Σ_v q_v of each perturbation, and what the map of q is applied to.
     fn source_path(&self, entries: &[Vec<(usize, T)>], orders: &[T]) -> (Array2<T>, Array2<T>) {
         let table = match &self.source {
-            Source::Graph(_) => rows(self.values(SOURCE), self.width),
-            Source::Features(x) => x.view(),
+            GeneInput::Graph(_) => rows(self.values(SOURCE), self.width),
+            GeneInput::Features(x) => x.view(),
         };
         let mut input = Array2::zeros((entries.len(), table.ncols()));
         for (mut row, entries) in input.outer_iter_mut().zip(entries) {
@@ -415,7 +415,7 @@ impl<T: Real> Net<T> {
         for (row, order) in d_sum.outer_iter().zip(&forward.orders) {
             add_scaled(&mut gradient[at(SOURCE_BIAS)], row, *order);
         }
-        if let Source::Graph(_) = self.source {
+        if let GeneInput::Graph(_) = self.source {
             let d_input = product(d_sum.view(), rows(self.values(SOURCE_MAP), d).t());
             let to = &mut gradient[at(SOURCE)];
             for (row, entries) in d_input.outer_iter().zip(&forward.entries) {

@@ -1,5 +1,5 @@
 use super::data::Pair;
-use super::graph::{Source, propagation, strongest};
+use super::graph::{GeneInput, propagation, strongest};
 use super::network::*;
 use super::training::Work;
 use super::*;
@@ -83,14 +83,14 @@ impl Naive<'_> {
                 let mut sum = vec![0.0; d];
                 for g in &data.genes[data.cells[cell as usize].perturbation as usize] {
                     let q = match &net.source {
-                        Source::Graph(a) => {
+                        GeneInput::Graph(a) => {
                             let mut near = vec![0.0; d];
                             for (v, a) in a.row(g.index()) {
                                 near.iter_mut().zip(embedding(SOURCE, v)).for_each(|(s, x)| *s += a * x);
                             }
                             near
                         }
-                        Source::Features(x) => x.row(g.index()).to_vec(),
+                        GeneInput::Features(x) => x.row(g.index()).to_vec(),
                     };
                     let q = &Self::linear(&vec![q], net.values(SOURCE_MAP), d)[0];
                     let each = sum.iter_mut().zip(q).zip(net.values(SOURCE_BIAS));
@@ -167,9 +167,9 @@ fn shared_passes_equal_single_cells_and_gradients_central_differences() {
     let (data, batch) = small(&values, outputs);
     let features = Array2::from_shape_vec((6, 4), normals(24, &mut rng("features"))).unwrap().mapv(f64::from);
     for (source, gamma, direction) in [
-        (Source::Graph(propagation(&ring(6))), 2.0, 0.0),
-        (Source::Features(features.clone()), 0.0, 0.3),
-        (Source::Features(features), 1.5, 0.0),
+        (GeneInput::Graph(propagation(&ring(6))), 2.0, 0.0),
+        (GeneInput::Features(features.clone()), 0.0, 0.3),
+        (GeneInput::Features(features), 1.5, 0.0),
     ] {
         let model = Gears { gamma, direction, tau: 0.7, ..Gears::default() };
         let mut net = Net::<f64>::new(outputs, 3, ring(outputs), source, &mut rng("start"));
@@ -205,7 +205,7 @@ fn a_readout_that_is_a_map_of_made_up_expression() {
     let apart = |n| Sparse::new(n, n, vec![]);
     for gamma in [0.0, 2.0] {
         let model = Gears { gamma, ..Gears::default() };
-        let source = Source::Graph(propagation(&apart(6)));
+        let source = GeneInput::Graph(propagation(&apart(6)));
         let mut net = Net::<f64>::new(4, 3, apart(4), source, &mut rng("start")).with_head(&mut rng("head"));
         let mut shake = rng("shake");
         net.parameters.iter_mut().for_each(|p| *p += 0.3 * f64::from(normals(1, &mut shake)[0]));
@@ -349,10 +349,10 @@ fn fit(model: &Gears, world: &World) -> Result<Box<dyn Surrogate>> {
 /// Squared error on the perturbations that were not measured, in units of that of the mean.
 fn error(world: &World, surrogate: &dyn Surrogate) -> f64 {
     let test: Vec<usize> = (0..world.truth.nrows()).filter(|i| i % 5 == 4).collect();
-    let said = surrogate.predict(&test).unwrap().mean;
+    let predicted = surrogate.predict(&test).unwrap().mean;
     let truth = world.truth.select(Axis(0), &test);
     let squares = |x: Array2<f64>| x.mapv(|v| v * v).sum();
-    squares(said - &truth) / squares(&truth - &world.observed.mean())
+    squares(predicted - &truth) / squares(&truth - &world.observed.mean())
 }
 
 fn quick() -> Gears {
@@ -389,11 +389,11 @@ fn a_single_output_is_a_profile_of_one() {
     let observed = world.observe(&train, 4).unwrap();
     let model = Gears { hidden: 16, gamma: 0.0, learning_rate: 0.01, ..Gears::default() };
     let cx = FitContext { inputs: &world.inputs, observed: &observed, streams: &Streams::new(4) };
-    let said = model.fit(&cx).unwrap().predict(&test).unwrap().mean;
+    let predicted = model.fit(&cx).unwrap().predict(&test).unwrap().mean;
     let error = |f: &dyn Fn(usize) -> f64| -> f64 {
         test.iter().enumerate().map(|(i, &id)| (f(i) - world.truth[(id, 0)]).powi(2)).sum()
     };
-    let (own, mean) = (error(&|i| said[(i, 0)]), error(&|_| observed.mean()[0]));
+    let (own, mean) = (error(&|i| predicted[(i, 0)]), error(&|_| observed.mean()[0]));
     assert!(own < 0.5 * mean, "{own} {mean}");
 }
 
@@ -443,7 +443,7 @@ fn embeddings_stay_within_norm_one_and_the_rate_falls() {
     let values = normals(2 * 7 * 5, &mut rng("cells"));
     let (data, batch) = small(&values, 5);
     let model = Gears::default();
-    let mut net = Net::<f64>::new(5, 3, ring(5), Source::Graph(propagation(&ring(6))), &mut rng("start"));
+    let mut net = Net::<f64>::new(5, 3, ring(5), GeneInput::Graph(propagation(&ring(6))), &mut rng("start"));
     let mut work = Work::new(&net);
     let worst = |net: &Net<f64>| {
         let rows = [GENE, PARTNER, SOURCE].into_iter().flat_map(|p| net.values(p).chunks_exact(3));
@@ -536,7 +536,7 @@ fn mistakes_are_named() {
 fn genes_that_a_network_lacks_are_the_mean_of_its_genes() {
     let world = world(30, 5, 7);
     let model = Gears { graph: Some("signal".into()), absent: Absent::Mean, ..quick() };
-    let Source::Graph(a) = model.source(&world.inputs).unwrap() else { panic!() };
+    let GeneInput::Graph(a) = model.source(&world.inputs).unwrap() else { panic!() };
     let x = Array2::from_shape_fn((GENES, 2), |(i, j)| (i * 7 % 11) as f64 + j as f64);
     let q = spread(&a, x.view());
     let mean = q.slice(s![7.., ..]).mean_axis(Axis(0)).unwrap();

@@ -93,7 +93,7 @@ impl Gears {
         out
     }
 
-    /// One step on the given cells; gives the loss before it.
+    /// One step on the given cells. Returns the loss before it.
     pub fn step<T: Real>(&self, net: &mut Net<T>, work: &mut Work<T>, data: &Data, batch: &[u32], rate: f64) -> f64 {
         net.renormalise();
         let loss = self.loss_and_gradient(net, work, data, batch);
@@ -149,8 +149,8 @@ impl Gears {
         losses.iter().sum()
     }
 
-    /// The derivative of the loss by δ where a readout is a linear map of expression, that by the map in `gradient`, and
-    /// the loss.
+    /// Where a readout is a linear map of expression: the derivative of the loss by δ, and the loss. The derivative by
+    /// the map is added to `gradient`.
     fn head<T: Real>(
         &self,
         net: &Net<T>,
@@ -159,7 +159,7 @@ impl Gears {
         groups: &[(u32, Vec<u32>)],
         gradient: &mut [T],
     ) -> (Array2<T>, f64) {
-        let said = net.readouts(delta.clone());
+        let predicted = net.readouts(delta.clone());
         let (map, at) = (net.values(HEAD), net.part(HEAD));
         let mut signal = Array2::zeros(delta.dim());
         let mut sum = 0.0;
@@ -168,7 +168,7 @@ impl Gears {
             let mut by = [T::zero()];
             for &c in cells {
                 let cell = &data.cells[c as usize];
-                sum += share * self.cell_loss(&[said[(k, 0)]], cell.x, cell.control, &[], &mut by);
+                sum += share * self.cell_loss(&[predicted[(k, 0)]], cell.x, cell.control, &[], &mut by);
             }
             let by = by[0] * T::of(share);
             signal.row_mut(k).iter_mut().zip(map).for_each(|(s, a)| *s = by * *a);
@@ -194,9 +194,9 @@ impl Gears {
             let (mut loss, mut slope) = (slope * residual, power * slope);
             if self.direction > 0.0 {
                 let (tau, weight) = (T::of(self.tau), T::of(self.direction));
-                let (is, said) = ((of(x[v]) / tau).tanh(), ((delta[v] + of(control[v])) / tau).tanh());
-                loss += weight * (said - is) * (said - is);
-                slope += weight * (said - is) * (T::one() - said * said) * T::of(2.0) / tau;
+                let (measured, predicted) = ((of(x[v]) / tau).tanh(), ((delta[v] + of(control[v])) / tau).tanh());
+                loss += weight * (predicted - measured) * (predicted - measured);
+                slope += weight * (predicted - measured) * (T::one() - predicted * predicted) * T::of(2.0) / tau;
             }
             if keep.is_empty() || keep[v] {
                 sum += loss;
@@ -207,7 +207,7 @@ impl Gears {
     }
 }
 
-/// What a training keeps from one step to the next.
+/// What training keeps from one step to the next.
 #[derive(Debug)]
 pub struct Work<T> {
     pass: OuterPass<T>,

@@ -18,7 +18,7 @@ pub(super) struct Hyper {
 
 /// What the marginal likelihood needs of the data.
 pub(super) struct Evidence {
-    form: Form,
+    reduced: Reduced,
     pub(super) n: f64,
     outputs: f64,
     /// Sum of squares of the centred outputs.
@@ -30,7 +30,7 @@ pub(super) struct Evidence {
 }
 
 /// The matrix in a form in which adding to the diagonal is cheap.
-enum Form {
+enum Reduced {
     Band(Band),
     /// Eigenvalues, and squared sums of the right-hand sides along the eigenvectors.
     Eigen(Array1<f64>, Array1<f64>),
@@ -41,16 +41,16 @@ const FEW_OUTPUTS: usize = 32;
 
 impl Evidence {
     pub(super) fn new(matrix: &Array2<f64>, rhs: &Array2<f64>, y: &Array2<f64>, by_features: bool) -> Result<Self> {
-        let form = if y.ncols() <= FEW_OUTPUTS {
-            Form::Band(Band::new(matrix.view(), rhs.view()))
+        let reduced = if y.ncols() <= FEW_OUTPUTS {
+            Reduced::Band(Band::new(matrix.view(), rhs.view()))
         } else {
             let (values, vectors) = eigh(matrix.view())?;
             let along = matmul(vectors.t(), rhs.view());
-            Form::Eigen(values, along.mapv(|v| v * v).sum_axis(Axis(1)))
+            Reduced::Eigen(values, along.mapv(|v| v * v).sum_axis(Axis(1)))
         };
         let (n, outputs) = (y.nrows() as f64, y.ncols() as f64);
         Ok(Self {
-            form,
+            reduced,
             n,
             outputs,
             total: y.iter().map(|v| v * v).sum(),
@@ -61,9 +61,9 @@ impl Evidence {
 
     /// log|K + rI| and tr Yᵀ(K + rI)⁻¹Y.
     fn log_det_and_quadratic(&self, r: f64) -> Option<(f64, f64)> {
-        let (log_det, quadratic) = match &self.form {
-            Form::Band(band) => band.log_det_and_quadratic(r)?,
-            Form::Eigen(values, squares) => {
+        let (log_det, quadratic) = match &self.reduced {
+            Reduced::Band(band) => band.log_det_and_quadratic(r)?,
+            Reduced::Eigen(values, squares) => {
                 if values.iter().any(|v| v + r <= 0.0) {
                     return None;
                 }

@@ -40,12 +40,12 @@ impl World {
                 let library = (s.lane_library * normal(&mut rng)).exp();
                 let mut lane = Lane { number: number as u32, shift, scale, library, control: vec![] };
                 let mut rng = key.rng("control");
-                let (mut work, still) = (self.work(), vec![0.0; s.outputs]);
+                let (mut work, no_effect) = (self.work(), vec![0.0; s.outputs]);
                 let mut cell = vec![0.0; s.outputs];
                 let mut sum = vec![0.0f64; s.outputs];
                 let mut kept = Array2::zeros((if keep { s.control_cells } else { 0 }, s.outputs));
                 for c in 0..s.control_cells {
-                    self.draw(&lane, &still, &mut work, &mut rng, &mut cell);
+                    self.draw(&lane, &no_effect, &mut work, &mut rng, &mut cell);
                     sum.iter_mut().zip(&cell).for_each(|(t, v)| *t += f64::from(*v));
                     if keep {
                         kept.row_mut(c).assign(&ArrayView1::from(&cell[..]));

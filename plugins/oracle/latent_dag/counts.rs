@@ -6,7 +6,7 @@ use framework::prelude::*;
 use learn::simulate::{CountLaw, SHARES};
 use std::sync::{Arc, Mutex};
 
-/// How the counts of each output come about.
+/// The distribution of each output's counts.
 #[derive(Debug)]
 pub(super) struct CountModel {
     laws: Arc<Vec<CountLaw>>,
@@ -21,7 +21,7 @@ pub(super) struct CountModel {
     pub(super) state: Vec<f32>,
 }
 
-/// Dispersions between which no difference is made.
+/// How many different dispersions there are.
 const CLASSES: usize = 8;
 /// Dimensions of the state of a cell.
 pub(super) const STATES: usize = 8;
@@ -60,7 +60,7 @@ impl CountModel {
     }
 }
 
-/// The settings that laws follow from, and the laws.
+/// Settings, and the laws that follow from them.
 type Tabulated = ([u64; 6], Arc<Vec<CountLaw>>);
 
 /// The laws of the dispersions. Worlds of one scenario differ in seed and not in these, so they are tabulated once.

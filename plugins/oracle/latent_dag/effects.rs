@@ -35,7 +35,7 @@ impl World {
                     own.push((g.index(), (1.0 - e).max(LEFT).ln()));
                 }
             }
-            // An interaction of its own sits where the first gene acts.
+            // A planted interaction acts where the first gene does.
             if let Some(extra) = extra.filter(|_| i == 0) {
                 v += extra;
             }

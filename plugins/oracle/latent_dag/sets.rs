@@ -13,7 +13,7 @@ pub(super) struct Reach {
 }
 
 impl Reach {
-    /// What follows from direct inputs along the edges.
+    /// The programs that each gene reaches from its direct inputs along the edges.
     pub(super) fn new(inputs: &Array2<f64>, edges: &Array2<f64>) -> Self {
         let (n, k) = inputs.dim();
         let words = k.div_ceil(64);

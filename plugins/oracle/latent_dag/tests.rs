@@ -155,9 +155,12 @@ fn at_the_defaults_most_of_a_pair_is_additive() {
 
 #[test]
 fn mistakes_name_the_setting() {
-    let told = |s: LatentDag| World::new(&s, &Streams::new(1)).unwrap_err().to_string();
-    assert_eq!(told(LatentDag { order: 4, ..small() }), "latent_dag: order = 4; it must be 1 to 3");
-    assert_eq!(told(LatentDag { nonlinearity: 1.5, ..small() }), "latent_dag: nonlinearity = 1.5; it must be 0 to 1");
+    let message = |s: LatentDag| World::new(&s, &Streams::new(1)).unwrap_err().to_string();
+    assert_eq!(message(LatentDag { order: 4, ..small() }), "latent_dag: order = 4; it must be 1 to 3");
+    assert_eq!(
+        message(LatentDag { nonlinearity: 1.5, ..small() }),
+        "latent_dag: nonlinearity = 1.5; it must be 0 to 1"
+    );
 }
 
 /// Counts without anything that differs between lanes.

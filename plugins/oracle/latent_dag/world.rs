@@ -50,7 +50,7 @@ impl World {
         let layer = |l: usize| s.depth.map_or(l, |depth| l * depth.min(k) / k);
         for l in 0..k {
             for j in 0..l {
-                // Both numbers are drawn whatever the probability, so that the dial keeps the other edges.
+                // Both numbers are drawn whatever the probability, so that changing it keeps the other edges.
                 let (u, w): (f64, f64) = (rng.random(), normal(&mut rng));
                 if u < s.edge_probability && layer(j) < layer(l) {
                     edges[(l, j)] = s.edge_scale * w;
@@ -71,7 +71,7 @@ impl World {
             })
             .collect();
         let mut rng = streams.rng("genes");
-        let mut still = streams.rng("inert");
+        let mut inert = streams.rng("inert");
         let mut inputs = Array2::zeros((n, k));
         let mut module_of = Vec::with_capacity(n);
         for mut row in inputs.outer_iter_mut() {
@@ -83,7 +83,7 @@ impl World {
                 row[p] = strength * (w + 0.3 * normal(&mut rng));
             }
             row[0] += s.common * strength;
-            if still.random::<f64>() < s.inert {
+            if inert.random::<f64>() < s.inert {
                 row.fill(0.0);
             }
         }

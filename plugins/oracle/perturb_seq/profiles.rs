@@ -29,7 +29,7 @@ pub(super) struct Profiles {
     pub(super) control_seen: Vec<bool>,
     /// perturbations x outputs, over all lanes.
     pub(super) truth: Array2<f64>,
-    /// Variance within perturbations, an output each.
+    /// Variance of each output within perturbations.
     pub(super) pooled: Option<Array1<f64>>,
     pub(super) no_cells: NoCells,
     pub(super) bootstrap: bool,
@@ -64,16 +64,16 @@ impl Profiles {
                 Centre::Lane => {
                     let mut perturbed = vec![0usize; n.len()];
                     self.members.iter().flatten().for_each(|r| perturbed[self.lane_of[*r as usize] as usize] += 1);
-                    let bare: Vec<&String> =
+                    let uncontrolled: Vec<&String> =
                         (0..n.len()).filter(|&i| n[i] == 0 && perturbed[i] > 0).map(|i| &self.lane_names[i]).collect();
-                    if !bare.is_empty() {
+                    if !uncontrolled.is_empty() {
                         return Err(Error::Data(format!(
                             "{}: {} of {} lanes have perturbed cells and no control cells: {}; set centre = \"all\" to \
                              compare with the control cells of all lanes, or take these lanes out of the file",
                             path.display(),
-                            bare.len(),
+                            uncontrolled.len(),
                             n.len(),
-                            listed(bare.iter())
+                            listed(uncontrolled.iter())
                         )));
                     }
                     for (mut row, (sum, n)) in self.centre.outer_iter_mut().zip(sums.outer_iter().zip(&n)) {

@@ -1,9 +1,9 @@
 //! From a file to an opened screen: which cells and genes are used, and what each cell is.
 
 use super::PerturbSeq;
+use super::input::{Format, Input};
 use super::profiles::Profiles;
-use super::source::{Form, Source};
-use super::values::{Looks, Spread, gather};
+use super::values::{Spread, ValueCheck, gather};
 use framework::cells::CellsError;
 use framework::prelude::*;
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -43,16 +43,16 @@ impl PerturbSeq {
         if named(".h5ad.gz") {
             return Err(CellsError::of(&path, "a packed .h5ad file cannot be read in pieces; unpack it: gunzip").into());
         }
-        let form = match (path.is_dir(), named(".h5ad")) {
-            (true, _) => Form::TenX,
-            (false, true) => Form::AnnData,
-            (false, false) => Form::Table,
+        let format = match (path.is_dir(), named(".h5ad")) {
+            (true, _) => Format::TenX,
+            (false, true) => Format::AnnData,
+            (false, false) => Format::Table,
         };
-        let is_table = form == Form::Table;
-        self.check(form)?;
-        let source = self.source(setup, &path, form)?;
+        let is_table = format == Format::Table;
+        self.check(format)?;
+        let input = self.input(setup, &path, format)?;
         let data = |what: String| Error::Data(format!("{}: {what}", path.display()));
-        no_duplicates(source.matrix.genes()).map_err(|names| {
+        no_duplicates(input.matrix.genes()).map_err(|names| {
             data(format!(
                 "gene names occur twice: {names}; make them unique in Python (adata.var_names_make_unique()) or name a \
                  column of unique names in `gene_column`"
@@ -61,14 +61,14 @@ impl PerturbSeq {
         let mut notes = Vec::new();
 
         // What each cell is; perturbations in the order of their names.
-        let parts: Vec<Option<Vec<&str>>> = source
+        let parts: Vec<Option<Vec<&str>>> = input
             .label
             .iter()
             .map(|l| l.as_deref().map(str::trim).filter(|l| !l.is_empty()).map(|l| self.parts(l)).transpose())
             .collect::<Result<_>>()?;
         let sets: BTreeSet<&[&str]> = parts.iter().flatten().map(Vec::as_slice).collect();
         if !sets.contains(&[][..]) && !self.differences {
-            let known: BTreeSet<&str> = source.label.iter().flatten().map(String::as_str).collect();
+            let known: BTreeSet<&str> = input.label.iter().flatten().map(String::as_str).collect();
             let hint = framework::error::hint(&self.control, known.iter().copied());
             return Err(data(format!(
                 "no cell is labelled `{}` in `{}`; set `control` to the label of control cells ({}){hint}",
@@ -91,23 +91,23 @@ impl PerturbSeq {
         if unlabelled > 0 {
             notes.push(format!("{unlabelled} of {} cells have no label and were left out", class.len()));
         }
-        let (lane, lane_names) = self.lanes(&source, &class, &path)?;
+        let (lane, lane_names) = self.lanes(&input, &class, &path)?;
 
         // Raw counts: totals of cells, and what the values look like.
-        let n_genes = source.matrix.genes().len();
-        let mut looks = Looks { whole: true, largest: 0.0, least: 0.0, ordered: true, last: 0 };
+        let n_genes = input.matrix.genes().len();
+        let mut check = ValueCheck { whole: true, largest: 0.0, least: 0.0, ordered: true, last: 0 };
         let mut total = vec![0.0f64; if self.counts { class.len() } else { 0 }];
-        let place = |cell: usize, gene: usize| format!("cell {}, gene {}", cell + 1, source.matrix.genes()[gene]);
+        let place = |cell: usize, gene: usize| format!("cell {}, gene {}", cell + 1, input.matrix.genes()[gene]);
         let mut spread = Spread::new(if self.genes.is_some() { n_genes } else { 0 });
         let min_cells = self.min_cells.unwrap_or(if is_table { 1 } else { 10 });
         if !self.counts {
             drop_small(&mut class, &sets, min_cells, &mut notes);
         }
-        source.matrix.entries(|cell, gene, v| {
+        input.matrix.entries(|cell, gene, v| {
             if !v.is_finite() {
                 return Err(data(format!("{} is {v}; values must be finite", place(cell, gene))));
             }
-            looks.see(cell, v);
+            check.add(cell, v);
             if self.counts {
                 if v < 0.0 {
                     return Err(data(format!(
@@ -122,7 +122,7 @@ impl PerturbSeq {
             }
             Ok(())
         })?;
-        if let Some(warning) = looks.warning(self) {
+        if let Some(warning) = check.warning(self) {
             eprintln!("{}: {warning}", path.display());
             notes.push(format!("WARNING: {warning}"));
         }
@@ -146,7 +146,7 @@ impl PerturbSeq {
         }
         let value = |cell: usize, v: f64| if self.counts { (v / total[cell] * self.target_sum).ln_1p() } else { v };
         if self.counts && self.genes.is_some() {
-            source.matrix.entries(|cell, gene, v| {
+            input.matrix.entries(|cell, gene, v| {
                 if class[cell] != Class::Unused {
                     spread.add(gene, value(cell, v));
                 }
@@ -164,9 +164,9 @@ impl PerturbSeq {
         let kept_sets: Vec<&[&str]> = (0..sets.len()).filter(|&p| left[p]).map(|p| sets[p]).collect();
         let targets: BTreeSet<&str> = kept_sets.iter().flat_map(|s| s.iter().copied()).collect();
         let used = class.iter().filter(|c| **c != Class::Unused).count();
-        let keep = self.kept_genes(setup, source.matrix.genes(), &spread, used, &targets, &mut notes)?;
-        let cells = gather(&source.matrix, &class, &keep, looks.ordered, value, data)?;
-        let outputs: Vec<String> = keep.iter().map(|&g| source.matrix.genes()[g].clone()).collect();
+        let keep = self.kept_genes(setup, input.matrix.genes(), &spread, used, &targets, &mut notes)?;
+        let cells = gather(&input.matrix, &class, &keep, check.ordered, value, data)?;
+        let outputs: Vec<String> = keep.iter().map(|&g| input.matrix.genes()[g].clone()).collect();
 
         let genes = Arc::new(Genes::new(targets.iter())?);
         let gene = |name: &&str| genes.find(name).unwrap_or(Gene(0));
@@ -224,8 +224,8 @@ impl PerturbSeq {
     }
 
     /// The lane of each cell and the names of lanes, whole numbers in their order and words in theirs.
-    pub(super) fn lanes(&self, source: &Source, class: &[Class], path: &Path) -> Result<(Vec<u32>, Vec<String>)> {
-        let (Some(column), Some(name)) = (&source.lane, &self.lane) else {
+    pub(super) fn lanes(&self, input: &Input, class: &[Class], path: &Path) -> Result<(Vec<u32>, Vec<String>)> {
+        let (Some(column), Some(name)) = (&input.lane, &self.lane) else {
             return Ok((vec![0; class.len()], vec![]));
         };
         let used = |i: usize| class[i] != Class::Unused;

@@ -1,12 +1,12 @@
 //! The values: what they look like, how much each gene varies, and the entries that are kept in memory.
 
 use super::PerturbSeq;
+use super::input::Matrix;
 use super::reading::Class;
-use super::source::Matrix;
 use framework::prelude::*;
 
 /// What the values of a file look like.
-pub(super) struct Looks {
+pub(super) struct ValueCheck {
     whole: bool,
     largest: f64,
     least: f64,
@@ -15,8 +15,8 @@ pub(super) struct Looks {
     last: usize,
 }
 
-impl Looks {
-    pub(super) fn see(&mut self, cell: usize, v: f64) {
+impl ValueCheck {
+    pub(super) fn add(&mut self, cell: usize, v: f64) {
         self.whole &= v.fract() == 0.0;
         self.largest = self.largest.max(v);
         self.least = self.least.min(v);

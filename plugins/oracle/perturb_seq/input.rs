@@ -35,7 +35,7 @@ impl Matrix {
 }
 
 /// The file and what its cells are.
-pub(super) struct Source {
+pub(super) struct Input {
     pub(super) matrix: Matrix,
     pub(super) label: Vec<Option<String>>,
     pub(super) lane: Option<Vec<Option<String>>>,
@@ -43,7 +43,7 @@ pub(super) struct Source {
 
 /// What `path` is.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Form {
+pub(super) enum Format {
     AnnData,
     TenX,
     Table,
@@ -51,16 +51,16 @@ pub(super) enum Form {
 
 impl PerturbSeq {
     /// Opens the matrix and reads labels and lanes of its rows.
-    pub(super) fn source(&self, setup: &Setup, path: &Path, form: Form) -> Result<Source> {
-        if form == Form::AnnData {
+    pub(super) fn input(&self, setup: &Setup, path: &Path, format: Format) -> Result<Input> {
+        if format == Format::AnnData {
             return self.anndata(path);
         }
-        if form == Form::Table {
+        if format == Format::Table {
             let table = setup.data.table(&self.path)?;
             let text = |c: &str| Ok::<_, Error>(table.text(c)?.into_iter().map(|t| Some(t.to_string())).collect());
             let label: Vec<Option<String>> = text(&self.label)?;
             let lane = self.lane.as_deref().map(text).transpose()?;
-            return Ok(Source { matrix: self.profiles(&table)?, label, lane });
+            return Ok(Input { matrix: self.profiles(&table)?, label, lane });
         }
         let tenx = TenX::open(path, self.gene_column.as_deref())?;
         let Some(obs) = &self.obs else {
@@ -99,14 +99,14 @@ impl PerturbSeq {
         };
         let label = take(&self.label)?;
         let lane = self.lane.as_deref().map(take).transpose()?;
-        Ok(Source { matrix: Matrix::TenX(tenx), label, lane })
+        Ok(Input { matrix: Matrix::TenX(tenx), label, lane })
     }
 
-    fn anndata(&self, path: &Path) -> Result<Source> {
+    fn anndata(&self, path: &Path) -> Result<Input> {
         let m = framework::cells::AnnData::open(path, self.layer.as_deref(), self.gene_column.as_deref())?;
         let label = m.column(&self.label)?;
         let lane = self.lane.as_deref().map(|c| m.column(c)).transpose()?;
-        Ok(Source { matrix: Matrix::AnnData(m), label, lane })
+        Ok(Input { matrix: Matrix::AnnData(m), label, lane })
     }
 
     /// The columns of numbers of a pseudobulk table.
