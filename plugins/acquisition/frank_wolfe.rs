@@ -170,6 +170,7 @@ framework::register!(Acquisition, FrankWolfe, "frank_wolfe", "batch whose featur
 mod tests {
     use super::*;
     use framework::numerics::Rows;
+    use framework::testing::normal;
     use std::sync::Arc;
 
     fn pick(gram: &Gram, batch: usize) -> (Vec<usize>, Vec<f64>) {
@@ -263,7 +264,7 @@ mod tests {
 
     #[test]
     fn features_that_are_not_numbers_are_named() {
-        use framework::testing::{TinyWorld, normal};
+        use framework::testing::TinyWorld;
         #[derive(Debug, Serialize, Deserialize)]
         struct Broken;
         #[typetag::serde(name = "broken_for_frank_wolfe")]

@@ -1,4 +1,6 @@
 use super::*;
+use framework::numerics::lbfgs;
+use framework::serde_json::{self, json};
 use framework::testing::{MockFunctions, TinyWorld};
 
 fn rule(form: serde_json::Value) -> Oae {

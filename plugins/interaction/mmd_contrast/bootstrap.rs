@@ -80,7 +80,7 @@ impl Side {
 
 /// A U_c or M_cc', observed and in each resample.
 #[derive(Clone, Default)]
-struct Term {
+pub(super) struct Term {
     observed: f64,
     resampled: Vec<f64>,
     /// Of a U_c: the variance of the class's kernel mean.
@@ -117,8 +117,8 @@ impl Term {
 
 /// A class with its signs in some resamples.
 pub(super) struct Signed<'a> {
-    side: &'a Side,
-    signs: Array2<f32>,
+    pub(super) side: &'a Side,
+    pub(super) signs: Array2<f32>,
 }
 
 impl<'a> Signed<'a> {

@@ -1,6 +1,7 @@
+use super::bootstrap::widen;
 use super::*;
 use framework::testing::Mixture;
-use rand_distr::{Cauchy, Normal};
+use rand_distr::{Cauchy, Distribution, Normal};
 
 fn outcomes(t: &MmdContrast, s: &Samples, seed: usize) -> Vec<TestOutcome> {
     t.test(&TestContext::new(s, &Streams::new(seed as u64))).unwrap()

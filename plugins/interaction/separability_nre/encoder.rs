@@ -7,11 +7,11 @@ use learn::nn::conv::{ConvForm, ConvNet, End, Shrink};
 use learn::nn::network::{Activation, Network, Start};
 
 /// The settings in force.
-struct Settings {
+pub(super) struct Settings {
     pub(super) kind: Kind,
     pub(super) widths: Vec<usize>,
     pub(super) shrink: Shrink,
-    slope: f64,
+    pub(super) slope: f64,
     pub(super) hidden: Vec<usize>,
     pub(super) dropout: f64,
     pub(super) schedule: Schedule,

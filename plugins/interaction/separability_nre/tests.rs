@@ -1,4 +1,5 @@
 use super::*;
+use learn::nn::conv::Shrink;
 use framework::serde_json::{self, json};
 use rand_distr::{Distribution, StandardNormal};
 use std::sync::Arc;

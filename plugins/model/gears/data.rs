@@ -61,8 +61,8 @@ pub(super) struct Samples<'a> {
     /// Measured perturbations with their rows: cells, or readouts in their place.
     pub(super) of: Vec<(usize, Vec<&'a [f32]>)>,
     pub(super) control: Vec<&'a [f32]>,
-    lanes: Vec<Vec<u32>>,
-    control_lanes: &'a [u32],
+    pub(super) lanes: Vec<Vec<u32>>,
+    pub(super) control_lanes: &'a [u32],
 }
 
 impl<'a> Samples<'a> {

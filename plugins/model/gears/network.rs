@@ -108,7 +108,7 @@ pub struct Net<T> {
 }
 
 /// What a training pass leaves for its derivative.
-struct Forward<T> {
+pub(super) struct Forward<T> {
     gene_norm: Norm<T>,
     gene: Array2<T>,
     pub(super) neighbours: Array2<T>,

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 /// Measured rows in single precision, one after another.
 pub(super) struct Table {
-    x: Vec<f32>,
+    pub(super) x: Vec<f32>,
     pub(super) y: Vec<f32>,
     pub(super) inputs: usize,
     pub(super) outputs: usize,

@@ -8,7 +8,7 @@ use framework::prelude::*;
 pub(super) const LEFT: f64 = 0.02;
 
 /// Cells of one kind under a perturbation and guide.
-struct Part {
+pub(super) struct Part {
     /// Share of the cells.
     pub(super) weight: f64,
     /// Their program states.

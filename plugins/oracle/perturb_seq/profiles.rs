@@ -14,14 +14,14 @@ pub(super) struct Profiles {
     pub(super) pool: Arc<Pool>,
     pub(super) cells: Rows,
     /// Lane of each row.
-    lane_of: Vec<u32>,
+    pub(super) lane_of: Vec<u32>,
     /// Rows of each perturbation, ascending.
     pub(super) members: Vec<Vec<u32>>,
     pub(super) controls: Vec<u32>,
     /// What is subtracted in each lane: lanes x outputs.
     pub(super) centre: Array2<f64>,
     pub(super) n_lanes: usize,
-    lane_names: Vec<String>,
+    pub(super) lane_names: Vec<String>,
     pub(super) control: Arc<Control>,
     /// Mean and variance of the centred control cells.
     pub(super) control_moments: (Array1<f64>, Array1<f64>),

@@ -1,6 +1,6 @@
 //! From a file to an opened screen: which cells and genes are used, and what each cell is.
 
-use super::PerturbSeq;
+use super::{CellNoise, PerturbSeq};
 use super::input::{Format, Input};
 use super::profiles::Profiles;
 use super::values::{Spread, ValueCheck, gather};

@@ -7,12 +7,12 @@ use framework::prelude::*;
 
 /// What the values of a file look like.
 pub(super) struct ValueCheck {
-    whole: bool,
-    largest: f64,
-    least: f64,
+    pub(super) whole: bool,
+    pub(super) largest: f64,
+    pub(super) least: f64,
     /// Whether cells came in ascending order.
     pub(super) ordered: bool,
-    last: usize,
+    pub(super) last: usize,
 }
 
 impl ValueCheck {
