@@ -10,7 +10,7 @@ use framework::serde_json::{self, json};
 /// The optimistic linear function around a ridge regression.
 pub(super) struct Fit<'a> {
     rule: &'a Oae,
-    pub(super) ids: Vec<usize>,
+    ids: Vec<usize>,
     /// Ridge prediction of each candidate.
     plain: Array1<f64>,
     /// Whitened rows of the candidates, the last column for the intercept: candidates x (features + 1).

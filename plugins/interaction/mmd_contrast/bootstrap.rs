@@ -19,7 +19,7 @@ pub(super) struct Side {
     pub(super) scale: f64,
     /// There are several units, so that their spread can be told.
     pub(super) repeated: bool,
-    pub(super) streams: Streams,
+    streams: Streams,
 }
 
 impl Side {
@@ -140,7 +140,7 @@ impl<'a> Signed<'a> {
 /// What a class that several pairs share brings to each of them: U_c, and M_c0 of a single.
 pub(super) struct Shared {
     within: Term,
-    pub(super) control: Option<Term>,
+    control: Option<Term>,
 }
 
 impl Shared {

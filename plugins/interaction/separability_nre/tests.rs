@@ -1,6 +1,6 @@
 use super::*;
-use learn::nn::conv::Shrink;
 use framework::serde_json::{self, json};
+use learn::nn::conv::Shrink;
 use rand_distr::{Distribution, StandardNormal};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

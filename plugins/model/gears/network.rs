@@ -84,7 +84,7 @@ struct Statistics {
     gene: Running,
     gene_mlp: [Running; 2],
     source_mlp: [Running; 2],
-    pub(super) decoder: [Running; 3],
+    decoder: [Running; 3],
     cross: [Running; 2],
 }
 
@@ -111,7 +111,7 @@ pub struct Net<T> {
 pub(super) struct Forward<T> {
     gene_norm: Norm<T>,
     gene: Array2<T>,
-    pub(super) neighbours: Array2<T>,
+    neighbours: Array2<T>,
     gene_input: Array2<T>,
     gene_trace: Trace<T>,
     entries: Vec<Vec<(usize, T)>>,
@@ -294,7 +294,7 @@ impl<T: Real> Net<T> {
     }
 
     /// The rows of embeddings that the genes of each perturbation take part in, with their weights.
-    pub(super) fn entries(&self, genes: &[&[Gene]]) -> Vec<Vec<(usize, T)>> {
+    fn entries(&self, genes: &[&[Gene]]) -> Vec<Vec<(usize, T)>> {
         let of = |g: &Gene| -> Vec<(usize, T)> {
             match &self.source {
                 GeneInput::Graph(a) => a.row(g.index()).map(|(c, v)| (c, T::of(v))).collect(),
@@ -461,17 +461,17 @@ impl<T: Real> Net<T> {
 struct GenePath<T> {
     norm: Norm<T>,
     gene: Array2<T>,
-    pub(super) neighbours: Array2<T>,
+    neighbours: Array2<T>,
     input: Array2<T>,
     trace: Trace<T>,
 }
 
 impl Layout {
-    pub(super) fn part(&self, part: usize) -> Range<usize> {
+    fn part(&self, part: usize) -> Range<usize> {
         self.starts[part]..self.starts[part + 1]
     }
 }
 
-pub(super) fn add<T: Real>(to: &mut [T], from: &Array2<T>) {
+fn add<T: Real>(to: &mut [T], from: &Array2<T>) {
     to.iter_mut().zip(from).for_each(|(t, f)| *t += *f);
 }

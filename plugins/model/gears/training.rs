@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use std::collections::HashMap;
 
 impl Gears {
-    pub(super) fn epochs(&self, cells: bool) -> usize {
+    fn epochs(&self, cells: bool) -> usize {
         self.epochs.unwrap_or(if cells { 20 } else { 100 })
     }
 

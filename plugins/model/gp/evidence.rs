@@ -19,7 +19,7 @@ pub(super) struct Hyper {
 /// What the marginal likelihood needs of the data.
 pub(super) struct Evidence {
     reduced: Reduced,
-    pub(super) n: f64,
+    n: f64,
     outputs: f64,
     /// Sum of squares of the centred outputs.
     total: f64,

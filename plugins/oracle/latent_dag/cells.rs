@@ -13,8 +13,8 @@ use std::sync::Arc;
 pub(super) struct Lane {
     number: u32,
     shift: Vec<f32>,
-    pub(super) scale: f64,
-    pub(super) library: f64,
+    scale: f64,
+    library: f64,
     pub(super) control: Vec<f32>,
 }
 

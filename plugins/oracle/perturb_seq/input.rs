@@ -110,7 +110,7 @@ impl PerturbSeq {
     }
 
     /// The columns of numbers of a pseudobulk table.
-    pub(super) fn profiles(&self, table: &Table) -> Result<Matrix> {
+    fn profiles(&self, table: &Table) -> Result<Matrix> {
         let other: HashSet<&str> = [Some(&self.label), self.lane.as_ref()]
             .into_iter()
             .flatten()

@@ -1,9 +1,9 @@
 //! From a file to an opened screen: which cells and genes are used, and what each cell is.
 
-use super::{CellNoise, PerturbSeq};
 use super::input::{Format, Input};
 use super::profiles::Profiles;
 use super::values::{Spread, ValueCheck, gather};
+use super::{CellNoise, PerturbSeq};
 use framework::cells::CellsError;
 use framework::prelude::*;
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -95,7 +95,7 @@ impl PerturbSeq {
 
         // Raw counts: totals of cells, and what the values look like.
         let n_genes = input.matrix.genes().len();
-        let mut check = ValueCheck { whole: true, largest: 0.0, least: 0.0, ordered: true, last: 0 };
+        let mut check = ValueCheck::new();
         let mut total = vec![0.0f64; if self.counts { class.len() } else { 0 }];
         let place = |cell: usize, gene: usize| format!("cell {}, gene {}", cell + 1, input.matrix.genes()[gene]);
         let mut spread = Spread::new(if self.genes.is_some() { n_genes } else { 0 });
@@ -224,7 +224,7 @@ impl PerturbSeq {
     }
 
     /// The lane of each cell and the names of lanes, whole numbers in their order and words in theirs.
-    pub(super) fn lanes(&self, input: &Input, class: &[Class], path: &Path) -> Result<(Vec<u32>, Vec<String>)> {
+    fn lanes(&self, input: &Input, class: &[Class], path: &Path) -> Result<(Vec<u32>, Vec<String>)> {
         let (Some(column), Some(name)) = (&input.lane, &self.lane) else {
             return Ok((vec![0; class.len()], vec![]));
         };

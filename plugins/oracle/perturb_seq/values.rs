@@ -7,15 +7,19 @@ use framework::prelude::*;
 
 /// What the values of a file look like.
 pub(super) struct ValueCheck {
-    pub(super) whole: bool,
-    pub(super) largest: f64,
-    pub(super) least: f64,
+    whole: bool,
+    largest: f64,
+    least: f64,
     /// Whether cells came in ascending order.
     pub(super) ordered: bool,
-    pub(super) last: usize,
+    last: usize,
 }
 
 impl ValueCheck {
+    pub(super) fn new() -> Self {
+        Self { whole: true, largest: 0.0, least: 0.0, ordered: true, last: 0 }
+    }
+
     pub(super) fn add(&mut self, cell: usize, v: f64) {
         self.whole &= v.fract() == 0.0;
         self.largest = self.largest.max(v);

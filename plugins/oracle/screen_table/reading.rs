@@ -279,7 +279,7 @@ impl ScreenTable {
     }
 
     /// The effect of each gene alone (genes x 1), NaN where no row knows it.
-    pub(super) fn single_effects(
+    fn single_effects(
         &self,
         table: &Table,
         names: &[Vec<Cow<str>>],
