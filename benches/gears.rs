@@ -10,7 +10,11 @@
 use framework::domain::Readouts;
 use framework::numerics::Sparse;
 use framework::prelude::*;
-use plugins::model::gears::{Data, Gears, Net, PARTS, Pair, Source, Work};
+use plugins::model::gears::Gears;
+use plugins::model::gears::data::{Data, Pair};
+use plugins::model::gears::graph::GeneInput;
+use plugins::model::gears::network::{Net, PARTS};
+use plugins::model::gears::training::Work;
 use rand_distr::{Distribution, StandardNormal};
 use screenwright_benches::on_processor;
 use std::collections::HashMap;
@@ -111,7 +115,7 @@ fn main() -> Result<()> {
         has_cells: true,
     };
     let streams = Streams::new(1).child("bench");
-    let source = Source::Graph(ring(all, 20));
+    let source = GeneInput::Graph(ring(all, 20));
     let mut net = Net::<f32>::new(outputs, model.hidden, ring(outputs, 20), source, &mut streams.rng("start"));
     let mut work = Work::new(&net);
     let mut batches = model.batches(&data, &mut streams.rng("order"));

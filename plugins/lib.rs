@@ -1,5 +1,6 @@
 //! Everything that can be swapped. One file a plugin; a new file in one of these folders is found by
-//! itself, and a deleted one is gone, with no edit elsewhere.
+//! itself, and a deleted one is gone, with no edit elsewhere. A large plugin keeps its parts in a folder
+//! of its own name, as modules that its file declares: `model/gears.rs` and `model/gears/network.rs`.
 
 pub mod acquisition {
     //! Rules that choose the next batch.

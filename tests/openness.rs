@@ -40,15 +40,62 @@ fn the_framework_never_imports_a_plugin() {
     }
 }
 
+/// Files of a folder belong to the plugin of its name and may reach it; no path leads out of a plugin.
 #[test]
 fn no_plugin_imports_another() {
-    let mut files = Vec::new();
     for kind in KINDS {
-        rust_files(&root().join("plugins").join(kind), &mut files);
+        let dir = root().join("plugins").join(kind);
+        let mut files = Vec::new();
+        rust_files(&dir, &mut files);
+        for f in &files {
+            let folders: Vec<_> = f.strip_prefix(&dir).expect("below its kind").iter().rev().skip(1).collect();
+            if let Some(name) = folders.last() {
+                let main = dir.join(name).with_extension("rs");
+                assert!(main.is_file(), "{} belongs to no plugin: {} is missing", f.display(), main.display());
+            }
+            let text = std::fs::read_to_string(f).expect("source");
+            if let Some((line, code)) = leads_out(&text, folders.len()) {
+                panic!("{}:{line} leads out of its plugin: {code}", f.display());
+            }
+        }
     }
-    for f in &files {
-        let text = std::fs::read_to_string(f).expect("source");
-        assert!(!text.contains("crate::") && !text.contains("super::super"), "{} imports another plugin", f.display());
+}
+
+/// The first line with a path out of the plugin, in a file so many folders below that of its kind: `crate::`, or more
+/// `super::` than folders and modules around the line. Relies on the layout of rustfmt: a module ends at its indent.
+fn leads_out(text: &str, folders: usize) -> Option<(usize, &str)> {
+    let mut modules: Vec<usize> = Vec::new();
+    for (i, line) in text.lines().enumerate() {
+        let code = line.split("//").next().unwrap_or("");
+        let indent = code.len() - code.trim_start().len();
+        if code.trim() == "}" && modules.last() == Some(&indent) {
+            modules.pop();
+        }
+        let longest = (1..).take_while(|n| code.contains(&"super::".repeat(*n))).last().unwrap_or(0);
+        if code.contains("crate::") || longest > folders + modules.len() {
+            return Some((i + 1, line));
+        }
+        let declared = code.trim_start().trim_start_matches("pub ").strip_prefix("mod ");
+        if declared.is_some_and(|d| d.ends_with('{')) {
+            modules.push(indent);
+        }
+    }
+    None
+}
+
+#[test]
+fn paths_out_of_a_plugin_are_seen() {
+    let own = "use super::data::Pair;\n\nmod tests {\n    use super::super::Gears;\n}\n";
+    assert_eq!(leads_out(own, 1), None);
+    assert_eq!(leads_out("mod tests {\n    use super::*;\n}\n", 0), None);
+    for (text, folders, line) in [
+        ("use crate::model::ridge::Ridge;", 1, 1),
+        ("use super::ridge::Ridge;", 0, 1),
+        ("use super::data::Pair;\nuse super::super::ridge::Ridge;", 1, 2),
+        ("mod tests {\n    use super::*;\n}\n\nfn f() {\n    super::ridge::g()\n}", 0, 6),
+        ("mod tests {\n    use super::super::ridge;\n}", 0, 2),
+    ] {
+        assert_eq!(leads_out(text, folders).map(|found| found.0), Some(line), "{text}");
     }
 }
 

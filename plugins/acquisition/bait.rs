@@ -369,13 +369,8 @@ framework::register!(Acquisition, Bait, "bait", "lowers the total posterior vari
 mod tests {
     use super::*;
     use framework::numerics::Rows;
-    use rand_distr::{Distribution, StandardNormal};
+    use framework::testing::normal;
     use std::sync::Arc;
-
-    fn normal(r: usize, c: usize, seed: u64) -> Array2<f64> {
-        let mut rng = Streams::new(seed).rng("rows");
-        Array2::from_shape_simple_fn((r, c), || StandardNormal.sample(&mut rng))
-    }
 
     /// k given the positions `s`, from the textbook formula.
     fn posterior(k: &Array2<f64>, s: &[usize], noise: f64) -> Array2<f64> {

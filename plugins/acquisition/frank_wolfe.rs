@@ -170,13 +170,8 @@ framework::register!(Acquisition, FrankWolfe, "frank_wolfe", "batch whose featur
 mod tests {
     use super::*;
     use framework::numerics::Rows;
-    use rand_distr::{Distribution, StandardNormal};
+    use framework::testing::normal;
     use std::sync::Arc;
-
-    fn normal(r: usize, c: usize, seed: u64) -> Array2<f64> {
-        let mut rng = Streams::new(seed).rng("rows");
-        Array2::from_shape_simple_fn((r, c), || StandardNormal.sample(&mut rng))
-    }
 
     fn pick(gram: &Gram, batch: usize) -> (Vec<usize>, Vec<f64>) {
         let gram = gram.restrict(&(0..gram.n()).collect::<Vec<_>>());

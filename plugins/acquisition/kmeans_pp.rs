@@ -76,13 +76,8 @@ framework::register!(Acquisition, KmeansPp, "kmeans_pp", "draws in proportion to
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rand_distr::{Distribution, StandardNormal};
+    use framework::testing::normal;
     use std::sync::Arc;
-
-    fn normal(r: usize, c: usize, seed: u64) -> Array2<f64> {
-        let mut rng = Streams::new(seed).rng("rows");
-        Array2::from_shape_simple_fn((r, c), || StandardNormal.sample(&mut rng))
-    }
 
     fn sq(x: &Array2<f64>, a: usize, b: usize) -> f64 {
         (&x.row(a) - &x.row(b)).mapv(|v| v * v).sum()

@@ -157,13 +157,8 @@ framework::register!(Acquisition, Lcmd, "lcmd", "farthest candidate of the heavi
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rand_distr::{Distribution, StandardNormal};
+    use framework::testing::normal;
     use std::sync::Arc;
-
-    fn normal(r: usize, c: usize, seed: u64) -> Array2<f64> {
-        let mut rng = Streams::new(seed).rng("rows");
-        Array2::from_shape_simple_fn((r, c), || StandardNormal.sample(&mut rng))
-    }
 
     /// The definition, everything worked out again for each pick.
     fn plain(weight: Weight, x: &Array2<f64>, ids: &[usize], centres: &[usize], n: usize) -> Vec<usize> {

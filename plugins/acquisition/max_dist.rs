@@ -337,13 +337,8 @@ framework::register!(Acquisition, MaxDist, "max_dist", "farthest from everything
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rand_distr::{Distribution, StandardNormal};
+    use framework::testing::normal;
     use std::sync::Arc;
-
-    fn normal(r: usize, c: usize, seed: u64) -> Array2<f64> {
-        let mut rng = Streams::new(seed).rng("rows");
-        Array2::from_shape_simple_fn((r, c), || StandardNormal.sample(&mut rng))
-    }
 
     /// The definition, one full pass for each pick.
     fn plain(k: &Array2<f64>, candidates: &Candidates, mut centres: Vec<usize>, n: usize) -> Vec<usize> {

@@ -78,12 +78,7 @@ framework::register!(Acquisition, Rmds, "rmds", "of several draws by squared dis
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rand_distr::{Distribution, StandardNormal};
-
-    fn normal(r: usize, c: usize, seed: u64) -> Array2<f64> {
-        let mut rng = Streams::new(seed).rng("rows");
-        Array2::from_shape_simple_fn((r, c), || StandardNormal.sample(&mut rng))
-    }
+    use framework::testing::normal;
 
     /// The definition on a matrix of squared distances, with the same draws.
     fn plain(d: &Array2<f64>, ids: &[usize], start: &[usize], n: usize, m: usize, rng: &mut StreamRng) -> Vec<usize> {

@@ -117,12 +117,7 @@ framework::register!(Acquisition, Sosd, "sosd", "least sum of squared distances 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rand_distr::{Distribution, StandardNormal};
-
-    fn normal(r: usize, c: usize, seed: u64) -> Array2<f64> {
-        let mut rng = Streams::new(seed).rng("rows");
-        Array2::from_shape_simple_fn((r, c), || StandardNormal.sample(&mut rng))
-    }
+    use framework::testing::normal;
 
     fn plain(x: &Array2<f64>, ids: &[usize], start: &[usize], n: usize) -> Vec<usize> {
         let d = |a: usize, b: usize| (&x.row(a) - &x.row(b)).mapv(|v| v * v).sum();

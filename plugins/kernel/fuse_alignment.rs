@@ -5,62 +5,24 @@
 //! code does not centre although the paper cites centred alignment; both are here. O(t² Σdₘ) for t measured
 //! perturbations. While fewer than two are measured, or where no source aligns, the weights are equal.
 
+use framework::context::Fusion;
 use framework::numerics::alignment;
 use framework::prelude::*;
 
-/// A weighted sum of the kernels of the active priors and of the model, each normalised, with weights by how well
-/// each agrees with what was measured. Records `weight NAME` and `weights_from_data` each round.
-#[derive(Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FuseAlignment {
-    /// How kernels are made comparable before they are fused, by their matrix over measured perturbations and
-    /// candidates: `"max"` (default), `"min_max"`, `"diag"`, `"cosine"`, `"trace"`, `"frobenius"`, `"center"`,
-    /// `"center_diag"` or `"none"`.
-    #[serde(default)]
-    pub normalise: Normalise,
-    /// The kernel of each active prior's own features, as a table with `use`; default: inner products.
-    #[serde(default)]
-    pub each: Option<Box<dyn Kernel>>,
-    /// Kernels fused beside the priors, a list of tables; default: the model's predictions,
-    /// [{ use = "prediction" }]. An empty list fuses the priors alone.
-    #[serde(default)]
-    pub with: Option<Vec<Box<dyn Kernel>>>,
-    /// What is done when the result is not positive semidefinite: `"none"` (default; distance rules take negative
-    /// squared distances for 0), `"clip"` (negative eigenvalues become 0; at most 3,000 measured perturbations and
-    /// candidates) or `"refuse"`.
-    #[serde(default)]
-    pub repair: Repair,
-    /// Whether kernels are centred before they are compared with the truth; default false.
-    #[serde(default)]
-    pub centred: bool,
-}
-
-impl FuseAlignment {
-    fn sources(&self) -> Sources<'_> {
-        Sources {
-            normalise: self.normalise,
-            each: self.each.as_deref(),
-            with: self.with.as_deref(),
-            repair: self.repair,
-        }
+framework::fusion! {
+    "fuse_alignment",
+    /// A weighted sum of the kernels of the active priors and of the model, each normalised, with weights by how well
+    /// each agrees with what was measured. Records `weight NAME` and `weights_from_data` each round.
+    pub struct FuseAlignment {
+        /// Whether kernels are centred before they are compared with the truth; default false.
+        pub centred: bool,
     }
 }
 
-#[typetag::serde(name = "fuse_alignment")]
-impl Kernel for FuseAlignment {
-    fn gram(&self, cx: &KernelContext) -> Result<Gram> {
-        let sources = self.sources();
-        let found = sources.grams(cx)?;
+impl Fusion for FuseAlignment {
+    fn fuse(&self, cx: &KernelContext, sources: &Sources, found: Vec<Source>) -> Result<Gram> {
         let weights = self.weights(cx, &found)?;
         sources.weighted(cx, found, weights)
-    }
-
-    fn keeps_psd(&self) -> bool {
-        self.sources().keep_psd()
-    }
-
-    fn needs(&self) -> KernelNeeds {
-        self.sources().needs()
     }
 }
 

@@ -7,62 +7,24 @@
 //! The predictions of a model that was fitted to the same readouts explain them twice: beside them priors get
 //! little weight. with = [] weighs the priors against each other alone.
 
+use framework::context::Fusion;
 use framework::prelude::*;
 
-/// A weighted sum of the kernels of the active priors and of the model, each normalised, with the weights (and
-/// noise) under which the measurements are likeliest. Records `weight NAME`, `noise_to_signal` (noise variance over
-/// the sum of weights) and `weights_from_data` each round.
-#[derive(Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FuseEvidence {
-    /// How kernels are made comparable before they are fused, by their matrix over measured perturbations and
-    /// candidates: `"max"` (default), `"min_max"`, `"diag"`, `"cosine"`, `"trace"`, `"frobenius"`, `"center"`,
-    /// `"center_diag"` or `"none"`.
-    #[serde(default)]
-    pub normalise: Normalise,
-    /// The kernel of each active prior's own features, as a table with `use`; default: inner products.
-    #[serde(default)]
-    pub each: Option<Box<dyn Kernel>>,
-    /// Kernels fused beside the priors, a list of tables; default: the model's predictions,
-    /// [{ use = "prediction" }]. An empty list fuses the priors alone.
-    #[serde(default)]
-    pub with: Option<Vec<Box<dyn Kernel>>>,
-    /// What is done when the result is not positive semidefinite: `"none"` (default; distance rules take negative
-    /// squared distances for 0), `"clip"` (negative eigenvalues become 0; at most 3,000 measured perturbations and
-    /// candidates) or `"refuse"`.
-    #[serde(default)]
-    pub repair: Repair,
+framework::fusion! {
+    "fuse_evidence",
+    /// A weighted sum of the kernels of the active priors and of the model, each normalised, with the weights (and
+    /// noise) under which the measurements are likeliest. Records `weight NAME`, `noise_to_signal` (noise variance over
+    /// the sum of weights) and `weights_from_data` each round.
+    pub struct FuseEvidence {}
 }
 
-impl FuseEvidence {
-    fn sources(&self) -> Sources<'_> {
-        Sources {
-            normalise: self.normalise,
-            each: self.each.as_deref(),
-            with: self.with.as_deref(),
-            repair: self.repair,
-        }
-    }
-}
-
-#[typetag::serde(name = "fuse_evidence")]
-impl Kernel for FuseEvidence {
-    fn gram(&self, cx: &KernelContext) -> Result<Gram> {
-        let sources = self.sources();
-        let found = sources.grams(cx)?;
+impl Fusion for FuseEvidence {
+    fn fuse(&self, cx: &KernelContext, sources: &Sources, found: Vec<Source>) -> Result<Gram> {
         let fit = gp_problem(cx, &found).and_then(|(kernels, y)| fit_weights(&kernels, |a| evidence(a, &y)));
         if let Some((_, noise)) = &fit {
             cx.record("noise_to_signal", *noise);
         }
         sources.weighted(cx, found, fit.map(|f| f.0))
-    }
-
-    fn keeps_psd(&self) -> bool {
-        self.sources().keep_psd()
-    }
-
-    fn needs(&self) -> KernelNeeds {
-        self.sources().needs()
     }
 }
 

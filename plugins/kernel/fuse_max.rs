@@ -3,47 +3,17 @@
 //! Similar where any source says so. Not positive semidefinite in general: the smallest eigenvalue is recorded and
 //! `repair` says what is done. Evaluated where it is read: an entry costs those of the sources.
 
+use framework::context::Fusion;
 use framework::prelude::*;
 
-/// The elementwise maximum of the kernels of the active priors and of the model, each normalised.
-#[derive(Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FuseMax {
-    /// How kernels are made comparable before they are fused, by their matrix over measured perturbations and
-    /// candidates: `"max"` (default), `"min_max"`, `"diag"`, `"cosine"`, `"trace"`, `"frobenius"`, `"center"`,
-    /// `"center_diag"` or `"none"`.
-    #[serde(default)]
-    pub normalise: Normalise,
-    /// The kernel of each active prior's own features, as a table with `use`; default: inner products.
-    #[serde(default)]
-    pub each: Option<Box<dyn Kernel>>,
-    /// Kernels fused beside the priors, a list of tables; default: the model's predictions,
-    /// [{ use = "prediction" }]. An empty list fuses the priors alone.
-    #[serde(default)]
-    pub with: Option<Vec<Box<dyn Kernel>>>,
-    /// What is done when the result is not positive semidefinite: `"none"` (default; distance rules take negative
-    /// squared distances for 0), `"clip"` (negative eigenvalues become 0; at most 3,000 measured perturbations and
-    /// candidates) or `"refuse"`.
-    #[serde(default)]
-    pub repair: Repair,
+framework::fusion! {
+    "fuse_max",
+    /// The elementwise maximum of the kernels of the active priors and of the model, each normalised.
+    pub struct FuseMax {}
 }
 
-impl FuseMax {
-    fn sources(&self) -> Sources<'_> {
-        Sources {
-            normalise: self.normalise,
-            each: self.each.as_deref(),
-            with: self.with.as_deref(),
-            repair: self.repair,
-        }
-    }
-}
-
-#[typetag::serde(name = "fuse_max")]
-impl Kernel for FuseMax {
-    fn gram(&self, cx: &KernelContext) -> Result<Gram> {
-        let sources = self.sources();
-        let found = sources.grams(cx)?;
+impl Fusion for FuseMax {
+    fn fuse(&self, cx: &KernelContext, sources: &Sources, found: Vec<Source>) -> Result<Gram> {
         if let [only] = &found[..] {
             return sources.finish(cx, only.gram.clone(), only.psd);
         }
@@ -51,12 +21,8 @@ impl Kernel for FuseMax {
         sources.finish(cx, Gram::new(Maximum { grams }), false)
     }
 
-    fn keeps_psd(&self) -> bool {
+    fn stays_psd(&self, _: bool) -> bool {
         self.repair == Repair::Clip
-    }
-
-    fn needs(&self) -> KernelNeeds {
-        self.sources().needs()
     }
 }
 

@@ -6,58 +6,20 @@
 //! read row by row. `framework::numerics::fuse_dense` makes the stored matrix, O(n² Σdₘ): it pays only for
 //! rules that read hundreds of rows one by one, so no rule is made to wait for it here.
 
+use framework::context::Fusion;
 use framework::prelude::*;
 
-/// The mean of the kernels of the active priors and of the model, each normalised. The kernel of IterPert.
-#[derive(Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FuseMean {
-    /// How kernels are made comparable before they are fused, by their matrix over measured perturbations and
-    /// candidates: `"max"` (default), `"min_max"`, `"diag"`, `"cosine"`, `"trace"`, `"frobenius"`, `"center"`,
-    /// `"center_diag"` or `"none"`.
-    #[serde(default)]
-    pub normalise: Normalise,
-    /// The kernel of each active prior's own features, as a table with `use`; default: inner products.
-    #[serde(default)]
-    pub each: Option<Box<dyn Kernel>>,
-    /// Kernels fused beside the priors, a list of tables; default: the model's predictions,
-    /// [{ use = "prediction" }]. An empty list fuses the priors alone.
-    #[serde(default)]
-    pub with: Option<Vec<Box<dyn Kernel>>>,
-    /// What is done when the result is not positive semidefinite: `"none"` (default; distance rules take negative
-    /// squared distances for 0), `"clip"` (negative eigenvalues become 0; at most 3,000 measured perturbations and
-    /// candidates) or `"refuse"`.
-    #[serde(default)]
-    pub repair: Repair,
+framework::fusion! {
+    "fuse_mean",
+    /// The mean of the kernels of the active priors and of the model, each normalised. The kernel of IterPert.
+    pub struct FuseMean {}
 }
 
-impl FuseMean {
-    fn sources(&self) -> Sources<'_> {
-        Sources {
-            normalise: self.normalise,
-            each: self.each.as_deref(),
-            with: self.with.as_deref(),
-            repair: self.repair,
-        }
-    }
-}
-
-#[typetag::serde(name = "fuse_mean")]
-impl Kernel for FuseMean {
-    fn gram(&self, cx: &KernelContext) -> Result<Gram> {
-        let sources = self.sources();
-        let found = sources.grams(cx)?;
+impl Fusion for FuseMean {
+    fn fuse(&self, cx: &KernelContext, sources: &Sources, found: Vec<Source>) -> Result<Gram> {
         let (share, psd) = ((found.len() as f64).recip(), found.iter().all(|s| s.psd));
         let terms = found.into_iter().map(|s| (share, s.gram)).collect();
         sources.finish(cx, Gram::new(framework::numerics::Sum::new(terms)?), psd)
-    }
-
-    fn keeps_psd(&self) -> bool {
-        self.sources().keep_psd()
-    }
-
-    fn needs(&self) -> KernelNeeds {
-        self.sources().needs()
     }
 }
 

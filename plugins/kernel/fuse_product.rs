@@ -3,58 +3,20 @@
 //! Positive semidefinite (Schur). Similar only where every source says so; negative similarities of an even number
 //! of sources become positive. Evaluated where it is read: an entry costs those of the sources.
 
+use framework::context::Fusion;
 use framework::prelude::*;
 
-/// The elementwise product of the kernels of the active priors and of the model, each normalised.
-#[derive(Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FuseProduct {
-    /// How kernels are made comparable before they are fused, by their matrix over measured perturbations and
-    /// candidates: `"max"` (default), `"min_max"`, `"diag"`, `"cosine"`, `"trace"`, `"frobenius"`, `"center"`,
-    /// `"center_diag"` or `"none"`.
-    #[serde(default)]
-    pub normalise: Normalise,
-    /// The kernel of each active prior's own features, as a table with `use`; default: inner products.
-    #[serde(default)]
-    pub each: Option<Box<dyn Kernel>>,
-    /// Kernels fused beside the priors, a list of tables; default: the model's predictions,
-    /// [{ use = "prediction" }]. An empty list fuses the priors alone.
-    #[serde(default)]
-    pub with: Option<Vec<Box<dyn Kernel>>>,
-    /// What is done when the result is not positive semidefinite: `"none"` (default; distance rules take negative
-    /// squared distances for 0), `"clip"` (negative eigenvalues become 0; at most 3,000 measured perturbations and
-    /// candidates) or `"refuse"`.
-    #[serde(default)]
-    pub repair: Repair,
+framework::fusion! {
+    "fuse_product",
+    /// The elementwise product of the kernels of the active priors and of the model, each normalised.
+    pub struct FuseProduct {}
 }
 
-impl FuseProduct {
-    fn sources(&self) -> Sources<'_> {
-        Sources {
-            normalise: self.normalise,
-            each: self.each.as_deref(),
-            with: self.with.as_deref(),
-            repair: self.repair,
-        }
-    }
-}
-
-#[typetag::serde(name = "fuse_product")]
-impl Kernel for FuseProduct {
-    fn gram(&self, cx: &KernelContext) -> Result<Gram> {
-        let sources = self.sources();
-        let found = sources.grams(cx)?;
+impl Fusion for FuseProduct {
+    fn fuse(&self, cx: &KernelContext, sources: &Sources, found: Vec<Source>) -> Result<Gram> {
         let psd = found.iter().all(|s| s.psd);
         let factors = found.into_iter().map(|s| s.gram).collect();
         sources.finish(cx, Gram::new(framework::numerics::Product::new(factors)?), psd)
-    }
-
-    fn keeps_psd(&self) -> bool {
-        self.sources().keep_psd()
-    }
-
-    fn needs(&self) -> KernelNeeds {
-        self.sources().needs()
     }
 }
 

@@ -1,3 +1,4 @@
+use crate::context::SHARED_SETTINGS;
 use crate::error::{Error, Result, hint};
 use crate::plugin::{self, Entry, Kind};
 use clap::Subcommand;
@@ -111,7 +112,7 @@ fn page(kind: Kind, entries: &[&Entry]) -> String {
         }
         for f in fields {
             let default = defaults.get(f).map_or("required".to_string(), |v| format!("`{v}`"));
-            let _ = writeln!(out, "| `{f}` | {default} | {} |", field_docs(e.source, f).join(" ").replace('|', "\\|"));
+            let _ = writeln!(out, "| `{f}` | {default} | {} |", field_docs(e, f).join(" ").replace('|', "\\|"));
         }
         let section = if kind == Kind::Prior { "prior.NAME" } else { word };
         let _ = writeln!(out, "\n```toml\n[{section}]\nuse = \"{}\"\n```", e.name);
@@ -170,7 +171,7 @@ fn show(e: &Entry) -> String {
     for f in fields {
         let default = defaults.get(f).map_or("   (required)".to_string(), |v| format!(" = {v}"));
         let _ = writeln!(out, "  {f}{default}");
-        for line in field_docs(e.source, f) {
+        for line in field_docs(e, f) {
             let _ = writeln!(out, "      {line}");
         }
     }
@@ -194,17 +195,22 @@ fn toml_like(v: &Value) -> String {
     }
 }
 
-/// The doc comment above a field of the plugin's struct, from the text of its file.
-fn field_docs(source: &str, field: &str) -> Vec<String> {
+/// The doc comment above a field of the plugin's struct, from the text of its file; of a setting that all fusions
+/// share, from where these are written.
+fn field_docs(e: &Entry, field: &str) -> Vec<String> {
+    [e.source, SHARED_SETTINGS].iter().find_map(|text| docs_in(text, field)).unwrap_or_default()
+}
+
+fn docs_in(source: &str, field: &str) -> Option<Vec<String>> {
     let mut docs = Vec::new();
     for line in source.lines().map(str::trim) {
         if let Some(d) = line.strip_prefix("///") {
             docs.push(d.trim().to_string());
         } else if line.starts_with(&format!("pub {field}:")) {
-            return docs;
+            return Some(docs);
         } else if !line.starts_with("#[") {
             docs.clear();
         }
     }
-    vec![]
+    None
 }

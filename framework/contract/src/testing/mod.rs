@@ -338,6 +338,12 @@ pub fn check_matrix_derivatives(f: impl Fn(&Array2<f64>, &Array2<f64>) -> Option
     }
 }
 
+/// Standard normal numbers, the same for the same seed: rows x columns.
+pub fn normal(rows: usize, columns: usize, seed: u64) -> Array2<f64> {
+    let mut rng = Streams::new(seed).rng("rows");
+    Array2::from_shape_simple_fn((rows, columns), || StandardNormal.sample(&mut rng))
+}
+
 /// What a prior knows of some genes, on tables below `data`.
 pub fn embed(prior: &dyn Prior, genes: &[&str], data: DataRoot) -> Result<Block> {
     let (genes, streams) = (Genes::new(genes.iter().copied())?, Streams::new(1));

@@ -1,0 +1,141 @@
+//! The file: an AnnData file, a 10x folder with a table of its cells, or a pseudobulk table.
+
+use super::PerturbSeq;
+use framework::cells::TenX;
+use framework::prelude::*;
+use framework::table::Table;
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+
+/// Where the entries come from.
+pub(super) enum Matrix {
+    AnnData(framework::cells::AnnData),
+    TenX(TenX),
+    /// rows x genes.
+    Table(Array2<f64>, Vec<String>),
+}
+
+impl Matrix {
+    pub(super) fn genes(&self) -> &[String] {
+        match self {
+            Matrix::AnnData(m) => m.genes(),
+            Matrix::TenX(m) => m.genes(),
+            Matrix::Table(_, genes) => genes,
+        }
+    }
+
+    /// Every entry that is not zero: cell, gene, value.
+    pub(super) fn entries(&self, mut f: impl FnMut(usize, usize, f64) -> Result<()>) -> Result<()> {
+        match self {
+            Matrix::AnnData(m) => m.entries(f),
+            Matrix::TenX(m) => m.entries(f),
+            Matrix::Table(x, _) => x.indexed_iter().filter(|(_, v)| **v != 0.0).try_for_each(|((i, j), v)| f(i, j, *v)),
+        }
+    }
+}
+
+/// The file and what its cells are.
+pub(super) struct Input {
+    pub(super) matrix: Matrix,
+    pub(super) label: Vec<Option<String>>,
+    pub(super) lane: Option<Vec<Option<String>>>,
+}
+
+/// What `path` is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Format {
+    AnnData,
+    TenX,
+    Table,
+}
+
+impl PerturbSeq {
+    /// Opens the matrix and reads labels and lanes of its rows.
+    pub(super) fn input(&self, setup: &Setup, path: &Path, format: Format) -> Result<Input> {
+        if format == Format::AnnData {
+            return self.anndata(path);
+        }
+        if format == Format::Table {
+            let table = setup.data.table(&self.path)?;
+            let text = |c: &str| Ok::<_, Error>(table.text(c)?.into_iter().map(|t| Some(t.to_string())).collect());
+            let label: Vec<Option<String>> = text(&self.label)?;
+            let lane = self.lane.as_deref().map(text).transpose()?;
+            return Ok(Input { matrix: self.profiles(&table)?, label, lane });
+        }
+        let tenx = TenX::open(path, self.gene_column.as_deref())?;
+        let Some(obs) = &self.obs else {
+            return Err(self.wrong(format!(
+                "a 10x folder does not say how cells were perturbed; name a table with the columns `{}` and `{}` in `obs`",
+                self.barcode, self.label
+            )));
+        };
+        let table = setup.data.table(obs)?;
+        let mut row_of: HashMap<&str, usize> = HashMap::with_capacity(table.height());
+        for (row, barcode) in table.text(&self.barcode)?.into_iter().enumerate() {
+            if let Some(first) = row_of.insert(barcode, row) {
+                return Err(Error::Data(format!(
+                    "{}: barcode {barcode} has two rows ({} and {}); keep one row for each cell",
+                    setup.data.path(obs).display(),
+                    table.place(first),
+                    table.place(row)
+                )));
+            }
+        }
+        let rows: Vec<Option<usize>> = tenx.barcodes().iter().map(|b| row_of.get(b.as_str()).copied()).collect();
+        if rows.iter().all(Option::is_none) {
+            let show = |b: Option<&str>| b.unwrap_or("none").to_string();
+            return Err(Error::Data(format!(
+                "{}: none of the {} barcodes of the matrix (as {}) is among its {} barcodes (as {}); check suffixes as in -1",
+                setup.data.path(obs).display(),
+                rows.len(),
+                show(tenx.barcodes().first().map(String::as_str)),
+                table.height(),
+                show(table.text(&self.barcode)?.first().copied())
+            )));
+        }
+        let take = |c: &str| {
+            let values = cells_of(&table, c)?;
+            Ok::<_, Error>(rows.iter().map(|r| r.and_then(|r| values[r].clone())).collect())
+        };
+        let label = take(&self.label)?;
+        let lane = self.lane.as_deref().map(take).transpose()?;
+        Ok(Input { matrix: Matrix::TenX(tenx), label, lane })
+    }
+
+    fn anndata(&self, path: &Path) -> Result<Input> {
+        let m = framework::cells::AnnData::open(path, self.layer.as_deref(), self.gene_column.as_deref())?;
+        let label = m.column(&self.label)?;
+        let lane = self.lane.as_deref().map(|c| m.column(c)).transpose()?;
+        Ok(Input { matrix: Matrix::AnnData(m), label, lane })
+    }
+
+    /// The columns of numbers of a pseudobulk table.
+    fn profiles(&self, table: &Table) -> Result<Matrix> {
+        let other: HashSet<&str> = [Some(&self.label), self.lane.as_ref()]
+            .into_iter()
+            .flatten()
+            .chain(&self.not_genes)
+            .map(String::as_str)
+            .collect();
+        let genes: Vec<String> =
+            table.numeric_columns().into_iter().filter(|c| !other.contains(c)).map(str::to_string).collect();
+        if genes.is_empty() {
+            return Err(self.wrong(
+                "the table has no column of numbers besides label and lane; a pseudobulk table has a column for each gene",
+            ));
+        }
+        let mut x = Array2::zeros((table.height(), genes.len()));
+        for (j, gene) in genes.iter().enumerate() {
+            x.column_mut(j).assign(&Array1::from(table.numbers(gene)?));
+        }
+        Ok(Matrix::Table(x, genes))
+    }
+}
+
+/// A column of text where cells may be empty.
+fn cells_of(table: &Table, name: &str) -> Result<Vec<Option<String>>> {
+    match table.column(name) {
+        Some(framework::table::Column::Text(values)) => Ok(values.clone()),
+        _ => Ok(table.text(name)?.into_iter().map(|t| Some(t.to_string())).collect()),
+    }
+}
