@@ -15,7 +15,7 @@ use framework::numerics::linalg::{product, product_into};
 use framework::numerics::{Real, Sparse};
 use framework::prelude::*;
 use learn::nn::batch_norm::{Batch, Norm, NormedMlp, Running, Trace, add_column_sums, rows};
-use learn::nn::network::FlatAdam;
+use learn::nn::optimiser::Adam;
 use learn::nn::outer_mlp::{OuterMlp, OuterPass};
 use learn::nn::scaling::standardised;
 use ndarray::s;
@@ -564,14 +564,14 @@ pub struct Work<T> {
     pass: OuterPass<T>,
     /// Derivative of the loss by the parameters.
     pub gradient: Vec<T>,
-    adam: FlatAdam<T>,
+    adam: Adam<T>,
 }
 
 impl<T: Real> Work<T> {
     /// For a network.
     pub fn new(net: &Net<T>) -> Self {
         let n = net.parameters.len();
-        Self { pass: OuterPass::new(), gradient: vec![T::zero(); n], adam: FlatAdam::new(n) }
+        Self { pass: OuterPass::new(), gradient: vec![T::zero(); n], adam: Adam::new(n) }
     }
 }
 

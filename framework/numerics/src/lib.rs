@@ -4,7 +4,7 @@
 //! each tile is computed sequentially, and reductions run in tile order.
 
 #[macro_use]
-mod wide;
+pub mod wide;
 
 pub mod error;
 pub mod gram;

@@ -199,25 +199,20 @@ struct Tree<const D: usize> {
 
 impl<const D: usize> Search for Tree<D> {
     fn search(&self, queries: &[f64], k: usize, without: Option<Without>, d2: &mut [f64], at: &mut [u32]) {
-        #[cfg(target_arch = "x86_64")]
-        {
-            #[target_feature(enable = "avx2")]
-            fn wide<const D: usize>(
-                tree: &Tree<D>,
-                queries: &[f64],
-                k: usize,
-                without: Option<Without>,
-                d2: &mut [f64],
-                at: &mut [u32],
-            ) {
-                tree.all(queries, k, without, d2, at)
-            }
-            if is_x86_feature_detected!("avx2") {
-                // SAFETY: the feature that the function is compiled for was just found.
-                return unsafe { wide(self, queries, k, without, d2, at) };
-            }
-        }
-        self.all(queries, k, without, d2, at)
+        search_tree(self, queries, k, without, d2, at)
+    }
+}
+
+wide! {
+    fn search_tree<const D: usize>(
+        tree: &Tree<D>,
+        queries: &[f64],
+        k: usize,
+        without: Option<Without>,
+        d2: &mut [f64],
+        at: &mut [u32],
+    ) {
+        tree.all(queries, k, without, d2, at)
     }
 }
 

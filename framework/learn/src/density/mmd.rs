@@ -9,7 +9,7 @@ use device::Device;
 use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut2, s};
 use numerics::Real;
 use numerics::linalg::{product_into, sq_distances};
-use numerics::special::exp::Exp;
+use numerics::special::Exp;
 use numerics::streams::Streams;
 use numerics::{Error, Result};
 use rand::seq::SliceRandom;

@@ -9,7 +9,8 @@
 //! fetched a batch at a time, sorted by class, so that sources which make samples on demand are never held whole.
 
 use crate::nn::conv::{ConvNet, ConvPass};
-use crate::nn::network::{Adam, FlatAdam, Network, Pass};
+use crate::nn::network::{Network, Pass};
+use crate::nn::optimiser::Adam;
 use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis};
 use numerics::linalg::{eigh, product};
 use numerics::samples::Design;
@@ -100,7 +101,7 @@ pub struct MlpEncoder {
 impl MlpEncoder {
     /// Around a new network; in training a share `dropout` of the units between its layers is left out.
     pub fn new(network: Network<f32>, dropout: f64) -> Self {
-        Self { pass: Pass::new(&network, 0), adam: Adam::new(&network), network, dropout, kept: None }
+        Self { pass: Pass::new(&network, 0), adam: Adam::new(network.n_parameters()), network, dropout, kept: None }
     }
 }
 
@@ -142,7 +143,7 @@ impl Encoder for MlpEncoder {
 
     fn step(&mut self, rate: f64) {
         self.pass.backward(&self.network);
-        self.adam.step(&mut self.network, &self.pass, rate);
+        self.pass.step(&mut self.network, &mut self.adam, rate);
     }
 
     fn keep(&mut self) {
@@ -165,7 +166,7 @@ pub struct ConvEncoder {
     net: ConvNet<f32>,
     dense: Option<MlpEncoder>,
     pass: ConvPass<f32>,
-    adam: FlatAdam<f32>,
+    adam: Adam<f32>,
     input: Array2<f32>,
     out: Array2<f32>,
     signal: Array2<f32>,
@@ -176,7 +177,7 @@ impl ConvEncoder {
     /// Around new levels and layers.
     pub fn new(net: ConvNet<f32>, dense: Option<MlpEncoder>) -> Self {
         let none = || Array2::zeros((0, 0));
-        let (adam, pass) = (FlatAdam::new(net.parameters.len()), ConvPass::default());
+        let (adam, pass) = (Adam::new(net.parameters.len()), ConvPass::default());
         Self { net, dense, pass, adam, input: none(), out: none(), signal: none(), kept: None }
     }
 }
@@ -229,7 +230,7 @@ impl Encoder for ConvEncoder {
         if let Some(d) = &mut self.dense {
             d.pass.backward(&d.network);
             self.signal.assign(&d.pass.input_signal(&d.network));
-            d.adam.step(&mut d.network, &d.pass, rate);
+            d.pass.step(&mut d.network, &mut d.adam, rate);
         }
         self.net.backward(self.signal.view(), &mut self.pass);
         self.adam.step(&mut self.net.parameters, &mut self.pass.gradient, rate);
@@ -432,7 +433,7 @@ struct Head {
     rectified: bool,
     w: Vec<f32>,
     gradient: Vec<f32>,
-    adam: FlatAdam<f32>,
+    adam: Adam<f32>,
     /// What enters, and the derivatives of the loss by the two values, of each row of a batch.
     h: Vec<f32>,
     by: Vec<[f32; 2]>,
@@ -509,7 +510,7 @@ impl Head {
         let root = (width as f64).sqrt();
         let mut draw = || -> f64 { StandardNormal.sample(&mut rng) };
         let w: Vec<f32> = (0..classes * width).map(|_| (draw() / root) as f32).collect();
-        Self { width, rectified, gradient: vec![0.0; w.len()], adam: FlatAdam::new(w.len()), w, h: vec![], by: vec![] }
+        Self { width, rectified, gradient: vec![0.0; w.len()], adam: Adam::new(w.len()), w, h: vec![], by: vec![] }
     }
 
     /// Mean loss of a row and share of right decisions; fills the signal, and keeps what the gradient needs.

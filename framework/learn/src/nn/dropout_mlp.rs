@@ -10,8 +10,9 @@
 //! a step: single precision on one core of 3.4 GHz with two fused multiply-adds of eight numbers a cycle has its
 //! floor at 109 GFLOP/s.
 
-use super::fused::{WIDE, add_product, fused, madd, total};
-use super::network::{Rates, update};
+use super::fused::{WIDE, add_product, total};
+use super::optimiser::Adam;
+use numerics::wide::madd;
 use rand::{Rng, RngExt};
 use rayon::prelude::*;
 
@@ -281,10 +282,7 @@ pub struct DropoutTraining {
     pub network: DropoutMlp,
     dropout: f64,
     rate: f64,
-    l2: f64,
-    steps: i32,
-    mean: Vec<f32>,
-    square: Vec<f32>,
+    adam: Adam<f32>,
     gradient: Vec<f32>,
     batch: usize,
     stride: usize,
@@ -299,13 +297,12 @@ impl DropoutTraining {
         assert!((0.0..1.0).contains(&dropout) && batch > 0, "dropout below 1 and at least one row");
         let (n, lanes) = (network.values.len(), network.lanes);
         let tile = Tile { small: vec![0.0; n - network.at()[1]], work: vec![0.0; 3 * lanes], ..Tile::default() };
+        let mut adam = Adam::new(n);
+        adam.l2 = l2;
         Self {
             dropout,
             rate,
-            l2,
-            steps: 0,
-            mean: vec![0.0; n],
-            square: vec![0.0; n],
+            adam,
             gradient: vec![0.0; n],
             batch,
             // An odd number of cache lines: rows of a tile do not compete for the same places of the cache.
@@ -374,20 +371,19 @@ impl DropoutTraining {
 
     /// Completes the gradient and takes a step along it.
     fn update(&mut self, rows: usize) {
-        self.steps = self.steps.saturating_add(1);
-        let rates = Rates::new(0.9, 0.999, 1e-8, self.l2, self.rate, self.steps);
+        let (step, mean, square) = self.adam.begin(self.rate);
         let (lanes, bias, stride) = (self.network.lanes, self.network.at()[1], self.stride);
         let tiles = &self.tiles[..rows.div_ceil(TILE)];
         let (weights, small) = self.network.values.split_at_mut(bias);
         let (gradient, small_gradient) = self.gradient.split_at_mut(bias);
-        let (mean, small_mean) = self.mean.split_at_mut(bias);
-        let (square, small_square) = self.square.split_at_mut(bias);
+        let (mean, small_mean) = mean.split_at_mut(bias);
+        let (square, small_square) = square.split_at_mut(bias);
         let length = BLOCK * lanes;
         // A block of weights, its gradient, and the two moments of Adam.
         type Parts<'a> = (((&'a mut [f32], &'a mut [f32]), &'a mut [f32]), &'a mut [f32]);
         let run = |(b, (((w, g), m), v)): (usize, Parts)| {
             weight_gradient(g, lanes, b * BLOCK, stride, tiles);
-            update(w, m, v, g, rates);
+            step.update(w, m, v, g);
         };
         if tiles.len() < 2 || rows * bias < SMALL {
             let blocks = weights.chunks_mut(length).zip(gradient.chunks_mut(length));
@@ -400,7 +396,7 @@ impl DropoutTraining {
         for tile in tiles {
             small_gradient.iter_mut().zip(&tile.small).for_each(|(g, t)| *g += *t);
         }
-        update(small, small_mean, small_square, small_gradient, rates);
+        step.update(small, small_mean, small_square, small_gradient);
     }
 }
 

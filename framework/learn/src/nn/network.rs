@@ -1,13 +1,14 @@
-//! Fully connected networks: batched passes, gradients and Adam.
+//! Fully connected networks: batched passes, gradients and training steps.
 //!
 //! Layer l computes z = c_w a W + c_b b from its input a, and a hidden layer hands its activation on. The factors
 //! c_w and c_b make the parametrisation: σ_w/√inputs and σ_b in that of the neural tangent kernel, 1 in the
 //! standard one. The gradient of a loss is c_w aᵀδ for W and c_b δ for b, δ the signal propagated back to z.
 //!
-//! A training step is [`Pass::forward`], the caller's signal at the output, [`Pass::backward`] and [`Adam::step`]:
+//! A training step is [`Pass::forward`], the caller's signal at the output, [`Pass::backward`] and [`Pass::step`]:
 //! the passes run over tiles of rows, gradient and update over blocks of W while they are in the cache. Nothing is
 //! allocated of the size of the network or the batch. O(rows x parameters) a step.
 
+use super::optimiser::{Adam, BLOCK};
 use faer::{Accum, MatMut, MatRef, Par};
 use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut2, Axis, s};
 use numerics::Real;
@@ -17,10 +18,8 @@ use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-/// Rows of a tile of a pass, and weights of a block of an update: fixed, so that the result does not depend on the
-/// number of threads.
+/// Rows of a tile of a pass: fixed, so that the result does not depend on the number of threads.
 const TILE: usize = 128;
-const BLOCK: usize = 1 << 15;
 /// Below this many rows x parameters a pass takes less time than handing its tiles to threads.
 const SMALL: usize = 1 << 20;
 
@@ -235,7 +234,8 @@ impl<T: Real> Network<T> {
         self.layers.iter().map(Layer::inputs).chain(self.layers.last().map(Layer::outputs)).collect()
     }
 
-    fn n_parameters(&self) -> usize {
+    /// Number of weights and biases.
+    pub fn n_parameters(&self) -> usize {
         self.layers.iter().map(|l| l.weight.len() + l.bias.len()).sum()
     }
 
@@ -335,6 +335,8 @@ pub struct Pass<T> {
     slopes: Vec<Array2<T>>,
     masks: Vec<Array2<T>>,
     input_signal: Array2<T>,
+    /// Of all parameters, layer by layer; filled by a step.
+    gradient: Vec<T>,
     /// The output layer, and whether the whole is too small to be cut.
     last: usize,
     small: bool,
@@ -351,6 +353,7 @@ impl<T: Real> Pass<T> {
             slopes: buffers(rows, hidden),
             masks: vec![],
             input_signal: Array2::zeros((0, widths[0])),
+            gradient: vec![],
             last,
             small: rows * network.n_parameters() < SMALL,
         }
@@ -452,30 +455,6 @@ impl<T: Real> Pass<T> {
     }
 }
 
-/// Adam (Kingma & Ba 2015), its moments and its buffers.
-#[derive(Clone, Debug)]
-pub struct Adam<T> {
-    /// Decay of the mean of the gradient; 0.9.
-    pub beta1: f64,
-    /// Decay of the mean of its square; 0.999.
-    pub beta2: f64,
-    /// Added to the root of that mean; 1e-8.
-    pub epsilon: f64,
-    /// Penalty on half the squared parameters, added to the gradient; 0.
-    pub l2: f64,
-    steps: i32,
-    /// Of each layer.
-    weights: Vec<Moments<T>>,
-    biases: Vec<Moments<T>>,
-}
-
-#[derive(Clone, Debug)]
-struct Moments<T> {
-    mean: Vec<T>,
-    square: Vec<T>,
-    gradient: Vec<T>,
-}
-
 /// A block of parameters with what belongs to it.
 struct Block<'a, T> {
     layer: usize,
@@ -488,134 +467,39 @@ struct Block<'a, T> {
     gradient: &'a mut [T],
 }
 
-/// The numbers of one step.
-#[derive(Clone, Copy)]
-pub(crate) struct Rates<T> {
-    beta1: T,
-    beta2: T,
-    epsilon: T,
-    l2: T,
-    rate: T,
+/// Cuts `n` numbers off the front.
+fn cut<'a, T>(from: &mut &'a mut [T], n: usize) -> &'a mut [T] {
+    from.split_off_mut(..n).unwrap_or_default()
 }
 
-impl<T: Real> Adam<T> {
-    /// With the defaults of the paper.
-    pub fn new(network: &Network<T>) -> Self {
-        let zeros =
-            |n: usize| Moments { mean: vec![T::zero(); n], square: vec![T::zero(); n], gradient: vec![T::zero(); n] };
-        Self {
-            beta1: 0.9,
-            beta2: 0.999,
-            epsilon: 1e-8,
-            l2: 0.0,
-            steps: 0,
-            weights: network.layers.iter().map(|l| zeros(l.weight.len())).collect(),
-            biases: network.layers.iter().map(|l| zeros(l.outputs())).collect(),
-        }
-    }
-
-    /// One step at learning rate `rate` with the gradient that a backward pass left behind.
-    pub fn step(&mut self, network: &mut Network<T>, pass: &Pass<T>, rate: f64) {
-        self.steps = self.steps.saturating_add(1);
-        let rates = Rates::new(self.beta1, self.beta2, self.epsilon, self.l2, rate, self.steps);
-        let mut tasks = vec![];
-        let state = self.weights.iter_mut().zip(&mut self.biases);
-        for (l, (layer, (weights, biases))) in network.layers.iter_mut().zip(state).enumerate() {
+impl<T: Real> Pass<T> {
+    /// One step of `adam` (for as many parameters as the network has) at learning rate `rate`, with the gradient that
+    /// [`Pass::backward`] left behind.
+    pub fn step(&mut self, network: &mut Network<T>, adam: &mut Adam<T>, rate: f64) {
+        let mut gradient = std::mem::take(&mut self.gradient);
+        gradient.resize(network.n_parameters(), T::zero());
+        let (step, mut mean, mut square) = adam.begin(rate);
+        let (mut left, mut tasks) = (&mut gradient[..], vec![]);
+        for (l, layer) in network.layers.iter_mut().enumerate() {
             let (wide, bias_factor) = (layer.outputs(), layer.bias_factor);
             let (rows, factor) = ((BLOCK / wide).max(16), layer.weight_factor);
-            let length = rows * wide;
-            let parts = layer.weight.as_slice_mut().unwrap_or_default().chunks_mut(length);
-            let parts = parts.zip(weights.mean.chunks_mut(length)).zip(weights.square.chunks_mut(length));
-            for (b, (((parameters, mean), square), gradient)) in
-                parts.zip(weights.gradient.chunks_mut(length)).enumerate()
-            {
-                tasks.push(Block { layer: l, from: Some(b * rows), factor, parameters, mean, square, gradient });
+            let weights = layer.weight.as_slice_mut().unwrap_or_default().chunks_mut(rows * wide);
+            let bias = layer.bias.as_slice_mut().unwrap_or_default();
+            let weights = weights.enumerate().map(|(b, w)| (Some(b * rows), factor, w));
+            for (from, factor, parameters) in weights.chain([(None, bias_factor, bias)]) {
+                let n = parameters.len();
+                let [mean, square, gradient] = [&mut mean, &mut square, &mut left].map(|v| cut(v, n));
+                tasks.push(Block { layer: l, from, factor, parameters, mean, square, gradient });
             }
-            tasks.push(Block {
-                layer: l,
-                from: None,
-                factor: bias_factor,
-                parameters: layer.bias.as_slice_mut().unwrap_or_default(),
-                mean: &mut biases.mean,
-                square: &mut biases.square,
-                gradient: &mut biases.gradient,
-            });
         }
-        each(tasks, pass.small, |block| {
+        each(tasks, self.small, |block| {
             match block.from {
-                Some(from) => pass.weight_gradient(block.layer, from, block.factor, block.gradient),
-                None => pass.bias_gradient(block.layer, block.factor, block.gradient),
+                Some(from) => self.weight_gradient(block.layer, from, block.factor, block.gradient),
+                None => self.bias_gradient(block.layer, block.factor, block.gradient),
             }
-            update(block.parameters, block.mean, block.square, block.gradient, rates);
+            step.update(block.parameters, block.mean, block.square, block.gradient);
         });
-    }
-}
-
-/// Adam for parameters that lie in one line, with gradients cut off at a bound.
-#[derive(Clone, Debug)]
-pub struct FlatAdam<T> {
-    /// Penalty on half the squared parameters, added to the gradient after it is cut off; 0.
-    pub l2: f64,
-    /// Largest absolute value of an entry of the gradient; infinite for none.
-    pub clip: f64,
-    steps: i32,
-    mean: Vec<T>,
-    square: Vec<T>,
-}
-
-impl<T: Real> FlatAdam<T> {
-    /// For `n` parameters.
-    pub fn new(n: usize) -> Self {
-        Self { l2: 0.0, clip: f64::INFINITY, steps: 0, mean: vec![T::zero(); n], square: vec![T::zero(); n] }
-    }
-
-    /// One step at learning rate `rate`; the gradient is cut off in place.
-    pub fn step(&mut self, parameters: &mut [T], gradient: &mut [T], rate: f64) {
-        self.steps = self.steps.saturating_add(1);
-        let rates = Rates::new(0.9, 0.999, 1e-8, self.l2, rate, self.steps);
-        let clip = T::of(self.clip);
-        let parts = parameters.par_chunks_mut(BLOCK).zip(self.mean.par_chunks_mut(BLOCK));
-        let parts = parts.zip(self.square.par_chunks_mut(BLOCK)).zip(gradient.par_chunks_mut(BLOCK));
-        parts.for_each(|(((p, m), v), g)| {
-            cut_off(g, clip);
-            update(p, m, v, g, rates);
-        });
-    }
-}
-
-impl<T: Real> Rates<T> {
-    pub(crate) fn new(beta1: f64, beta2: f64, epsilon: f64, l2: f64, rate: f64, steps: i32) -> Self {
-        let corrected = (1.0 - beta2.powi(steps)).sqrt();
-        Self {
-            beta1: T::of(beta1),
-            beta2: T::of(beta2),
-            epsilon: T::of(epsilon * corrected),
-            l2: T::of(l2),
-            rate: T::of(rate * corrected / (1.0 - beta1.powi(steps))),
-        }
-    }
-}
-
-wide! {
-    /// A value that is not a number stays one, so that it is found.
-    fn cut_off<T: Real>(x: &mut [T], bound: T) {
-        for x in x {
-            *x = if *x > bound { bound } else if *x < -bound { -bound } else { *x };
-        }
-    }
-}
-
-wide! {
-    pub(crate) fn update<T: Real>(parameters: &mut [T], mean: &mut [T], square: &mut [T], gradient: &[T], rates: Rates<T>) {
-        let Rates { beta1, beta2, epsilon, l2, rate } = rates;
-        let (rest1, rest2) = (T::one() - beta1, T::one() - beta2);
-        let moments = mean.iter_mut().zip(square).zip(gradient);
-        for (p, ((m, v), g)) in parameters.iter_mut().zip(moments) {
-            let g = *g + l2 * *p;
-            *m = beta1 * *m + rest1 * g;
-            *v = beta2 * *v + rest2 * g * g;
-            *p -= rate * *m / (v.sqrt() + epsilon);
-        }
+        self.gradient = gradient;
     }
 }
 
@@ -794,13 +678,13 @@ mod tests {
     fn adam_follows_its_formula_in_both_precisions() {
         let (x, y) = (normal::<f64>(20, 3, "x"), normal::<f64>(20, 1, "y"));
         let start = Network::<f64>::new(&[3, 4, 1], Activation::Relu, NTK, &mut rng("start"));
-        let (mut network, mut adam, mut pass) = (start.clone(), Adam::new(&start), Pass::new(&start, 20));
+        let (mut network, mut adam, mut pass) = (start.clone(), Adam::new(start.n_parameters()), Pass::new(&start, 20));
         adam.l2 = 0.1;
         let (mut m, mut v, mut want) = ([0.0; 12], [0.0; 12], start.layers[0].weight.clone());
         for t in 1..=5 {
             loss(&network, &mut pass, &x, &y);
             let g = pass.gradient(&network, 0).0 + 0.1 * &network.layers[0].weight;
-            adam.step(&mut network, &pass, 0.01);
+            pass.step(&mut network, &mut adam, 0.01);
             for (k, (g, p)) in g.iter().zip(&mut want).enumerate() {
                 m[k] = 0.9 * m[k] + 0.1 * g;
                 v[k] = 0.999 * v[k] + 0.001 * g * g;
@@ -811,7 +695,7 @@ mod tests {
             assert!(worst < 1e-13, "step {t}: {worst:e}");
         }
         let mut single = start.cast::<f32>();
-        let (mut adam, mut pass) = (Adam::new(&single), Pass::new(&single, 20));
+        let (mut adam, mut pass) = (Adam::new(single.n_parameters()), Pass::new(&single, 20));
         adam.l2 = 0.1;
         for _ in 0..5 {
             pass.input_mut().assign(&x.mapv(|v| v as f32));
@@ -819,7 +703,7 @@ mod tests {
             let (output, mut signal) = pass.output_and_signal();
             signal.assign(&(&output - &y.mapv(|v| v as f32)));
             pass.backward(&single);
-            adam.step(&mut single, &pass, 0.01);
+            pass.step(&mut single, &mut adam, 0.01);
         }
         assert!((&single.cast::<f64>().layers[0].weight - &want).iter().all(|d| d.abs() < 1e-4));
     }
@@ -831,14 +715,14 @@ mod tests {
             pool.install(|| {
                 let (x, y) = (normal::<f32>(700, 40, "x"), normal::<f32>(700, 2, "y"));
                 let mut network = Network::new(&[40, 1100, 50, 2], Activation::Relu, NTK, &mut rng("start"));
-                let (mut adam, mut pass) = (Adam::new(&network), Pass::new(&network, 700));
+                let (mut adam, mut pass) = (Adam::new(network.n_parameters()), Pass::new(&network, 700));
                 for _ in 0..3 {
                     pass.input_mut().assign(&x);
                     pass.forward(&network);
                     let (output, mut signal) = pass.output_and_signal();
                     signal.assign(&(&output - &y));
                     pass.backward(&network);
-                    adam.step(&mut network, &pass, 0.01);
+                    pass.step(&mut network, &mut adam, 0.01);
                 }
                 let factors = network.gradient_factors(x.view(), Array2::ones((2, 1)).view());
                 (network.forward(x.view()), network.layers[1].weight.clone(), factors)

@@ -13,10 +13,12 @@
 //! rows x hidden normal distribution functions. Units are padded to a multiple of eight that stay 0. The same bits on
 //! any number of threads: rows pass in tiles with streams of their own, whose gradients are added in order.
 
-use super::fused::{WIDE, add_product, fused, madd, total};
-use super::network::{Rates, update};
+use super::fused::{WIDE, add_product, total};
+use super::optimiser::Adam;
 use numerics::Real;
+use numerics::special::exp_f32;
 use numerics::streams::{StreamRng, Streams};
+use numerics::wide::madd;
 use rand::RngExt;
 use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
@@ -39,18 +41,8 @@ impl Lane for f32 {
     /// Φ by 7.1.26 of Abramowitz & Stegun: absolute error below 2e-7.
     #[inline(always)]
     fn gelu<const FMA: bool>(z: f32) -> (f32, f32) {
-        const MAGIC: f32 = 12_582_912.0;
         let c = -0.5 * z * z;
-        let c = if c < -87.0 { -87.0 } else { c };
-        let shifted = madd::<f32, FMA>(c, std::f32::consts::LOG2_E, MAGIC);
-        let k = shifted - MAGIC;
-        let r = madd::<f32, FMA>(k, 2.121_944_4e-4, madd::<f32, FMA>(k, -0.693_359_4, c));
-        let mut e = 1.0 / 5040.0;
-        for of in [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {
-            e = madd::<f32, FMA>(e, r, of);
-        }
-        // exp(-z²/2): the low bits of `shifted` hold the power of two.
-        let e = e * f32::from_bits(shifted.to_bits().wrapping_sub(MAGIC.to_bits()).wrapping_add(127) << 23);
+        let e = exp_f32::<FMA>(if c < -87.0 { -87.0 } else { c });
         let t = 1.0 / madd::<f32, FMA>(0.327_591_1, z.abs() * std::f32::consts::FRAC_1_SQRT_2, 1.0);
         let mut p = 1.061_405_4;
         for of in [-1.453_152, 1.421_413_8, -0.284_496_74, 0.254_829_6] {
@@ -584,7 +576,8 @@ impl<T: Lane> SetNetwork<T> {
             for from in (0..sets.len()).step_by(how.batch) {
                 let to = (from + how.batch).min(sets.len());
                 squares += training.gradient(y, from..to);
-                training.step(how.rate * rate_share(s, steps, how.last_rate));
+                let Training { adam, values, gradient, .. } = &mut training;
+                adam.step(values, gradient, how.rate * rate_share(s, steps, how.last_rate));
                 s += 1;
             }
             losses.push(squares / sets.len() as f64);
@@ -756,8 +749,7 @@ struct Training<'a, T> {
     /// Parameters as in the network, the table that of the genes used.
     values: Vec<T>,
     gradient: Vec<T>,
-    mean: Vec<T>,
-    square: Vec<T>,
+    adam: Adam<T>,
     features: Option<Vec<T>>,
     embeddings: Vec<T>,
     units: Vec<T>,
@@ -765,9 +757,7 @@ struct Training<'a, T> {
     tiles: Vec<Tile<T>>,
     gaps: Option<Gaps>,
     dropout: f64,
-    l2: f64,
     mean_loss: bool,
-    steps: i32,
     /// W2, encoder, L1 and L3 transposed.
     turned: [Vec<T>; 4],
 }
@@ -818,15 +808,15 @@ impl<'a, T: Lane> Training<'a, T> {
         };
         let tiles = (0..how.batch.min(sets.len()).div_ceil(TILE)).map(tile).collect();
         let n = values.len();
-        let zeros = || vec![T::zero(); n];
+        let mut adam = Adam::new(n);
+        adam.l2 = how.l2;
         Self {
             used,
             start: &sets.start,
             genes,
             effects: &sets.effects,
-            gradient: zeros(),
-            mean: zeros(),
-            square: zeros(),
+            gradient: vec![T::zero(); n],
+            adam,
             values,
             features,
             embeddings: vec![],
@@ -835,9 +825,7 @@ impl<'a, T: Lane> Training<'a, T> {
             tiles,
             gaps,
             dropout: how.dropout,
-            l2: how.l2,
             mean_loss: how.mean,
-            steps: 0,
             turned: Default::default(),
             network,
         }
@@ -967,12 +955,6 @@ impl<'a, T: Lane> Training<'a, T> {
             }
         }
         self.tiles[..rows.len().div_ceil(TILE)].iter().map(|t| t.squares).sum()
-    }
-
-    fn step(&mut self, rate: f64) {
-        self.steps = self.steps.saturating_add(1);
-        let rates = Rates::new(0.9, 0.999, 1e-8, self.l2, rate, self.steps);
-        update(&mut self.values, &mut self.mean, &mut self.square, &self.gradient, rates);
     }
 
     fn finish(self) {
