@@ -36,18 +36,19 @@ pub fn madd<T: Real, const FMA: bool>(a: T, b: T, c: T) -> T {
 #[macro_export]
 macro_rules! wide {
     ($(#[$doc:meta])* $vis:vis fn $name:ident <const $n:ident: usize> $($rest:tt)*) => {
-        $crate::wide!(@ [$(#[$doc])* $vis] $name [const $n: usize] $($rest)*);
+        $crate::wide!(@ [$(#[$doc])* $vis] $name [const $n: usize] [$n] $($rest)*);
     };
     ($(#[$doc:meta])* $vis:vis fn $name:ident <$t:ident: $bound:ident, const $n:ident: usize> $($rest:tt)*) => {
-        $crate::wide!(@ [$(#[$doc])* $vis] $name [$t: $bound, const $n: usize] $($rest)*);
+        $crate::wide!(@ [$(#[$doc])* $vis] $name [$t: $bound, const $n: usize] [$t, $n] $($rest)*);
     };
     ($(#[$doc:meta])* $vis:vis fn $name:ident <$t:ident: $bound:ident> $($rest:tt)*) => {
-        $crate::wide!(@ [$(#[$doc])* $vis] $name [$t: $bound] $($rest)*);
+        $crate::wide!(@ [$(#[$doc])* $vis] $name [$t: $bound] [$t] $($rest)*);
     };
     ($(#[$doc:meta])* $vis:vis fn $name:ident ($($arg:tt)*) $($rest:tt)*) => {
-        $crate::wide!(@ [$(#[$doc])* $vis] $name [] ($($arg)*) $($rest)*);
+        $crate::wide!(@ [$(#[$doc])* $vis] $name [] [] ($($arg)*) $($rest)*);
     };
-    (@ [$($front:tt)*] $name:ident [$($generic:tt)*] ($($arg:ident: $type:ty),* $(,)?) $(-> $out:ty)? $body:block) => {
+    (@ [$($front:tt)*] $name:ident [$($generic:tt)*] [$($use:ident),*] ($($arg:ident: $type:ty),* $(,)?)
+        $(-> $out:ty)? $body:block) => {
         #[allow(clippy::too_many_arguments)]
         $($front)* fn $name <$($generic)*> ($($arg: $type),*) $(-> $out)? {
             #[inline(always)]
@@ -58,14 +59,14 @@ macro_rules! wide {
                 #[target_feature(enable = "avx2")]
                 #[allow(clippy::too_many_arguments)]
                 fn avx2 <$($generic)*> ($($arg: $type),*) $(-> $out)? {
-                    any($($arg),*)
+                    any::<$($use),*>($($arg),*)
                 }
                 if $crate::wide::has_avx2() {
                     // SAFETY: the feature that the function is compiled for was just found.
-                    return unsafe { avx2($($arg),*) };
+                    return unsafe { avx2::<$($use),*>($($arg),*) };
                 }
             }
-            any($($arg),*)
+            any::<$($use),*>($($arg),*)
         }
     };
 }

@@ -21,34 +21,39 @@ pub(crate) fn dots<T: Number, const K: usize>(rows: &[T], d: usize, v: [&[T]; K]
 
 wide! {
     fn sums<T: Number, const K: usize>(rows: &[T], d: usize, v: [&[T]; K], out: &mut [[f64; K]]) {
-        let v = v.map(|v| v.as_chunks::<LANES>());
-        for (row, out) in rows.chunks_exact(d).zip(out) {
-            let (chunks, rest) = row.as_chunks::<LANES>();
-            let mut sums = [[T::default(); LANES]; K];
-            // One vector after another: its sums stay in registers, and the row in the nearest cache.
-            for (sums, (v, _)) in sums.iter_mut().zip(&v) {
-                let mut own = [T::default(); LANES];
-                for (x, w) in chunks.iter().zip(*v) {
-                    for l in 0..LANES {
-                        own[l] += x[l] * w[l];
-                    }
+        plain(rows, d, v, out)
+    }
+}
+
+#[inline(always)]
+fn plain<T: Number, const K: usize>(rows: &[T], d: usize, v: [&[T]; K], out: &mut [[f64; K]]) {
+    let v = v.map(|v| v.as_chunks::<LANES>());
+    for (row, out) in rows.chunks_exact(d).zip(out) {
+        let (chunks, rest) = row.as_chunks::<LANES>();
+        let mut sums = [[T::default(); LANES]; K];
+        // One vector after another: its sums stay in registers, and the row in the nearest cache.
+        for (sums, (v, _)) in sums.iter_mut().zip(&v) {
+            let mut own = [T::default(); LANES];
+            for (x, w) in chunks.iter().zip(*v) {
+                for l in 0..LANES {
+                    own[l] += x[l] * w[l];
                 }
-                *sums = own;
             }
-            for ((out, sums), (_, w)) in out.iter_mut().zip(&mut sums).zip(&v) {
-                for (sum, (x, w)) in sums.iter_mut().zip(rest.iter().zip(*w)) {
-                    *sum += *x * *w;
-                }
-                let mut width = LANES / 2;
-                while width > 0 {
-                    for l in 0..width {
-                        let other = sums[l + width];
-                        sums[l] += other;
-                    }
-                    width /= 2;
-                }
-                *out = sums[0].into();
+            *sums = own;
+        }
+        for ((out, sums), (_, w)) in out.iter_mut().zip(&mut sums).zip(&v) {
+            for (sum, (x, w)) in sums.iter_mut().zip(rest.iter().zip(*w)) {
+                *sum += *x * *w;
             }
+            let mut width = LANES / 2;
+            while width > 0 {
+                for l in 0..width {
+                    let other = sums[l + width];
+                    sums[l] += other;
+                }
+                width /= 2;
+            }
+            *out = sums[0].into();
         }
     }
 }
