@@ -14,7 +14,7 @@ use framework::numerics::stats::{Reference, empirical_null_p, quantile};
 use framework::prelude::*;
 use learn::density::ratio::{ConvEncoder, Encoder, Keep, MlpEncoder, Scale, Schedule, Standard, Trained, train};
 use learn::density::smile::{log_mean_clipped, normal_kl, of_normal, of_normal_slope};
-use learn::nn::conv::{ConvForm, ConvNet, End, Shrink};
+use learn::nn::conv::{ConvNet, ConvShape, End, Shrink};
 use learn::nn::network::{Activation, Network, Start};
 use rayon::prelude::*;
 
@@ -254,7 +254,7 @@ impl SeparabilityNre {
                     )));
                 }
                 let (widths, shrink, slope) = (plan.widths.clone(), plan.shrink, plan.slope);
-                let form = ConvForm { image, widths, shrink, end: End::Flatten, slope };
+                let form = ConvShape { image, widths, shrink, end: End::Flatten, slope };
                 let net = ConvNet::new(form, &mut streams.rng("convolutions"))?;
                 let dense = (!plan.hidden.is_empty()).then(|| dense(net.width()));
                 Ok(Box::new(ConvEncoder::new(net, dense)))

@@ -9,6 +9,7 @@ pub mod wide;
 pub mod error;
 pub mod gram;
 pub mod linalg;
+pub mod memory;
 pub mod minimise;
 pub mod real;
 pub mod samples;

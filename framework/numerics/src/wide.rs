@@ -3,7 +3,7 @@
 //! [`wide!`] and [`fused!`] serve loops that compilers turn into vector instructions by themselves. Functions that are
 //! written in intrinsics, or differ in more than their instructions, ask [`has_avx2`] and [`has_avx2_and_fma`].
 
-use crate::Real;
+use crate::real::Real;
 
 /// Whether the processor has AVX2.
 #[inline(always)]

@@ -2,7 +2,7 @@
 
 use super::factor::{Factor, SLACK};
 use super::problem::{Links, Problem, State};
-use super::settings::{Form, Inference, MatrixSettings};
+use super::settings::{Factorisation, Inference, MatrixSettings};
 use crate::nn::optimiser::Adam;
 use numerics::special::exp_slice;
 
@@ -172,7 +172,7 @@ pub(super) fn bound<const W: usize>(s: &MatrixSettings, p: &Problem, state: &Sta
     let l = state.ln_noise;
     let fit = -n * (0.5 * (2.0 * std::f64::consts::PI).ln() + l) - 0.5 * squares * (-2.0 * l).exp();
     let prior = if s.learn_noise { -0.5 * (l - s.noise.ln()).powi(2) } else { 0.0 };
-    let v = if p.form == Form::Gram { 0.0 } else { state.v.divergence() };
+    let v = if p.form == Factorisation::Gram { 0.0 } else { state.v.divergence() };
     fit + prior - state.u.divergence() - v
 }
 
@@ -250,7 +250,7 @@ pub(super) fn sweep<const W: usize>(p: &Problem, state: &mut State, gram: &mut [
         }
     }
     state.pair_all(p);
-    let free = if p.form == Form::Gram { 0 } else { state.v.n };
+    let free = if p.form == Factorisation::Gram { 0 } else { state.v.n };
     for j in 0..free {
         let State { u, v, pairs, .. } = state;
         let other = if p.form.one_sided() { &*pairs } else { &*u };
@@ -275,7 +275,7 @@ fn climb<const W: usize>(s: &MatrixSettings, p: &Problem, state: &mut State, ste
         state.pair_all(p);
         let [gu, hu, gv, hv] = &mut g;
         gradient::<W>(&p.by_row, &state.u, state.beside_u(p), precision, gu, hu);
-        let free = p.form != Form::Gram;
+        let free = p.form != Factorisation::Gram;
         if free {
             gradient::<W>(&p.by_column, &state.v, state.beside_v(p), precision, gv, hv);
         }

@@ -4,7 +4,7 @@ use super::ascent::improve_any;
 use super::draws::{MatrixDraws, Table};
 use super::factor::{Factor, SLACK};
 use super::problem::{Problem, State};
-use super::settings::{Entries, Form, MatrixSettings};
+use super::settings::{Entries, Factorisation, MatrixSettings};
 use numerics::streams::{StreamRng, Streams};
 use numerics::{Error, Result};
 use rand_distr::{Distribution, StandardNormal};
@@ -31,7 +31,7 @@ pub fn fit_all(jobs: &[MatrixJob]) -> Vec<Result<MatrixPosterior>> {
 
 fn check(s: &MatrixSettings, e: &Entries) -> Result<()> {
     let wrong = |what: String| Err(Error::Setting(format!("low-rank matrix: {what}")));
-    let symmetric = s.form != Form::Rectangular;
+    let symmetric = s.form != Factorisation::Rectangular;
     if s.rank == 0 || s.rank > SLACK {
         return wrong(format!("rank = {}; it must be from 1 to {SLACK}", s.rank));
     }
@@ -65,7 +65,7 @@ fn check(s: &MatrixSettings, e: &Entries) -> Result<()> {
 /// The fitted posterior.
 #[derive(Clone, Debug)]
 pub struct MatrixPosterior {
-    pub(super) form: Form,
+    pub(super) form: Factorisation,
     pub(super) u: Factor,
     pub(super) v: Factor,
     /// Standard deviation of the noise of an entry, as given or fitted.
@@ -109,7 +109,7 @@ impl MatrixPosterior {
         let columns = if s.form.one_sided() { 1 } else { last.columns };
         let mut u = Factor::cold(last.rows, s.rank, s, rng);
         let mut v = Factor::cold(columns, s.rank, s, rng);
-        if s.form == Form::Gram {
+        if s.form == Factorisation::Gram {
             v.mu.fill(1.0);
             v.var.fill(0.0);
         }
@@ -165,12 +165,12 @@ impl MatrixPosterior {
         };
         for k in 0..self.rank() {
             match self.form {
-                Form::Rectangular => add(1.0, self.u.at(i, k), self.v.at(j, k)),
-                Form::Mirror => {
+                Factorisation::Rectangular => add(1.0, self.u.at(i, k), self.v.at(j, k)),
+                Factorisation::Mirror => {
                     add(0.5, self.u.at(i, k), self.v.at(j, k));
                     add(0.5, self.u.at(j, k), self.v.at(i, k));
                 }
-                Form::Diag | Form::Gram => {
+                Factorisation::Diag | Factorisation::Gram => {
                     let ((am, av), (bm, bv)) = (self.u.at(i, k), self.u.at(j, k));
                     let product = am * bm;
                     add(1.0, self.v.at(0, k), (product, (am * am + av) * (bm * bm + bv) - product * product));
@@ -187,16 +187,16 @@ impl MatrixPosterior {
         let table = |sides: &[&Factor], name: &str| Table::draw(sides, n, &streams.child(name));
         let ones = |w: f32| vec![w; n * m];
         match self.form {
-            Form::Mirror => {
+            Factorisation::Mirror => {
                 // ½ (u_i v_j + v_i u_j): rows (u, v) against rows (v, u).
                 let left = table(&[&self.u, &self.v], "rows");
                 MatrixDraws { n, left, right: None, turn: m, weight: vec![0.5; n * 2 * m] }
             }
-            Form::Rectangular => {
+            Factorisation::Rectangular => {
                 let (left, right) = (table(&[&self.u], "rows"), table(&[&self.v], "columns"));
                 MatrixDraws { n, left, right: Some(right), turn: 0, weight: ones(1.0) }
             }
-            Form::Diag | Form::Gram => {
+            Factorisation::Diag | Factorisation::Gram => {
                 let mut rng = streams.rng("scales");
                 let mut weight = ones(0.0);
                 for (at, w) in weight.iter_mut().enumerate() {

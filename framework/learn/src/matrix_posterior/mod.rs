@@ -7,7 +7,7 @@
 //!   s_k u_jk stands for b_k, with mean μ^s μ^u and variance E s² E u² - (μ^s μ^u)²;
 //! - each factor entry costs ½ (μ² + v - 1 - ln v).
 //!
-//! Two ways up. *Adam* on μ and ln √v with the exact gradient, a fixed number of steps. *Coordinate ascent*: given the
+//! The bound is raised in one of two ways. *Adam* on μ and ln √v with the exact gradient, a fixed number of steps. *Coordinate ascent*: given the
 //! other side, the best q of a row has the mean of a ridge regression, (I + σ⁻² Σ_j (diag v_j + μ_j μ_jᵀ))⁻¹ σ⁻² Σ_j y_j μ_j,
 //! and variances 1 / diag of the same matrix. Solving for a row at once keeps q in the family that Adam searches, needs
 //! far fewer sweeps than one entry at a time, and never lowers the bound. Rows without any known entry are N(0, 1) at
@@ -25,7 +25,7 @@ mod settings;
 
 pub use draws::MatrixDraws;
 pub use fit::{MatrixJob, MatrixPosterior, fit_all};
-pub use settings::{Entries, Form, Inference, Init, MatrixSettings};
+pub use settings::{Entries, Factorisation, Inference, Init, MatrixSettings};
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
 //! The entries as a fit walks through them, and where it stands.
 
 use super::factor::Factor;
-use super::settings::{Entries, Form};
+use super::settings::{Entries, Factorisation};
 
 /// For each row the other side's rows that it has entries with.
 #[derive(Clone, Debug)]
@@ -38,21 +38,21 @@ impl Links {
 
 /// The known entries, renumbered to the rows and columns that have any.
 pub(super) struct Problem {
-    pub(super) form: Form,
+    pub(super) form: Factorisation,
     pub(super) rows: Vec<usize>,
     pub(super) columns: Vec<usize>,
     /// Each entry as often as the likelihood counts it.
     pub(super) list: Vec<(u32, u32, f64)>,
     pub(super) by_row: Links,
-    /// For [`Form::Diag`] one row with all entries: those that s has a part in.
+    /// For [`Factorisation::Diag`] one row with all entries: those that s has a part in.
     pub(super) by_column: Links,
 }
 
 impl Problem {
-    pub(super) fn new(form: Form, entries: &Entries) -> Self {
+    pub(super) fn new(form: Factorisation, entries: &Entries) -> Self {
         let flip = |e: &(u32, u32, f64)| (e.1, e.0, e.2);
         let mut list = entries.list.clone();
-        if form == Form::Mirror {
+        if form == Factorisation::Mirror {
             list.extend(entries.list.iter().map(flip));
         }
         let distinct = |of: &mut dyn Iterator<Item = u32>| {
@@ -62,7 +62,9 @@ impl Problem {
             all
         };
         let (rows, columns) = match form {
-            Form::Rectangular => (distinct(&mut list.iter().map(|e| e.0)), distinct(&mut list.iter().map(|e| e.1))),
+            Factorisation::Rectangular => {
+                (distinct(&mut list.iter().map(|e| e.0)), distinct(&mut list.iter().map(|e| e.1)))
+            }
             _ => {
                 let both = distinct(&mut list.iter().flat_map(|e| [e.0, e.1]));
                 (both.clone(), both)
@@ -93,7 +95,7 @@ pub(super) struct State {
     pub(super) u: Factor,
     /// V, or s as one row.
     pub(super) v: Factor,
-    /// [`Form::Diag`]: s u_j for each row, u_i u_j for each entry.
+    /// [`Factorisation::Diag`]: s u_j for each row, u_i u_j for each entry.
     pub(super) scaled: Factor,
     pub(super) pairs: Factor,
     pub(super) ln_noise: f64,
@@ -115,7 +117,7 @@ impl State {
     }
 
     pub(super) fn pair_all(&mut self, p: &Problem) {
-        if p.form == Form::Diag {
+        if p.form == Factorisation::Diag {
             // What s is multiplied with; nobody asks for it where s is given.
             for (t, e) in p.list.iter().enumerate() {
                 self.pairs.product_row(t, &self.u, e.0 as usize, &self.u, e.1 as usize);

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// How the matrix is made of its factors.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Form {
+pub enum Factorisation {
     /// Symmetric: U Vᵀ with every entry put in as (i, j) and as (j, i), and read as the mean of the two.
     #[default]
     Mirror,
@@ -16,14 +16,14 @@ pub enum Form {
     Rectangular,
 }
 
-impl Form {
-    /// Made of one side only, scaled by s; [`Form::Gram`] has s = 1 once and for all.
+impl Factorisation {
+    /// Made of one side only, scaled by s; [`Factorisation::Gram`] has s = 1 once and for all.
     pub(super) fn one_sided(self) -> bool {
-        matches!(self, Form::Diag | Form::Gram)
+        matches!(self, Factorisation::Diag | Factorisation::Gram)
     }
 }
 
-/// The way up.
+/// How the bound is raised.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Inference {
@@ -51,8 +51,8 @@ pub struct MatrixSettings {
     /// Rank m, from 1 to the number of rows and columns, at most 64.
     pub rank: usize,
     /// How the matrix is made of its factors.
-    pub form: Form,
-    /// The way up.
+    pub form: Factorisation,
+    /// How the bound is raised.
     pub inference: Inference,
     /// Steps of Adam, or the most sweeps of coordinate ascent.
     pub steps: usize,
@@ -76,7 +76,7 @@ impl Default for MatrixSettings {
     fn default() -> Self {
         Self {
             rank: 5,
-            form: Form::Mirror,
+            form: Factorisation::Mirror,
             inference: Inference::Cavi,
             steps: 500,
             rate: 0.01,

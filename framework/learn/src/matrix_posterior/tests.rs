@@ -7,19 +7,20 @@ use numerics::streams::Streams;
 use rand::RngExt;
 use rand_distr::{Distribution, StandardNormal};
 
-const FORMS: [Form; 4] = [Form::Mirror, Form::Diag, Form::Gram, Form::Rectangular];
+const FORMS: [Factorisation; 4] =
+    [Factorisation::Mirror, Factorisation::Diag, Factorisation::Gram, Factorisation::Rectangular];
 
 /// Some entries of a small matrix, one of them twice.
-fn small(form: Form, n: usize, columns: usize) -> Entries {
+fn small(form: Factorisation, n: usize, columns: usize) -> Entries {
     let mut rng = Streams::new(5).rng("entries");
     let mut list = Vec::new();
-    let columns = if form == Form::Rectangular { columns } else { n };
+    let columns = if form == Factorisation::Rectangular { columns } else { n };
     for i in 0..n as u32 {
         for j in 0..columns as u32 {
-            let wanted = if form == Form::Rectangular { true } else { i < j };
+            let wanted = if form == Factorisation::Rectangular { true } else { i < j };
             if wanted && (i + 2 * j) % 3 != 0 {
                 let z: f64 = StandardNormal.sample(&mut rng);
-                list.push(if (i + j) % 2 == 0 || form == Form::Rectangular { (i, j, z) } else { (j, i, z) });
+                list.push(if (i + j) % 2 == 0 || form == Factorisation::Rectangular { (i, j, z) } else { (j, i, z) });
             }
         }
     }
@@ -27,7 +28,7 @@ fn small(form: Form, n: usize, columns: usize) -> Entries {
     Entries { rows: n, columns, list }
 }
 
-fn settings(form: Form, rank: usize) -> MatrixSettings {
+fn settings(form: Factorisation, rank: usize) -> MatrixSettings {
     MatrixSettings { form, rank, noise: 0.5, learn_noise: true, ..MatrixSettings::default() }
 }
 
@@ -44,7 +45,7 @@ fn somewhere(s: &MatrixSettings, p: &Problem, e: &Entries, seed: u64) -> State {
         f
     };
     let (u, mut v) = (factor(e.rows), factor(columns));
-    if s.form == Form::Gram {
+    if s.form == Factorisation::Gram {
         v.mu.fill(1.0);
         v.var.fill(0.0);
     }
@@ -78,12 +79,12 @@ fn bound_agrees_with_monte_carlo() {
                         .collect()
                 };
                 let u = draw(&state.u);
-                let v = if form == Form::Gram { vec![1.0; 2] } else { draw(&state.v) };
+                let v = if form == Factorisation::Gram { vec![1.0; 2] } else { draw(&state.v) };
                 for &(i, j, y) in &p.list {
                     let (i, j) = (i as usize, j as usize);
                     let mean: f64 = (0..2)
                         .map(|k| match form {
-                            Form::Diag | Form::Gram => u[2 * i + k] * v[k] * u[2 * j + k],
+                            Factorisation::Diag | Factorisation::Gram => u[2 * i + k] * v[k] * u[2 * j + k],
                             _ => u[2 * i + k] * v[2 * j + k],
                         })
                         .sum();
@@ -119,7 +120,9 @@ fn gradient_agrees_with_finite_differences() {
         let precision = (-2.0 * state.ln_noise).exp();
         let mut state = State::new(&p, state.u.clone(), state.v.clone(), state.ln_noise);
         state.pair_all(&p);
-        for (side, links) in [(0, &p.by_row), (1, &p.by_column)].into_iter().take(2 - usize::from(form == Form::Gram)) {
+        for (side, links) in
+            [(0, &p.by_row), (1, &p.by_column)].into_iter().take(2 - usize::from(form == Factorisation::Gram))
+        {
             let (own, other) = if side == 0 { (&state.u, state.beside_u(&p)) } else { (&state.v, state.beside_v(&p)) };
             let size = own.n * own.m;
             let (mut g, mut h) = (vec![0.0; size + SLACK], vec![0.0; size + SLACK]);
@@ -192,11 +195,11 @@ fn hidden_entries_of_a_low_rank_matrix_are_recovered() {
         }
     }
     let stages = [Entries { rows: n, columns: n, list }];
-    for form in [Form::Mirror, Form::Diag] {
+    for form in [Factorisation::Mirror, Factorisation::Diag] {
         for inference in [Inference::Cavi, Inference::Adam] {
             for init in [Init::Small, Init::Uniform] {
                 // Three factors of size 2 against noise of 0.1 are too rough a start for steps of 0.01.
-                if (form, inference, init) == (Form::Diag, Inference::Adam, Init::Uniform) {
+                if (form, inference, init) == (Factorisation::Diag, Inference::Adam, Init::Uniform) {
                     continue;
                 }
                 let steps = if inference == Inference::Adam { 3000 } else { 500 };
@@ -217,7 +220,7 @@ fn moments_are_those_of_the_draws_and_a_draw_is_one_matrix() {
     for form in FORMS {
         let (s, e) = (settings(form, 3), small(form, 18, 20));
         // The last row has no entry: its factors are as before any measurement.
-        let e = Entries { rows: 19, columns: if form == Form::Rectangular { 20 } else { 19 }, ..e };
+        let e = Entries { rows: 19, columns: if form == Factorisation::Rectangular { 20 } else { 19 }, ..e };
         let stages = [e.clone()];
         let job = MatrixJob { settings: s, stages: &stages, stage_steps: 0, streams: Streams::new(4) };
         let fit = MatrixPosterior::fit(&job).unwrap();
@@ -225,7 +228,7 @@ fn moments_are_those_of_the_draws_and_a_draw_is_one_matrix() {
         let draws = fit.draws(n, &Streams::new(6));
         let all: Vec<(u32, u32)> = (0..19)
             .flat_map(|i| (0..e.columns as u32).map(move |j| (i, j)))
-            .filter(|(i, j)| form == Form::Rectangular || i < j)
+            .filter(|(i, j)| form == Factorisation::Rectangular || i < j)
             .collect();
         let mut x = vec![];
         draws.values(&all, 1.0, 2.0, &mut x);
@@ -258,7 +261,7 @@ fn rows_never_measured_keep_the_prior_which_is_where_adam_would_take_them() {
 
 #[test]
 fn fits_are_the_same_on_any_number_of_threads_and_stages_go_on_from_one_another() {
-    let e = small(Form::Mirror, 12, 12);
+    let e = small(Factorisation::Mirror, 12, 12);
     let half = Entries { list: e.list[..e.list.len() / 2].to_vec(), ..e.clone() };
     let stages = [half, e];
     let jobs: Vec<MatrixJob> = (0..6)
@@ -287,7 +290,7 @@ fn fits_are_the_same_on_any_number_of_threads_and_stages_go_on_from_one_another(
 }
 
 #[test]
-fn mistakes_are_told() {
+fn mistakes_are_explained() {
     let e = |list: Vec<(u32, u32, f64)>| [Entries { rows: 4, columns: 4, list }];
     let fit = |s: MatrixSettings, e: &[Entries]| {
         let job = MatrixJob { settings: s, stages: e, stage_steps: 0, streams: Streams::new(1) };
@@ -296,7 +299,7 @@ fn mistakes_are_told() {
     let s = MatrixSettings { rank: 3, ..MatrixSettings::default() };
     let text = fit(MatrixSettings { rank: 5, ..s }, &e(vec![(0, 1, 1.0)]));
     assert_eq!(text, "low-rank matrix: rank = 5 is larger than a matrix of 4 genes can have; lower the rank");
-    let wide = MatrixSettings { rank: 5, form: Form::Rectangular, ..s };
+    let wide = MatrixSettings { rank: 5, form: Factorisation::Rectangular, ..s };
     assert!(fit(wide, &e(vec![(0, 0, 1.0)])).contains("4 rows and 4 columns"));
     assert!(fit(s, &e(vec![(2, 2, 1.0)])).contains("off the diagonal"));
     assert!(fit(s, &e(vec![(0, 1, f64::NAN)])).contains("entries are finite"));

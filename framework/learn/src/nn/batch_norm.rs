@@ -216,7 +216,7 @@ pub struct NormedMlp {
     pub outputs: usize,
 }
 
-/// What the way back of a [`NormedMlp`] needs of the way there.
+/// What the backward pass of a [`NormedMlp`] needs of the forward pass.
 #[derive(Debug)]
 pub struct Trace<T> {
     first: Array2<T>,

@@ -1,7 +1,7 @@
 //! Nodes with few rows: rows are sorted by eight features at a time, by a network of comparisons in registers.
 
 #[cfg(target_arch = "x86_64")]
-use super::four::avx::Avx;
+use super::avx::Avx;
 use super::four::{Four, Record};
 use super::node::{Grower, Split, Stretch};
 use super::sorted::{Id, LANES};

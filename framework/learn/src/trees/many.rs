@@ -1,7 +1,7 @@
 //! Nodes with many rows: four features searched side by side along their lists.
 
 #[cfg(target_arch = "x86_64")]
-use super::four::avx::Avx;
+use super::avx::Avx;
 use super::four::{Four, Record};
 use super::node::{Grower, Split, Stretch};
 use super::sorted::Id;

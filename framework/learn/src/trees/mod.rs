@@ -9,6 +9,8 @@
 //! rows sorts them in registers, eight features at a time, and stops as soon as a feature parts its outcomes as well
 //! as any could. Time: O(drawn rows x features x levels of nodes with many rows).
 
+#[cfg(target_arch = "x86_64")]
+mod avx;
 mod few;
 mod four;
 mod grow;

@@ -1,4 +1,4 @@
-//! A grown tree, and rows on their way through it.
+//! A grown tree, and how rows walk through it.
 
 /// A split, or a leaf: its threshold is infinite and its left child is itself, so a walk may step on without asking.
 #[derive(Clone, Copy, Debug)]
@@ -21,7 +21,7 @@ pub struct Tree {
     pub(super) n_outputs: usize,
 }
 
-/// Rows on their way at once: each step waits for memory, so the others use the time.
+/// Rows that walk at once: each step waits for memory, and the others use the time.
 const WALKERS: usize = 8;
 
 impl Tree {

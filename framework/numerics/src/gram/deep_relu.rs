@@ -1,7 +1,8 @@
 //! Kernels of infinitely wide ReLU networks: elementwise functions of inner products.
 
 use super::features::Rows;
-use super::matrix::{FeatureGram, Gram, GramSource};
+use super::matrix::{Gram, GramSource};
+use super::of_rows::FeatureGram;
 use crate::error::{Error, Result};
 use ndarray::{Array2, Axis};
 use rayon::prelude::*;

@@ -14,7 +14,7 @@ mod two_sample;
 pub use kernel::{MeanKernel, Shape};
 pub use place::Place;
 pub use points::Points;
-pub use sums::{Block, Own, unit_sizes};
+pub use sums::{BlockSums, OwnSums, unit_sizes};
 pub use two_sample::{Pooled, TwoSample, mmd2, two_sample};
 
 #[cfg(test)]

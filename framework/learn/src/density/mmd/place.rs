@@ -2,7 +2,7 @@
 
 use super::kernel::{MeanKernel, Shape};
 use super::points::Points;
-use super::sums::{Block, Own, block, own, unit_sizes};
+use super::sums::{BlockSums, OwnSums, block, own, unit_sizes};
 use device::Device;
 use ndarray::{Array2, ArrayView2, s};
 use numerics::{Error, Result};
@@ -28,15 +28,21 @@ impl<'a> Place<'a> {
         y: &Points<f32>,
         left: &Array2<f32>,
         right: &Array2<f32>,
-    ) -> Result<Block> {
+    ) -> Result<BlockSums> {
         Ok(match self.forms(kernel, x, y, left.view(), right.view())? {
-            Some(f) => Block { sum: f.row_sums.iter().sum(), forms: f.forms },
+            Some(f) => BlockSums { sum: f.row_sums.iter().sum(), forms: f.forms },
             None => block(kernel, x, y, left, right),
         })
     }
 
     /// [`own`].
-    pub fn own(&self, kernel: MeanKernel, x: &Points<f32>, units: Option<&[usize]>, left: &Array2<f32>) -> Result<Own> {
+    pub fn own(
+        &self,
+        kernel: MeanKernel,
+        x: &Points<f32>,
+        units: Option<&[usize]>,
+        left: &Array2<f32>,
+    ) -> Result<OwnSums> {
         if self.gpu.is_none() {
             return Ok(own(kernel, x, units, left));
         }
@@ -56,7 +62,7 @@ impl<'a> Place<'a> {
             None if kernel.shape == Shape::Linear => (x.norms.iter().map(|n| f64::from(*n)).collect(), sum),
             None => (vec![1.0; x.len()], sum),
         };
-        Ok(Own { sum, same, lever, forms: f.forms })
+        Ok(OwnSums { sum, same, lever, forms: f.forms })
     }
 
     pub(super) fn forms(

@@ -16,7 +16,7 @@ pub(super) const COLUMNS: usize = 512;
 
 /// Sums over a block of kernel values between two sets.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Block {
+pub struct BlockSums {
     /// Σ_ab k(x_a, y_b).
     pub sum: f64,
     /// Σ_ab left[a, b'] k(x_a, y_b) right[b, b'] for each column b' of the factors.
@@ -25,7 +25,7 @@ pub struct Block {
 
 /// Sums over the kernel values within one set.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Own {
+pub struct OwnSums {
     /// Σ_ab k(x_a, x_b), a = b included.
     pub sum: f64,
     /// The part of it within each unit; the diagonal where every sample is a unit.
@@ -110,14 +110,14 @@ pub fn block<T: Real + Exp>(
     y: &Points<T>,
     left: &Array2<T>,
     right: &Array2<T>,
-) -> Block {
+) -> BlockSums {
     let (n, m, draws) = (x.len(), y.len(), left.ncols());
     let (left, right) = (left.as_standard_layout(), right.as_standard_layout());
-    let parts: Vec<Block> = (0..n.div_ceil(ROWS))
+    let parts: Vec<BlockSums> = (0..n.div_ceil(ROWS))
         .into_par_iter()
         .map(|t| {
             let (a, z) = (t * ROWS, n.min((t + 1) * ROWS));
-            let mut own = Block { sum: 0.0, forms: vec![0.0; draws] };
+            let mut own = BlockSums { sum: 0.0, forms: vec![0.0; draws] };
             let mut work = Scratch::new(z - a, m, draws);
             for (b, e) in tiles(0, m, COLUMNS) {
                 let mut k = work.k.slice_mut(s![.., ..e - b]);
@@ -131,7 +131,7 @@ pub fn block<T: Real + Exp>(
             own
         })
         .collect();
-    let mut all = Block { sum: 0.0, forms: vec![0.0; draws] };
+    let mut all = BlockSums { sum: 0.0, forms: vec![0.0; draws] };
     for part in parts {
         all.sum += part.sum;
         all.forms.iter_mut().zip(&part.forms).for_each(|(a, p)| *a += p);
@@ -142,7 +142,7 @@ pub fn block<T: Real + Exp>(
 /// Sums over the kernel values of the samples of `x` with each other, which are computed once for (a, b) and (b, a)
 /// outside of tiles on the diagonal. `left` (samples by draws) may have no columns; `units` number the unit of each
 /// sample from 0 without gaps. O(n² (d + draws)).
-pub fn own<T: Real + Exp>(kernel: MeanKernel, x: &Points<T>, units: Option<&[usize]>, left: &Array2<T>) -> Own {
+pub fn own<T: Real + Exp>(kernel: MeanKernel, x: &Points<T>, units: Option<&[usize]>, left: &Array2<T>) -> OwnSums {
     let (n, draws) = (x.len(), left.ncols());
     let left = left.as_standard_layout();
     let size: Option<Vec<f64>> = units.map(|units| {
@@ -150,11 +150,11 @@ pub fn own<T: Real + Exp>(kernel: MeanKernel, x: &Points<T>, units: Option<&[usi
         units.iter().map(|u| sizes[*u]).collect()
     });
     // `same` of a tile: what each of its rows shares with its unit.
-    let parts: Vec<Own> = (0..n.div_ceil(ROWS))
+    let parts: Vec<OwnSums> = (0..n.div_ceil(ROWS))
         .into_par_iter()
         .map(|t| {
             let (a, z) = (t * ROWS, n.min((t + 1) * ROWS));
-            let mut own = Own { same: vec![0.0; z - a], forms: vec![0.0; draws], ..Own::default() };
+            let mut own = OwnSums { same: vec![0.0; z - a], forms: vec![0.0; draws], ..OwnSums::default() };
             let mut work = Scratch::new(z - a, z, draws);
             for (b, e) in tiles(0, a, COLUMNS).chain([(a, z)]) {
                 let twice = if b < a { 2.0 } else { 1.0 };
@@ -188,7 +188,7 @@ pub fn own<T: Real + Exp>(kernel: MeanKernel, x: &Points<T>, units: Option<&[usi
             own
         })
         .collect();
-    let mut all = Own { forms: vec![0.0; draws], ..Own::default() };
+    let mut all = OwnSums { forms: vec![0.0; draws], ..OwnSums::default() };
     for part in parts {
         all.sum += part.sum;
         all.lever += part.lever;

@@ -90,7 +90,7 @@ fn sums_and_forms_match_their_definition() {
         let (cx, cy) = (&x - &centre, &y - &centre);
         let (px, py) = (Points::<f64>::new(x.view(), &centre).unwrap(), Points::<f64>::new(y.view(), &centre).unwrap());
         let near = |a: f64, b: f64| assert!((a - b).abs() < 1e-8 * (1.0 + b.abs()), "{shape:?}: {a} {b}");
-        let mut want = Block { sum: 0.0, forms: vec![0.0; draws] };
+        let mut want = BlockSums { sum: 0.0, forms: vec![0.0; draws] };
         for a in 0..n {
             for b in 0..m {
                 let k = plain(kernel, cx.row(a), cy.row(b));
@@ -101,7 +101,7 @@ fn sums_and_forms_match_their_definition() {
         let got = block(kernel, &px, &py, &left, &right);
         near(got.sum, want.sum);
         (0..draws).for_each(|f| near(got.forms[f], want.forms[f]));
-        let mut want = Own { same: vec![0.0; 7], forms: vec![0.0; draws], ..Own::default() };
+        let mut want = OwnSums { same: vec![0.0; 7], forms: vec![0.0; draws], ..OwnSums::default() };
         let mut diagonal = vec![0.0; n];
         for a in 0..n {
             for b in 0..n {
@@ -138,7 +138,7 @@ fn sums_and_forms_match_their_definition() {
 }
 
 #[test]
-fn far_off_samples_lose_nothing_and_overflow_is_told() {
+fn far_off_samples_lose_nothing_and_overflow_is_reported() {
     let x = normal(60, 5, 0.0, 1.0, 7);
     let y = normal(50, 5, 0.4, 1.0, 8);
     let kernel = MeanKernel::new(Shape::Rbf, 2.0).unwrap();

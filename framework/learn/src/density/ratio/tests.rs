@@ -2,7 +2,7 @@ use super::head::{Head, head_gradient};
 use super::standard::fetch;
 use super::*;
 use crate::density::testing::{PairClass, Samples};
-use crate::nn::conv::{ConvForm, ConvNet, End, Shrink};
+use crate::nn::conv::{ConvNet, ConvShape, End, Shrink};
 use crate::nn::network::{Activation, Network, Start};
 use ndarray::{Array2, Axis};
 use numerics::samples::Class;
@@ -104,7 +104,8 @@ fn a_trained_ratio_knows_the_divergence() {
 #[test]
 fn a_convolutional_encoder_learns_too() {
     let s = samples(400, 2 * 16, 0.5);
-    let form = ConvForm { image: [2, 4, 4], widths: vec![6, 8], shrink: Shrink::Stride, end: End::Average, slope: 0.2 };
+    let form =
+        ConvShape { image: [2, 4, 4], widths: vec![6, 8], shrink: Shrink::Stride, end: End::Average, slope: 0.2 };
     for dense in [None, Some(12)] {
         let net = ConvNet::new(form.clone(), &mut Streams::new(1).rng("conv")).unwrap();
         let dense = dense.map(|w| {

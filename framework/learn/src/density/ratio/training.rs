@@ -47,7 +47,7 @@ pub(super) fn pair(picks: &[(u32, u32)], rng: &mut StreamRng, to: &mut Vec<[u32;
     to.extend(picks.iter().zip(marginal).map(|(p, m)| [p.0, m]));
 }
 
-/// Trains f on all classes at once; `tick` is told the epochs done.
+/// Trains f on all classes at once; `tick` is called with the number of epochs done.
 pub fn train(
     samples: &dyn Design,
     mut encoder: Box<dyn Encoder>,

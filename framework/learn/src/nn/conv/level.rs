@@ -33,7 +33,7 @@ pub enum End {
 
 /// Sizes and kinds of levels.
 #[derive(Clone, Debug, PartialEq)]
-pub struct ConvForm {
+pub struct ConvShape {
     /// Channels, rows and columns of an image.
     pub image: [usize; 3],
     /// Channels of each level.
@@ -136,7 +136,7 @@ impl Level {
     /// What leaves, from the convolution z and y = scale z + shift of some images.
     pub(super) fn finish<T: Real>(
         &self,
-        form: &ConvForm,
+        form: &ConvShape,
         z: &[T],
         norm: (&[T], &[T]),
         out: &mut [T],
@@ -168,7 +168,7 @@ impl Level {
     /// From the derivative by what leaves to that by y = scale z + shift, of some images.
     pub(super) fn unfinish<T: Real>(
         &self,
-        form: &ConvForm,
+        form: &ConvShape,
         z: &[T],
         norm: (&[T], &[T]),
         from: &[T],
@@ -226,6 +226,7 @@ impl Level {
 }
 
 /// A matrix of `columns` columns over a slice of whole rows, to write.
+#[inline]
 pub(super) fn rows_mut<T>(x: &mut [T], columns: usize) -> ArrayViewMut2<'_, T> {
     let n = x.len() / columns.max(1);
     // As in `rows`: only a slip in this file could make the lengths differ.

@@ -1,6 +1,6 @@
 //! Levels one after another, in training and prediction.
 
-use super::level::{ConvForm, End, Level, Shrink};
+use super::level::{ConvShape, End, Level, Shrink};
 use crate::nn::batch_norm::{Moments, Norm, Running, moments, rows, take, take_mut};
 use ndarray::{Array2, ArrayView2};
 use numerics::Real;
@@ -42,14 +42,14 @@ wide! {
 /// The levels with their parameters.
 #[derive(Clone, Debug)]
 pub struct ConvNet<T> {
-    pub(super) form: ConvForm,
+    pub(super) form: ConvShape,
     levels: Vec<Level>,
     /// Of each level its weights (9 places x channels in, channels out), γ and β.
     pub parameters: Vec<T>,
     running: Vec<Running>,
 }
 
-/// A batch on its way through the levels and back; the buffers are kept from one batch to the next.
+/// Forward and backward pass of a batch; the buffers are kept from one batch to the next.
 #[derive(Clone, Debug, Default)]
 pub struct ConvPass<T> {
     /// What enters each level and leaves the last, and the convolutions.
@@ -63,7 +63,7 @@ pub struct ConvPass<T> {
 
 impl<T: Real> ConvNet<T> {
     /// New levels; weights uniform in ±1/√(9 channels) (the default of PyTorch).
-    pub fn new(form: ConvForm, rng: &mut impl Rng) -> Result<Self> {
+    pub fn new(form: ConvShape, rng: &mut impl Rng) -> Result<Self> {
         let [mut inputs, mut h, mut w] = form.image;
         if form.image.contains(&0) || form.widths.is_empty() || form.widths.contains(&0) {
             return Err(Error::Setting(format!(

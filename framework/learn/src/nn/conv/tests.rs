@@ -12,9 +12,9 @@ fn normal<T: Real>(n: usize, d: usize, name: &str) -> Array2<T> {
     })
 }
 
-fn forms() -> Vec<ConvForm> {
+fn forms() -> Vec<ConvShape> {
     let form =
-        |image, widths: &[usize], shrink, end, slope| ConvForm { image, widths: widths.to_vec(), shrink, end, slope };
+        |image, widths: &[usize], shrink, end, slope| ConvShape { image, widths: widths.to_vec(), shrink, end, slope };
     vec![
         form([2, 5, 6], &[3, 4], Shrink::Stride, End::Average, 0.2),
         form([1, 6, 4], &[3, 2], Shrink::MaxPool, End::Flatten, 0.0),
@@ -22,7 +22,7 @@ fn forms() -> Vec<ConvForm> {
     ]
 }
 
-fn net<T: Real>(form: &ConvForm) -> ConvNet<T> {
+fn net<T: Real>(form: &ConvShape) -> ConvNet<T> {
     let mut net = ConvNet::new(form.clone(), &mut Streams::new(3).rng("start")).unwrap();
     // γ and β away from 1 and 0, so that nothing cancels.
     net.parameters.iter_mut().enumerate().for_each(|(i, p)| *p += T::of(0.1 * ((i * 7 % 11) as f64 - 5.0) / 5.0));
@@ -31,7 +31,7 @@ fn net<T: Real>(form: &ConvForm) -> ConvNet<T> {
 
 #[test]
 fn a_level_is_its_definition() {
-    let form = ConvForm { image: [2, 5, 6], widths: vec![3], shrink: Shrink::Stride, end: End::Flatten, slope: 0.2 };
+    let form = ConvShape { image: [2, 5, 6], widths: vec![3], shrink: Shrink::Stride, end: End::Flatten, slope: 0.2 };
     let (mut net, x) = (net::<f64>(&form), normal::<f64>(9, 60, "x"));
     let mut pass = ConvPass::default();
     let out = net.forward(x.view(), &mut pass);
@@ -97,8 +97,8 @@ fn prediction_uses_the_gathered_statistics() {
             out = net.forward(x.view(), &mut pass);
         }
         // Statistics of the same batch, but for the divisor n - 1.
-        let said = net.predict(x.view());
-        assert!((&said - &out).iter().all(|d| d.abs() < 0.1), "{form:?}");
+        let evaluated = net.predict(x.view());
+        assert!((&evaluated - &out).iter().all(|d| d.abs() < 0.1), "{form:?}");
     }
 }
 
@@ -107,7 +107,7 @@ fn threads_change_no_bit_and_small_images_are_refused() {
     let run = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
-            let form = ConvForm {
+            let form = ConvShape {
                 image: [3, 12, 12],
                 widths: vec![8, 9],
                 shrink: Shrink::MaxPool,
@@ -123,7 +123,7 @@ fn threads_change_no_bit_and_small_images_are_refused() {
     };
     assert!(run(1) == run(4));
     let form =
-        ConvForm { image: [1, 4, 4], widths: vec![2; 3], shrink: Shrink::MaxPool, end: End::Average, slope: 0.0 };
+        ConvShape { image: [1, 4, 4], widths: vec![2; 3], shrink: Shrink::MaxPool, end: End::Average, slope: 0.0 };
     let e = ConvNet::<f32>::new(form, &mut Streams::new(1).rng("x")).unwrap_err().to_string();
     assert!(e.contains("level 3 has 1 x 1 left"), "{e}");
 }

@@ -19,6 +19,7 @@ pub enum Activation {
 
 impl Activation {
     /// Value and derivative at `z`.
+    #[inline]
     pub(super) fn at<T: Real>(self, z: T) -> (T, T) {
         match self {
             Activation::Relu if z > T::zero() => (z, T::one()),
@@ -47,7 +48,7 @@ pub enum Start {
 pub struct Layer<T> {
     /// inputs x outputs.
     pub weight: Array2<T>,
-    /// One an output.
+    /// One per output.
     pub bias: Array1<T>,
     /// c_w.
     pub weight_factor: f64,
@@ -81,10 +82,12 @@ impl<T: Real> Layer<T> {
         }
     }
 
+    #[inline]
     pub(super) fn inputs(&self) -> usize {
         self.weight.nrows()
     }
 
+    #[inline]
     pub(super) fn outputs(&self) -> usize {
         self.weight.ncols()
     }

@@ -13,7 +13,7 @@ use numerics::linalg::view;
 /// Below this many rows x parameters a pass takes less time than handing its tiles to threads.
 const SMALL: usize = 1 << 20;
 
-/// A batch on its way through a network and back; the buffers are kept from one batch to the next.
+/// Forward and backward pass of a batch; the buffers are kept from one batch to the next.
 #[derive(Clone, Debug)]
 pub struct Pass<T> {
     /// What enters each layer, and the output: rows x width each.
@@ -62,7 +62,7 @@ impl<T: Real> Pass<T> {
         self.masks = masks;
     }
 
-    /// Sends the input through the network; gives the output: rows x outputs.
+    /// Computes the output: rows x outputs.
     pub fn forward(&mut self, network: &Network<T>) -> ArrayView2<'_, T> {
         let mut tasks: Vec<_> = tiles(&mut self.values).into_iter().map(|v| (v, vec![])).collect();
         tasks.iter_mut().zip(tiles(&mut self.slopes)).for_each(|(t, s)| t.1 = s);
@@ -73,7 +73,7 @@ impl<T: Real> Pass<T> {
         self.values[self.last].view()
     }
 
-    /// The output of the last forward pass and the derivative of the loss by it, to be filled before the way back:
+    /// The output of the last forward pass and the derivative of the loss by it, to be filled before the backward pass:
     /// rows x outputs each.
     pub fn output_and_signal(&mut self) -> (ArrayView2<'_, T>, ArrayViewMut2<'_, T>) {
         (self.values[self.last].view(), self.signals[self.last - 1].view_mut())
@@ -161,7 +161,7 @@ impl<T: Real> Pass<T> {
             for (from, factor, parameters) in weights.chain([(None, bias_factor, bias)]) {
                 let n = parameters.len();
                 let [mean, square, gradient] = [&mut mean, &mut square, &mut left].map(|v| take_mut(v, n));
-                tasks.push(Block { layer: l, from, factor, parameters, mean, square, gradient });
+                tasks.push(ParameterBlock { layer: l, from, factor, parameters, mean, square, gradient });
             }
         }
         each(tasks, self.small, |block| {
@@ -176,7 +176,7 @@ impl<T: Real> Pass<T> {
 }
 
 /// A block of parameters with what belongs to it.
-struct Block<'a, T> {
+struct ParameterBlock<'a, T> {
     layer: usize,
     /// Where it begins: the input of the layer, or none for the bias.
     from: Option<usize>,

@@ -25,6 +25,7 @@ pub(super) fn product_t<T: Real>(out: &mut [T], a: &[T], w: ArrayView2<T>, facto
     faer::linalg::matmul::matmul(out, Accum::Replace, a, view(&w).transpose(), T::of(factor), Par::Seq);
 }
 
+#[inline]
 pub(super) fn multiply<T: Real>(x: &mut [T], by: &[T]) {
     x.iter_mut().zip(by).for_each(|(x, b)| *x *= *b);
 }
@@ -35,6 +36,7 @@ pub(super) fn buffers<T: Real>(rows: usize, widths: &[usize]) -> Vec<Array2<T>> 
 }
 
 /// The values of a buffer, row by row; buffers are made in that layout and keep it.
+#[inline]
 pub(super) fn flat<T>(a: &Array2<T>) -> &[T] {
     a.as_slice().unwrap_or_default()
 }

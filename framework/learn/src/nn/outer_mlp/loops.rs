@@ -120,16 +120,19 @@ wide! {
     }
 }
 
+#[inline]
 pub(super) fn add<T: Real>(to: &mut [T], from: &[T]) {
     to.iter_mut().zip(from).for_each(|(t, f)| *t += *f);
 }
 
+#[inline]
 pub(super) fn matrix_mut<T>(x: &mut [T], columns: usize) -> ArrayViewMut2<'_, T> {
     let n = x.len() / columns.max(1);
     ArrayViewMut2::from_shape((n, columns), &mut x[..n * columns]).unwrap_or_else(|_| ArrayViewMut2::from(&mut [[]; 0]))
 }
 
 /// Tiles of a block, with the number of their first p.
+#[inline]
 pub(super) fn tiles<T>(block: &mut [T], a: &ArrayView2<T>, width: usize, mut f: impl FnMut(usize, &mut [T])) {
     for (t, tile) in block.chunks_mut(GROUP * a.nrows() * width).enumerate() {
         f(t * GROUP, tile);
@@ -159,10 +162,12 @@ pub(super) fn pulls<T: Real>(norm: &Norm<T>, scale: &[T], sums: &[T], products: 
     (pull, push)
 }
 
+#[inline]
 pub(super) fn times<T: Real>(to: &mut [T], x: &[T], factor: T) {
     to.iter_mut().zip(x).for_each(|(t, x)| *t = *x * factor);
 }
 
+#[inline]
 pub(super) fn cast<T: Real>(x: &[f64]) -> Vec<T> {
     x.iter().map(|v| T::of(*v)).collect()
 }

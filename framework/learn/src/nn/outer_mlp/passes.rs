@@ -21,7 +21,7 @@ pub struct OuterMlp {
     pub hidden: usize,
 }
 
-/// Buffers of a batch, kept from one to the next, and what the way back needs of the way there.
+/// Buffers of a batch, kept from one to the next, and what the backward pass needs of the forward pass.
 #[derive(Debug)]
 pub struct OuterPass<T> {
     /// x W₁, H W₂ and the derivative by x W₁'s normalised values, each block of u after another, in it p after p.

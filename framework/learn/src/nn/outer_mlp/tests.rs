@@ -55,6 +55,6 @@ fn running_statistics_of_many_equal_batches_give_the_same_values() {
     for _ in 0..300 {
         o = FORM.forward(&p, a.view(), b.view(), &weights, 1e12, &mut running, &mut pass);
     }
-    let said = FORM.evaluate(&p, a.view(), b.view(), &running);
-    assert!((&o - &said).iter().all(|d| d.abs() < 1e-9));
+    let evaluated = FORM.evaluate(&p, a.view(), b.view(), &running);
+    assert!((&o - &evaluated).iter().all(|d| d.abs() < 1e-9));
 }

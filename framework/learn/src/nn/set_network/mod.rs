@@ -27,7 +27,7 @@ pub use gelu::Lane;
 pub use parameters::SetNetwork;
 pub use predict::Ready;
 pub use sets::{Sets, Table};
-pub use sizes::SetForm;
+pub use sizes::SetSizes;
 pub use training::{SetTraining, rate_share};
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use super::gelu::Lane;
 use super::loops::{add, dot, product};
 use super::parameters::{SetNetwork, encoder};
-use super::sizes::SetForm;
+use super::sizes::SetSizes;
 use crate::nn::fused::add_product;
 
 /// Rows that are predicted in one piece.
@@ -13,7 +13,7 @@ pub(super) const ROWS: usize = 1024;
 #[derive(Clone, Debug)]
 pub struct Ready<T> {
     /// Its sizes.
-    pub form: SetForm,
+    pub sizes: SetSizes,
     pub(super) w1: Vec<T>,
     pub(super) w2: Vec<T>,
     pub(super) out: Vec<T>,
@@ -27,21 +27,21 @@ pub struct Ready<T> {
 impl<T: Lane> SetNetwork<T> {
     /// Ready to predict, without dropout.
     pub fn ready(&self) -> Ready<T> {
-        let (form, at, p) = (self.form, self.form.at(), self.form.width_lanes());
+        let (sizes, at, p) = (self.sizes, self.sizes.at(), self.sizes.width_lanes());
         let v = &self.values;
-        let (encoder, bias, lift) = encoder(&form, v);
+        let (encoder, bias, lift) = encoder(&sizes, v);
         // A set's sums pass the encoder gene by gene.
         let mut units = vec![];
         let mut coded = vec![];
         for from in (0..self.genes).step_by(ROWS) {
             let to = (from + ROWS).min(self.genes);
-            Self::units(&form, v, &self.embeddings(from..to), &mut units);
+            Self::units(&sizes, v, &self.embeddings(from..to), &mut units);
             let first = coded.len();
             (from..to).for_each(|_| coded.extend_from_slice(&lift));
-            product(&mut coded[first..], to - from, p, &units, p, 1, &encoder, form.width);
+            product(&mut coded[first..], to - from, p, &units, p, 1, &encoder, sizes.width);
         }
         Ready {
-            form,
+            sizes,
             w1: v[at.w1..at.w2].to_vec(),
             w2: v[at.w2..at.out].to_vec(),
             out: v[at.out..at.constants].to_vec(),
@@ -61,16 +61,16 @@ fn values_only<T: Lane, const FMA: bool>(z: &mut [T]) {
 
 #[inline(always)]
 fn of_effects<T: Lane, const FMA: bool>(n: &Ready<T>, effects: &[T], work: &mut [Vec<T>; 2], to: &mut [T]) {
-    let (h, k, rows) = (n.form.hidden_lanes(), n.form.order, to.len());
+    let (h, k, rows) = (n.sizes.hidden_lanes(), n.sizes.order, to.len());
     let [first, second] = work;
     first.clear();
     first.resize(rows * h, T::zero());
     add_product::<T, FMA>(first, rows, h, effects, k, 1, &n.w1, k);
     values_only::<T, FMA>(first);
-    if n.form.deep {
+    if n.sizes.deep {
         second.clear();
         second.resize(rows * h, T::zero());
-        add_product::<T, FMA>(second, rows, h, first, h, 1, &n.w2, n.form.hidden);
+        add_product::<T, FMA>(second, rows, h, first, h, 1, &n.w2, n.sizes.hidden);
         values_only::<T, FMA>(second);
         std::mem::swap(first, second);
     }
@@ -85,7 +85,7 @@ fused! {
 
 #[inline(always)]
 fn of_genes<T: Lane, const FMA: bool>(n: &Ready<T>, genes: &[u32], code: &mut [T]) -> T {
-    let p = n.form.width_lanes();
+    let p = n.sizes.width_lanes();
     code.copy_from_slice(&n.bias);
     for &g in genes {
         add::<T, FMA>(code, T::one(), &n.coded[g as usize * p..][..p]);
@@ -111,11 +111,11 @@ impl<T: Lane> Ready<T> {
 
     /// Numbers that [`Ready::genes`] writes, of which the first `width` are units.
     pub fn code(&self) -> usize {
-        self.form.width_lanes()
+        self.sizes.width_lanes()
     }
 
     /// Numbers of a row that [`Ready::effects`] leaves behind, of which the first `hidden` are units.
     pub fn units(&self) -> usize {
-        self.form.hidden_lanes()
+        self.sizes.hidden_lanes()
     }
 }

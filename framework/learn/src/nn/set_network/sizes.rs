@@ -4,7 +4,7 @@ use crate::nn::fused::WIDE;
 
 /// Sizes of a network.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct SetForm {
+pub struct SetSizes {
     /// Effects that enter A: the most genes of a set.
     pub order: usize,
     /// Units of A.
@@ -17,7 +17,7 @@ pub struct SetForm {
     pub lifted: bool,
 }
 
-impl SetForm {
+impl SetSizes {
     pub(super) fn hidden_lanes(&self) -> usize {
         self.hidden.next_multiple_of(WIDE)
     }

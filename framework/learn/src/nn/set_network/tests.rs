@@ -7,9 +7,9 @@ use rand::RngExt;
 use rand_distr::{Distribution, StandardNormal};
 use std::sync::Arc;
 
-fn forms() -> Vec<SetForm> {
-    let form = |deep, lifted| SetForm { order: 3, hidden: 11, deep, width: 5, lifted };
-    vec![form(false, false), form(true, true), form(false, true), form(true, false)]
+fn forms() -> Vec<SetSizes> {
+    let sizes = |deep, lifted| SetSizes { order: 3, hidden: 11, deep, width: 5, lifted };
+    vec![sizes(false, false), sizes(true, true), sizes(false, true), sizes(true, false)]
 }
 
 /// 150 sets of one to three of nine genes (gene 4 in none), effects in order, 0 where genes lack.
@@ -32,12 +32,12 @@ fn data() -> (Sets<f64>, Vec<f64>) {
     (sets, y)
 }
 
-fn network(form: SetForm, tied: bool) -> SetNetwork<f64> {
+fn network(sizes: SetSizes, tied: bool) -> SetNetwork<f64> {
     let mut rng = Streams::new(1).rng("start");
     let mut draw = |n: usize| -> Vec<f64> { (0..n).map(|_| StandardNormal.sample(&mut rng)).collect() };
     let table =
-        if tied { Table::Tied { features: Arc::new(draw(9 * 4)), n: 4 } } else { Table::Free(draw(9 * form.width)) };
-    SetNetwork::new(form, 9, table, &mut Streams::new(2).rng("start"))
+        if tied { Table::Tied { features: Arc::new(draw(9 * 4)), n: 4 } } else { Table::Free(draw(9 * sizes.width)) };
+    SetNetwork::new(sizes, 9, table, &mut Streams::new(2).rng("start"))
 }
 
 fn training(dropout: f64, batch: usize) -> SetTraining {
@@ -46,7 +46,7 @@ fn training(dropout: f64, batch: usize) -> SetTraining {
 
 /// What a set gets by the definition, layer by layer; `kept(kind, place)` is 0 or 1/(1 - p).
 fn plain(n: &SetNetwork<f64>, values: &[f64], sets: &Sets<f64>, i: usize, kept: &dyn Fn(usize, usize) -> f64) -> f64 {
-    let (f, at) = (n.form, n.form.at());
+    let (f, at) = (n.sizes, n.sizes.at());
     let (h, p) = (f.hidden_lanes(), f.width_lanes());
     let gelu = |z: f64| 0.5 * z * (1.0 + statrs::function::erf::erf(z / 2f64.sqrt()));
     let genes = &sets.genes[sets.start[i]..sets.start[i + 1]];
@@ -95,7 +95,7 @@ fn plain(n: &SetNetwork<f64>, values: &[f64], sets: &Sets<f64>, i: usize, kept: 
 
 /// The loss of all rows with the masks that the tiles drew.
 fn plain_loss(t: &Training<f64>, sets: &Sets<f64>, values: &[f64], y: &[f64], dropout: f64) -> f64 {
-    let (h, p) = (t.network.form.hidden_lanes(), t.network.form.width_lanes());
+    let (h, p) = (t.network.sizes.hidden_lanes(), t.network.sizes.width_lanes());
     let scale = 1.0 / (1.0 - dropout);
     (0..y.len())
         .map(|i| {
@@ -161,7 +161,7 @@ fn gradients_are_those_of_the_loss_with_its_masks() {
 fn losses_follow_an_independent_training() {
     let (sets, y) = data();
     for (f, tied) in [(forms()[0], false), (forms()[1], true)] {
-        let f = SetForm { hidden: 3, width: 2, ..f };
+        let f = SetSizes { hidden: 3, width: 2, ..f };
         let mut n = network(f, tied);
         let mut v = n.values.clone();
         let how = SetTraining { epochs: 6, ..training(0.0, 100) };
@@ -231,7 +231,7 @@ fn single_precision_learns_and_threads_do_not_matter() {
     };
     let y: Vec<f32> = y.iter().map(|v| *v as f32).collect();
     // Large enough for several threads.
-    let f = SetForm { order: 3, hidden: 128, deep: true, width: 8, lifted: true };
+    let f = SetSizes { order: 3, hidden: 128, deep: true, width: 8, lifted: true };
     let run = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
@@ -289,11 +289,11 @@ fn the_rate_rises_and_falls_along_lines() {
 #[test]
 fn parameters_are_counted() {
     // 2 x 64 + 64 + 1, 2 x (16² + 16) + 16 + 1, embeddings 112 x 16.
-    let f = SetForm { order: 2, hidden: 64, deep: false, width: 16, lifted: false };
+    let f = SetSizes { order: 2, hidden: 64, deep: false, width: 16, lifted: false };
     assert_eq!(f.n_shared(), 193 + 544 + 17);
     let n = SetNetwork::new(f, 112, Table::Free(vec![0.0f64; 112 * 16]), &mut Streams::new(1).rng("start"));
     assert_eq!(n.n_parameters(), 193 + 544 + 17 + 1792);
     // 64² more with two layers, 16² + 16 more where genes are lifted.
-    let code = SetForm { deep: true, lifted: true, ..f };
+    let code = SetSizes { deep: true, lifted: true, ..f };
     assert_eq!(code.n_shared(), f.n_shared() + 4096 + 272);
 }

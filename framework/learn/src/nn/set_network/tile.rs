@@ -1,15 +1,15 @@
-//! A tile of rows on its way through the network and back.
+//! Forward and backward pass of a tile of rows.
 
 use super::gelu::Lane;
 use super::loops::{activate, add, dot};
-use super::sizes::SetForm;
+use super::sizes::SetSizes;
 use crate::nn::fused::{WIDE, add_product};
 use numerics::streams::StreamRng;
 use numerics::wide::madd;
 
 /// What all rows of a step share.
 pub(super) struct Shared<'a, T> {
-    pub(super) form: SetForm,
+    pub(super) sizes: SetSizes,
     pub(super) w1: &'a [T],
     pub(super) w2: &'a [T],
     /// W2 transposed.
@@ -32,7 +32,7 @@ pub(super) struct Shared<'a, T> {
     pub(super) factor: T,
 }
 
-/// Rows of a batch on their way.
+/// Some rows of a batch, and what both passes need of them.
 pub(super) struct Tile<T> {
     pub(super) rng: StreamRng,
     /// Places left out: first and second layer of A, genes, encoder.
@@ -53,10 +53,10 @@ pub(super) struct Tile<T> {
 }
 
 /// Where the gradients of a tile begin: W1, W2, w, constants, encoder, b3, the sum of signals a gene, v.
-pub(super) fn gradient_places(form: &SetForm) -> [usize; 9] {
-    let (h, p) = (form.hidden_lanes(), form.width_lanes());
+pub(super) fn gradient_places(sizes: &SetSizes) -> [usize; 9] {
+    let (h, p) = (sizes.hidden_lanes(), sizes.width_lanes());
     let mut at = [0; 9];
-    let sizes = [form.order * h, if form.deep { h * h } else { 0 }, h, WIDE, p * p, p, p, p];
+    let sizes = [sizes.order * h, if sizes.deep { h * h } else { 0 }, h, WIDE, p * p, p, p, p];
     for (k, n) in sizes.iter().enumerate() {
         at[k + 1] = at[k] + n;
     }
@@ -79,9 +79,9 @@ impl<T> Part<'_, T> {
 }
 
 #[inline(always)]
-fn there_and_back<T: Lane, const FMA: bool>(n: &Shared<T>, part: &Part<T>, t: &mut Tile<T>) {
-    let (h, p, k) = (n.form.hidden_lanes(), n.form.width_lanes(), n.form.order);
-    let (hidden, width) = (n.form.hidden, n.form.width);
+fn forward_and_backward<T: Lane, const FMA: bool>(n: &Shared<T>, part: &Part<T>, t: &mut Tile<T>) {
+    let (h, p, k) = (n.sizes.hidden_lanes(), n.sizes.width_lanes(), n.sizes.order);
+    let (hidden, width) = (n.sizes.hidden, n.sizes.width);
     let rows = part.y.len();
     let zero = T::zero();
     // A.
@@ -90,7 +90,7 @@ fn there_and_back<T: Lane, const FMA: bool>(n: &Shared<T>, part: &Part<T>, t: &m
     value1[..rows * h].fill(zero);
     add_product::<T, FMA>(value1, rows, h, part.effects, k, 1, n.w1, k);
     activate::<T, FMA>(&mut value1[..rows * h], &mut slope1[..rows * h], n.scale, &t.dropped[0]);
-    if n.form.deep {
+    if n.sizes.deep {
         value2[..rows * h].fill(zero);
         add_product::<T, FMA>(value2, rows, h, value1, h, 1, n.w2, hidden);
         activate::<T, FMA>(&mut value2[..rows * h], &mut slope2[..rows * h], n.scale, &t.dropped[1]);
@@ -105,7 +105,7 @@ fn there_and_back<T: Lane, const FMA: bool>(n: &Shared<T>, part: &Part<T>, t: &m
         code.copy_from_slice(n.bias);
         for &g in part.genes(r) {
             let units = &n.units[g as usize * p..][..p];
-            if n.form.lifted {
+            if n.sizes.lifted {
                 let mask = &t.mask[occurrence * p..][..p];
                 for ((s, u), m) in sums.iter_mut().zip(units).zip(mask) {
                     *s = madd::<T, FMA>(*m, *u, *s);
@@ -123,10 +123,10 @@ fn there_and_back<T: Lane, const FMA: bool>(n: &Shared<T>, part: &Part<T>, t: &m
     for &at in &t.dropped[3] {
         code[at as usize] = zero;
     }
-    // Errors and the way back.
-    let at = gradient_places(&n.form);
+    // Errors and the backward pass.
+    let at = gradient_places(&n.sizes);
     t.gradient.fill(zero);
-    let (value, slope) = if n.form.deep { (value2, slope2) } else { (&mut *value1, &mut *slope1) };
+    let (value, slope) = if n.sizes.deep { (value2, slope2) } else { (&mut *value1, &mut *slope1) };
     t.squares = 0.0;
     for r in 0..rows {
         let (value, slope) = (&value[r * h..][..h], &slope[r * h..][..h]);
@@ -156,7 +156,7 @@ fn there_and_back<T: Lane, const FMA: bool>(n: &Shared<T>, part: &Part<T>, t: &m
     add_product::<T, FMA>(&mut t.gradient[at[4]..at[5]], width, p, &t.sums, 1, p, &t.at_code, rows);
     t.at_sums[..rows * p].fill(zero);
     add_product::<T, FMA>(&mut t.at_sums, rows, p, &t.at_code, p, 1, n.encoder_back, width);
-    if n.form.deep {
+    if n.sizes.deep {
         add_product::<T, FMA>(&mut t.gradient[at[1]..at[2]], hidden, h, value1, 1, h, &t.signal, rows);
         // The second layer's values have served; the signal at the first layer takes their place.
         let back = &mut t.value[1];
@@ -170,19 +170,19 @@ fn there_and_back<T: Lane, const FMA: bool>(n: &Shared<T>, part: &Part<T>, t: &m
 }
 
 fused! {
-    pub(super) fn tile_step<T: Lane>(n: &Shared<T>, part: &Part<T>, t: &mut Tile<T>) = there_and_back
+    pub(super) fn tile_step<T: Lane>(n: &Shared<T>, part: &Part<T>, t: &mut Tile<T>) = forward_and_backward
 }
 
 /// Signals at the units of genes: each occurrence gives what its set got, where it was not left out.
 #[inline(always)]
-fn to_genes<T: Lane, const FMA: bool>(form: &SetForm, part: &Part<T>, t: &Tile<T>, signals: &mut [T]) {
-    let p = form.width_lanes();
+fn to_genes<T: Lane, const FMA: bool>(sizes: &SetSizes, part: &Part<T>, t: &Tile<T>, signals: &mut [T]) {
+    let p = sizes.width_lanes();
     let mut occurrence = 0;
     for r in 0..part.y.len() {
         let from = &t.at_sums[r * p..][..p];
         for &g in part.genes(r) {
             let to = &mut signals[g as usize * p..][..p];
-            if form.lifted {
+            if sizes.lifted {
                 for ((to, from), m) in to.iter_mut().zip(from).zip(&t.mask[occurrence * p..][..p]) {
                     *to = madd::<T, FMA>(*m, *from, *to);
                 }
@@ -195,5 +195,5 @@ fn to_genes<T: Lane, const FMA: bool>(form: &SetForm, part: &Part<T>, t: &Tile<T
 }
 
 fused! {
-    pub(super) fn scatter<T: Lane>(form: &SetForm, part: &Part<T>, t: &Tile<T>, signals: &mut [T]) = to_genes
+    pub(super) fn scatter<T: Lane>(sizes: &SetSizes, part: &Part<T>, t: &Tile<T>, signals: &mut [T]) = to_genes
 }

@@ -69,7 +69,7 @@ impl<T: Lane> SetNetwork<T> {
     }
 }
 
-/// A network on its way: genes of the data numbered anew, so that others cost nothing.
+/// A network in training: the genes of the data are numbered anew, so that others cost nothing.
 pub(super) struct Training<'a, T> {
     pub(super) network: &'a mut SetNetwork<T>,
     /// Gene of each row of the table at hand.
@@ -95,8 +95,8 @@ pub(super) struct Training<'a, T> {
 
 impl<'a, T: Lane> Training<'a, T> {
     pub(super) fn new(network: &'a mut SetNetwork<T>, sets: &'a Sets<T>, how: &SetTraining, streams: &Streams) -> Self {
-        let (form, at) = (network.form, network.form.at());
-        let (h, p) = (form.hidden_lanes(), form.width_lanes());
+        let (sizes, at) = (network.sizes, network.sizes.at());
+        let (h, p) = (sizes.hidden_lanes(), sizes.width_lanes());
         let mut used: Vec<usize> = sets.genes.iter().map(|g| *g as usize).collect();
         used.sort_unstable();
         used.dedup();
@@ -121,19 +121,19 @@ impl<'a, T: Lane> Training<'a, T> {
         let rows = TILE.min(how.batch);
         let tile = |t: usize| {
             let zeros = |n: usize| vec![T::zero(); n];
-            let deep = if form.deep { rows * h } else { 0 };
+            let deep = if sizes.deep { rows * h } else { 0 };
             Tile {
                 rng: streams.index(t).rng("dropout"),
                 dropped: Default::default(),
                 value: [zeros(rows * h), zeros(deep)],
                 slope: [zeros(rows * h), zeros(deep)],
                 signal: zeros(rows * h),
-                mask: vec![scale; if form.lifted { rows * most * p } else { 0 }],
+                mask: vec![scale; if sizes.lifted { rows * most * p } else { 0 }],
                 sums: zeros(rows * p),
                 encoded: zeros(rows * p),
                 at_code: zeros(rows * p),
                 at_sums: zeros(rows * p),
-                gradient: zeros(gradient_places(&form)[8]),
+                gradient: zeros(gradient_places(&sizes)[8]),
                 squares: 0.0,
             }
         };
@@ -168,8 +168,8 @@ impl<'a, T: Lane> Training<'a, T> {
 
     /// Leaves the gradient of the loss of some rows behind; gives their squared errors, summed.
     pub(super) fn gradient(&mut self, y: &[T], rows: std::ops::Range<usize>) -> f64 {
-        let (form, at) = (self.network.form, self.network.form.at());
-        let (h, p) = (form.hidden_lanes(), form.width_lanes());
+        let (sizes, at) = (self.network.sizes, self.network.sizes.at());
+        let (h, p) = (sizes.hidden_lanes(), sizes.width_lanes());
         let n_features = self.n_features();
         let v = &self.values;
         match &self.features {
@@ -183,10 +183,10 @@ impl<'a, T: Lane> Training<'a, T> {
                 product(&mut self.embeddings, self.used.len(), p, f, n_features, 1, &v[at.table..], n_features);
             }
         }
-        SetNetwork::units(&form, v, &self.embeddings, &mut self.units);
-        let (encoder, bias, lift) = encoder(&form, v);
+        SetNetwork::units(&sizes, v, &self.embeddings, &mut self.units);
+        let (encoder, bias, lift) = encoder(&sizes, v);
         let [w2_back, encoder_back, l1_back, l3_back] = &mut self.turned;
-        if form.deep {
+        if sizes.deep {
             transpose(&v[at.w2..at.out], h, w2_back);
         }
         transpose(&encoder, p, encoder_back);
@@ -194,7 +194,7 @@ impl<'a, T: Lane> Training<'a, T> {
         transpose(&v[at.l3..at.b3], p, l3_back);
         let factor = if self.mean_loss { 2.0 / rows.len() as f64 } else { 2.0 };
         let shared = Shared {
-            form,
+            sizes,
             w1: &v[at.w1..at.w2],
             w2: &v[at.w2..at.out],
             w2_back,
@@ -215,7 +215,7 @@ impl<'a, T: Lane> Training<'a, T> {
             Part {
                 start: &start[from..=to],
                 genes: &genes[start[from]..start[to]],
-                effects: &effects[from * form.order..to * form.order],
+                effects: &effects[from * sizes.order..to * sizes.order],
                 y: &y[from..to],
             }
         };
@@ -228,22 +228,22 @@ impl<'a, T: Lane> Training<'a, T> {
             }
             if let Some(gaps) = gaps {
                 let n = part.y.len();
-                let occurrences = if form.lifted { part.genes.len() } else { 0 };
-                let sizes = [n * h, if form.deep { n * h } else { 0 }, occurrences * p, n * p];
+                let occurrences = if sizes.lifted { part.genes.len() } else { 0 };
+                let sizes = [n * h, if sizes.deep { n * h } else { 0 }, occurrences * p, n * p];
                 for (to, n) in tile.dropped.iter_mut().zip(sizes) {
                     gaps.places(n, &mut tile.rng, to);
                 }
             }
             tile_step(&shared, &part, tile);
         };
-        let work = rows.len() * h * (20 + if form.deep { 6 * h } else { 0 });
+        let work = rows.len() * h * (20 + if sizes.deep { 6 * h } else { 0 });
         if tiles.len() < 2 || work < SMALL {
             tiles.iter_mut().enumerate().for_each(run);
         } else {
             tiles.par_iter_mut().enumerate().for_each(run);
         }
         // The gradients of what all rows share, in the order of the tiles.
-        let places = gradient_places(&form);
+        let places = gradient_places(&sizes);
         let (first, rest) = tiles.split_at_mut(1);
         let sum = &mut first[0].gradient;
         for tile in rest.iter() {
@@ -255,33 +255,33 @@ impl<'a, T: Lane> Training<'a, T> {
         g[at.b3..at.b3 + p].copy_from_slice(&sum[places[5]..places[6]]);
         g[at.head..at.head + p].copy_from_slice(&sum[places[7]..places[8]]);
         let (by_encoder, by_gene) = (&sum[places[4]..places[5]], &sum[places[6]..places[7]]);
-        if form.lifted {
-            product(&mut g[at.l2..at.b2], form.width, p, by_encoder, p, 1, l3_back, form.width);
-            product(&mut g[at.b2..at.b2 + p], 1, p, by_gene, p, 1, l3_back, form.width);
-            product(&mut g[at.l3..at.b3], form.width, p, &v[at.l2..], 1, p, by_encoder, form.width);
-            product(&mut g[at.l3..at.b3], form.width, p, &v[at.b2..], 1, 1, by_gene, 1);
+        if sizes.lifted {
+            product(&mut g[at.l2..at.b2], sizes.width, p, by_encoder, p, 1, l3_back, sizes.width);
+            product(&mut g[at.b2..at.b2 + p], 1, p, by_gene, p, 1, l3_back, sizes.width);
+            product(&mut g[at.l3..at.b3], sizes.width, p, &v[at.l2..], 1, p, by_encoder, sizes.width);
+            product(&mut g[at.l3..at.b3], sizes.width, p, &v[at.b2..], 1, 1, by_gene, 1);
         } else {
             g[at.l3..at.b3].copy_from_slice(by_encoder);
         }
         self.signals.clear();
         self.signals.resize(self.used.len() * p, T::zero());
         for (t, tile) in self.tiles[..rows.len().div_ceil(TILE)].iter().enumerate() {
-            scatter(&form, &part(t), tile, &mut self.signals);
+            scatter(&sizes, &part(t), tile, &mut self.signals);
         }
         for (s, u) in self.signals.iter_mut().zip(&self.units) {
             *s = if *u > T::zero() { *s } else { T::zero() };
         }
-        product(&mut g[at.l1..at.b1], form.width, p, &self.embeddings, 1, p, &self.signals, self.used.len());
+        product(&mut g[at.l1..at.b1], sizes.width, p, &self.embeddings, 1, p, &self.signals, self.used.len());
         for s in self.signals.chunks_exact(p) {
             g[at.b1..at.b1 + p].iter_mut().zip(s).for_each(|(g, s)| *g += *s);
         }
         match &self.features {
-            None => product(&mut g[at.table..], self.used.len(), p, &self.signals, p, 1, l1_back, form.width),
+            None => product(&mut g[at.table..], self.used.len(), p, &self.signals, p, 1, l1_back, sizes.width),
             Some(f) => {
                 // The signals at the embeddings take their place.
                 let e = &mut self.embeddings;
                 e.fill(T::zero());
-                product(e, self.used.len(), p, &self.signals, p, 1, l1_back, form.width);
+                product(e, self.used.len(), p, &self.signals, p, 1, l1_back, sizes.width);
                 product(&mut g[at.table..], n_features, p, f, 1, n_features, e, self.used.len());
             }
         }
@@ -289,7 +289,7 @@ impl<'a, T: Lane> Training<'a, T> {
     }
 
     pub(super) fn finish(self) {
-        let (p, at) = (self.network.form.width_lanes(), self.network.form.at());
+        let (p, at) = (self.network.sizes.width_lanes(), self.network.sizes.at());
         let values = &mut self.network.values;
         values[..at.table].copy_from_slice(&self.values[..at.table]);
         if self.features.is_some() {
