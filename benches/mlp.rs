@@ -4,7 +4,8 @@
 //! cargo bench --profile dev -p screenwright-benches --bench mlp -- 2
 
 use framework::prelude::*;
-use learn::nn::network::{Activation, Adam, Network, Pass, Start};
+use learn::nn::network::{Activation, Network, Pass, Start};
+use learn::nn::optimiser::Adam;
 use plugins as _;
 use rand_distr::{Distribution, StandardNormal};
 use screenwright_benches::{milliseconds, screen};
@@ -43,7 +44,7 @@ fn step(batch: usize, widths: &[usize]) {
     let mut normal = || -> f32 { StandardNormal.sample(&mut rng) };
     let x = Array2::from_shape_simple_fn((batch, widths[0]), &mut normal);
     let y = Array2::from_shape_simple_fn((batch, 1), normal);
-    let (mut pass, mut adam) = (Pass::new(&network, batch), Adam::new(&network));
+    let (mut pass, mut adam) = (Pass::new(&network, batch), Adam::new(network.n_parameters()));
     let mut parts = [0.0; 3];
     let t = milliseconds(301, || {
         pass.input_mut().assign(&x);
@@ -58,7 +59,7 @@ fn step(batch: usize, widths: &[usize]) {
         pass.backward(&network);
         parts[1] += at.elapsed().as_secs_f64();
         let at = std::time::Instant::now();
-        adam.step(&mut network, &pass, 0.001);
+        pass.step(&mut network, &mut adam, 0.001);
         parts[2] += at.elapsed().as_secs_f64();
     });
     let [forward, backward, update] = parts.map(|p| p / 302.0 * 1e6);

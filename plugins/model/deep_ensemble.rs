@@ -14,7 +14,8 @@
 
 use framework::prelude::*;
 use learn::nn::ensemble::Ensemble;
-use learn::nn::network::{Activation, Adam, Network, Pass, Start};
+use learn::nn::network::{Activation, Network, Pass, Start};
+use learn::nn::optimiser::Adam;
 use learn::nn::scaling::{OutputScale, Scaling};
 use rand::seq::SliceRandom;
 use rayon::prelude::*;
@@ -119,7 +120,7 @@ impl DeepEnsemble {
     fn train(&self, x: &Array2<f32>, y: &Array2<f32>, streams: &Streams) -> (Network<f32>, f64) {
         let widths = [&[x.ncols()], &self.widths[..], &[2 * y.ncols()]].concat();
         let mut network = Network::new(&widths, Activation::Relu, Start::Standard, &mut streams.rng("start"));
-        let mut adam = Adam::new(&network);
+        let mut adam = Adam::new(network.n_parameters());
         adam.l2 = self.l2;
         let (mut order, mut rng): (Vec<usize>, _) = ((0..x.nrows()).collect(), streams.rng("order"));
         let copies = if self.adversarial > 0.0 { 2 } else { 1 };
@@ -158,7 +159,7 @@ impl DeepEnsemble {
                 pass.forward(&network);
                 loss += signals(pass, y, rows) * rows.len() as f64 / x.nrows() as f64;
                 pass.backward(&network);
-                adam.step(&mut network, pass, self.learning_rate);
+                pass.step(&mut network, &mut adam, self.learning_rate);
             }
         }
         (network, loss)

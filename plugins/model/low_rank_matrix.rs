@@ -13,7 +13,7 @@
 use framework::numerics::stats;
 use framework::prelude::*;
 use learn::matrix_posterior::{
-    Entries, Form, Inference, Init, MatrixDraws, MatrixJob, MatrixPosterior, MatrixSettings,
+    Entries, Factorisation, Inference, Init, MatrixDraws, MatrixJob, MatrixPosterior, MatrixSettings,
 };
 use std::sync::Arc;
 
@@ -155,10 +155,10 @@ impl Model for LowRankMatrix {
         let settings = MatrixSettings {
             rank: self.rank,
             form: match (&self.columns, self.symmetry) {
-                (Some(_), _) => Form::Rectangular,
-                (None, Symmetry::Mirror) => Form::Mirror,
-                (None, Symmetry::Diag) => Form::Diag,
-                (None, Symmetry::Gram) => Form::Gram,
+                (Some(_), _) => Factorisation::Rectangular,
+                (None, Symmetry::Mirror) => Factorisation::Mirror,
+                (None, Symmetry::Diag) => Factorisation::Diag,
+                (None, Symmetry::Gram) => Factorisation::Gram,
             },
             inference: self.inference,
             steps: self.steps.unwrap_or(if adam { 5000 } else { 500 }),

@@ -12,7 +12,8 @@
 
 use framework::prelude::*;
 use learn::nn::ensemble::Ensemble;
-use learn::nn::network::{Activation, Adam, Network, Pass, Start};
+use learn::nn::network::{Activation, Network, Pass, Start};
+use learn::nn::optimiser::Adam;
 use learn::nn::scaling::{OutputScale, Scaling};
 use rand::seq::SliceRandom;
 use rayon::prelude::*;
@@ -122,7 +123,7 @@ impl Mlp {
         let widths = [&ends.0[..], &self.widths, &ends.1].concat();
         let mut network = Network::new(&widths, Activation::Relu, start, &mut streams.rng("start"));
         let batch = self.batch.min(train.x.nrows());
-        let (mut pass, mut adam) = (Pass::new(&network, batch), Adam::new(&network));
+        let (mut pass, mut adam) = (Pass::new(&network, batch), Adam::new(network.n_parameters()));
         let (mut order, mut rng): (Vec<usize>, _) = ((0..train.x.nrows()).collect(), streams.rng("order"));
         let steps = (self.epochs * (order.len() / batch)) as f64;
         let (mut step, mut best) = (0.0, None);
@@ -137,7 +138,7 @@ impl Mlp {
                     s.iter_mut().zip(f).zip(train.y.row(*r)).for_each(|((s, f), y)| *s = factor * (f - y));
                 }
                 pass.backward(&network);
-                adam.step(&mut network, &pass, self.rate() * (1.0 - step / steps));
+                pass.step(&mut network, &mut adam, self.rate() * (1.0 - step / steps));
                 step += 1.0;
             }
             if validation.x.nrows() > 0 {

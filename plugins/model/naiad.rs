@@ -18,7 +18,7 @@
 use framework::numerics::{eigh, symmetric_product};
 use framework::prelude::*;
 use learn::nn::scaling::standardised;
-use learn::nn::set_network::{Ready, SetForm, SetNetwork, SetTraining, Sets, Table};
+use learn::nn::set_network::{Ready, SetNetwork, SetSizes, SetTraining, Sets, Table};
 use rand::seq::SliceRandom;
 use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
@@ -280,7 +280,7 @@ impl Model for Naiad {
         let order = inputs.pool().max_order();
         let measured = observed.distinct().len();
         let width = self.width_for(measured, inputs.pool().genes().len());
-        let form = SetForm {
+        let form = SetSizes {
             order,
             hidden: self.units(),
             deep: self.form == Form::Code,
@@ -408,7 +408,7 @@ impl Fitted {
         let n = &self.network;
         let mut sets = Sets { start: vec![0], ..Sets::default() };
         self.orders.add(&self.inputs, ids, &mut sets)?;
-        let (count, wide) = (self.orders.count(), n.form.hidden + n.form.width);
+        let (count, wide) = (self.orders.count(), n.sizes.hidden + n.sizes.width);
         let mut sum = vec![0.0; ids.len()];
         let mut work = <[Vec<f32>; 2]>::default();
         if let Some(h) = hidden.as_deref_mut() {
@@ -421,7 +421,7 @@ impl Fitted {
             sum.iter_mut().zip(&part).for_each(|(s, p)| *s += f64::from(*p) / count as f64);
             if let Some(h) = hidden.as_deref_mut() {
                 for (to, from) in h.chunks_exact_mut(wide).zip(work[0].chunks_exact(n.units())) {
-                    to.iter_mut().zip(&from[..n.form.hidden]).for_each(|(t, f)| *t += f64::from(*f) / count as f64);
+                    to.iter_mut().zip(&from[..n.sizes.hidden]).for_each(|(t, f)| *t += f64::from(*f) / count as f64);
                 }
             }
         }
@@ -429,7 +429,7 @@ impl Fitted {
         for (i, s) in sum.iter_mut().enumerate() {
             *s += f64::from(n.genes(&sets.genes[sets.start[i]..sets.start[i + 1]], &mut code));
             if let Some(h) = hidden.as_deref_mut() {
-                let to = &mut h[i * wide + n.form.hidden..(i + 1) * wide];
+                let to = &mut h[i * wide + n.sizes.hidden..(i + 1) * wide];
                 to.iter_mut().zip(&code).for_each(|(t, c)| *t = f64::from(*c));
             }
         }
@@ -447,7 +447,7 @@ impl Surrogate for Fitted {
 
     /// The last hidden units of both branches, those of effects as the mean over orders.
     fn embed(&self, ids: &[usize]) -> Result<Array2<f64>> {
-        let wide = self.network.form.hidden + self.network.form.width;
+        let wide = self.network.sizes.hidden + self.network.sizes.width;
         let tile = |ids: &[usize]| {
             let mut hidden = vec![];
             self.tile(ids, Some(&mut hidden)).map(|_| hidden)

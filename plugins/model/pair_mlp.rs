@@ -5,7 +5,7 @@
 //! Sum of squared errors, Adam with the schedule of `naiad`. O(rows x width) an epoch.
 
 use framework::prelude::*;
-use learn::nn::network::FlatAdam;
+use learn::nn::optimiser::Adam;
 use learn::nn::set_network::rate_share;
 use rand_distr::{Distribution, StandardNormal};
 use std::sync::Arc;
@@ -57,7 +57,7 @@ impl Model for PairMlp {
         let mut v: Vec<f64> = (0..genes * p).map(|_| StandardNormal.sample(&mut rng)).collect();
         let bound = (p as f64).sqrt().recip();
         v.extend((0..p + 1).map(|_| rng.random_range(-bound..=bound)));
-        let (mut g, mut adam) = (vec![0.0; v.len()], FlatAdam::new(v.len()));
+        let (mut g, mut adam) = (vec![0.0; v.len()], Adam::new(v.len()));
         adam.l2 = self.l2;
         let steps = self.epochs * observed.len().div_ceil(self.batch);
         let rows: Vec<usize> = (0..observed.len()).collect();

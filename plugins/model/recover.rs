@@ -11,7 +11,8 @@
 //! the W_k side by side in parallel.
 
 use framework::prelude::*;
-use learn::nn::network::{Activation, Adam, FlatAdam, Network, Pass, Start};
+use learn::nn::network::{Activation, Network, Pass, Start};
+use learn::nn::optimiser::Adam;
 use learn::nn::scaling::standardised;
 use learn::nn::set_network::rate_share;
 use rand_distr::{Distribution, StandardNormal};
@@ -284,8 +285,9 @@ impl Model for Recover {
             used,
             x,
         };
-        let mut adams = (FlatAdam::new(t.forms.values.len()), Adam::new(&t.encoder), Adam::new(&t.predictor));
-        (adams.0.l2, adams.1.l2, adams.2.l2) = (self.l2, self.l2, self.l2);
+        let sizes = [t.forms.values.len(), t.encoder.n_parameters(), t.predictor.n_parameters()];
+        let mut adams = sizes.map(Adam::new);
+        adams.iter_mut().for_each(|a| a.l2 = self.l2);
         let mut encoding = Pass::new(&t.encoder, t.used.len());
         let starts: Vec<usize> = (0..t.sets.len()).step_by(self.batch).collect();
         let steps = self.epochs * starts.len();
@@ -296,9 +298,9 @@ impl Model for Recover {
             let mut predicting = Pass::new(&t.predictor, rows.len());
             loss = t.gradient(rows, &mut encoding, &mut predicting) + if from == 0 { 0.0 } else { loss };
             let rate = self.learning_rate * rate_share(s, steps, self.last_rate);
-            adams.0.step(&mut t.forms.values, &mut t.gradient, rate);
-            adams.1.step(&mut t.encoder, &encoding, rate);
-            adams.2.step(&mut t.predictor, &predicting, rate);
+            adams[0].step(&mut t.forms.values, &mut t.gradient, rate);
+            encoding.step(&mut t.encoder, &mut adams[1], rate);
+            predicting.step(&mut t.predictor, &mut adams[2], rate);
         }
         let Training { forms, encoder, predictor, x, .. } = t;
         if !loss.is_finite() || forms.values.iter().any(|v| !v.is_finite()) || !encoder.is_finite() {

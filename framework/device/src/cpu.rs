@@ -2,7 +2,9 @@
 //! over 16 fixed lanes; what contains a posterior (`max_det`, `bait`) is `f64` inside. Work is cut into tiles of
 //! fixed size, so results do not depend on the number of threads.
 
-use crate::{Device, Forms, Picks, Reduced, Result, Tile, check, check_factors, check_noise, check_tile, checked};
+use crate::contract::{
+    Device, Error, Forms, Picks, Reduced, Result, Tile, check, check_factors, check_noise, check_tile, checked,
+};
 use ndarray::{Array2, ArrayView1, ArrayView2, Axis, concatenate, s};
 use rayon::prelude::*;
 
@@ -23,7 +25,7 @@ impl Device for Cpu {
         check(a, b, "b", 0)?;
         check_tile(tile)?;
         if b.nrows() == 0 {
-            return Err(crate::Error::Input("b has no rows to reduce over".into()));
+            return Err(Error::Input("b has no rows to reduce over".into()));
         }
         let (a, b) = (a.as_standard_layout(), b.as_standard_layout());
         let rows: Vec<_> = a

@@ -1,6 +1,7 @@
 //! A device is used only after it has given the CPU's answers on a small known pattern.
 
-use crate::{Cpu, Device, Picks, Result, Tile};
+use crate::contract::{Device, Picks, Result, Tile};
+use crate::cpu::Cpu;
 use ndarray::{Array2, s};
 
 /// Gives a device that still has to pass the probe, or says why there is none.

@@ -1,6 +1,6 @@
 //! What plugins share to learn with. Knows no gene, no pool and no plugin: everything works on rows of numbers.
 
-#[macro_use(wide)]
+#[macro_use(fused, wide)]
 extern crate numerics;
 
 pub mod clustering;

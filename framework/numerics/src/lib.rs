@@ -4,11 +4,12 @@
 //! each tile is computed sequentially, and reductions run in tile order.
 
 #[macro_use]
-mod wide;
+pub mod wide;
 
 pub mod error;
 pub mod gram;
 pub mod linalg;
+pub mod memory;
 pub mod minimise;
 pub mod real;
 pub mod samples;

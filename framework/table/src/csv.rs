@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use std::path::Path;
 
 use crate::cells::{self, Cells};
-use crate::{Column, Table, TableError};
+use crate::error::TableError;
+use crate::table::{Column, Table};
 
 pub(crate) fn parse(path: &Path, bytes: &[u8], separator: u8) -> Result<Table, TableError> {
     let text = decode(path, bytes)?;

@@ -100,3 +100,8 @@ fn write_remedy(cause: &io::Error) -> &'static str {
         _ => "check the disk it is on, or choose another folder",
     }
 }
+
+/// How a file begins, for an error message.
+pub(crate) fn opening(bytes: &[u8]) -> String {
+    format!("it begins with \"{}\"", bytes[..bytes.len().min(8)].escape_ascii())
+}

@@ -15,8 +15,8 @@ use polars::prelude::{
     PolarsResult, SerReader, Series, StringChunked,
 };
 
-use crate::read::opening;
-use crate::{Column, Table, TableError};
+use crate::error::{TableError, opening};
+use crate::table::{Column, Table};
 
 const MAGIC: &[u8] = b"PAR1";
 const KIND: &str = "Parquet";

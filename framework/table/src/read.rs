@@ -4,7 +4,9 @@ use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
 
-use crate::{Table, TableError, csv, parquet};
+use crate::error::{TableError, opening};
+use crate::table::Table;
+use crate::{csv, parquet};
 
 enum Format {
     Text { separator: u8, gzip: bool },
@@ -106,9 +108,4 @@ fn refuse_stand_ins(path: &Path, bytes: &[u8]) -> Result<(), TableError> {
         return Ok(());
     };
     Err(TableError::WrongKind { path: path.into(), expected: "a table", found: found.into(), remedy })
-}
-
-/// How a file begins, for an error message.
-pub(crate) fn opening(bytes: &[u8]) -> String {
-    format!("it begins with \"{}\"", bytes[..bytes.len().min(8)].escape_ascii())
 }

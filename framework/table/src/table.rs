@@ -1,8 +1,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use crate::TableError;
 use crate::cells::{self, Cells};
+use crate::error::TableError;
 
 /// The values of one column.
 #[derive(Clone, Debug, PartialEq)]

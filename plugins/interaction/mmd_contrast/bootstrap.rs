@@ -1,7 +1,7 @@
 //! The multiplier bootstrap: signs of samples, and the terms of the contrast, observed and in each resample.
 
 use framework::prelude::*;
-use learn::density::mmd::{Block, Own, Place, unit_sizes};
+use learn::density::mmd::{BlockSums, OwnSums, Place, unit_sizes};
 use learn::density::{MeanKernel, Points};
 use rand_distr::{ChiSquared, Distribution};
 
@@ -88,7 +88,7 @@ pub(super) struct Term {
 }
 
 impl Term {
-    fn within(own: Own, side: &Side) -> Self {
+    fn within(own: OwnSums, side: &Side) -> Self {
         let n = side.points.len() as f64;
         let same: f64 = own.same.iter().sum();
         let squares = side.units.as_ref().map_or(n, |u| unit_sizes(u).iter().map(|s| s * s).sum());
@@ -101,7 +101,7 @@ impl Term {
         }
     }
 
-    fn between(block: Block, a: &Side, b: &Side) -> Self {
+    fn between(block: BlockSums, a: &Side, b: &Side) -> Self {
         Self {
             observed: block.sum / (a.points.len() as f64 * b.points.len() as f64),
             resampled: block.forms.iter().map(|f| f * a.scale * b.scale).collect(),

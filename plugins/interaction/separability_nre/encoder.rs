@@ -3,7 +3,7 @@
 use super::{Kind, Preset, SeparabilityNre};
 use framework::prelude::*;
 use learn::density::ratio::{ConvEncoder, Encoder, MlpEncoder, Schedule, Standard, Trained, train};
-use learn::nn::conv::{ConvForm, ConvNet, End, Shrink};
+use learn::nn::conv::{ConvNet, ConvShape, End, Shrink};
 use learn::nn::network::{Activation, Network, Start};
 
 /// The settings in force.
@@ -94,7 +94,7 @@ impl SeparabilityNre {
                     )));
                 }
                 let (widths, shrink, slope) = (settings.widths.clone(), settings.shrink, settings.slope);
-                let form = ConvForm { image, widths, shrink, end: End::Flatten, slope };
+                let form = ConvShape { image, widths, shrink, end: End::Flatten, slope };
                 let net = ConvNet::new(form, &mut streams.rng("convolutions"))?;
                 let dense = (!settings.hidden.is_empty()).then(|| dense(net.width()));
                 Ok(Box::new(ConvEncoder::new(net, dense)))

@@ -5,7 +5,7 @@ use super::network::{HEAD, Net};
 use super::{Choose, Gears, TILE};
 use framework::numerics::Real;
 use framework::prelude::*;
-use learn::nn::network::FlatAdam;
+use learn::nn::optimiser::Adam;
 use learn::nn::outer_mlp::OuterPass;
 use rand::seq::SliceRandom;
 use rayon::prelude::*;
@@ -213,14 +213,14 @@ pub struct Work<T> {
     pass: OuterPass<T>,
     /// Derivative of the loss by the parameters.
     pub gradient: Vec<T>,
-    adam: FlatAdam<T>,
+    adam: Adam<T>,
 }
 
 impl<T: Real> Work<T> {
     /// For a network.
     pub fn new(net: &Net<T>) -> Self {
         let n = net.parameters.len();
-        Self { pass: OuterPass::new(), gradient: vec![T::zero(); n], adam: FlatAdam::new(n) }
+        Self { pass: OuterPass::new(), gradient: vec![T::zero(); n], adam: Adam::new(n) }
     }
 }
 

@@ -56,8 +56,8 @@ fn text(payload: &(dyn std::any::Any + Send)) -> String {
 /// A message from below on one line, without its stack, shortened.
 pub fn brief(text: &str) -> String {
     let text = text.replace("\\n", "\n");
-    let said = text.split("Backtrace").next().unwrap_or_default();
-    let line = said.split_whitespace().collect::<Vec<_>>().join(" ");
+    let message = text.split("Backtrace").next().unwrap_or_default();
+    let line = message.split_whitespace().collect::<Vec<_>>().join(" ");
     let line: String = line.chars().take(400).collect();
     if line.is_empty() { "no message".into() } else { line.trim_end_matches(['.', ' ']).into() }
 }

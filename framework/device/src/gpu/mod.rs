@@ -3,11 +3,9 @@
 
 mod guard;
 mod kernels;
-mod start;
+pub mod start;
 
-pub use start::candidates;
-
-use crate::{
+use crate::contract::{
     Ceilings, Device, Error, Forms, Picks, Reduced, Result, Tile, check, check_factors, check_noise, check_tile,
     checked,
 };

@@ -1,7 +1,7 @@
 //! Which GPUs there are, asked in ways that do not fail loudly.
 
 use super::{Gpu, guard};
-use crate::Device;
+use crate::contract::Device;
 use crate::probe::Start;
 use cubecl::Runtime;
 use cubecl::cuda::{CudaDevice, CudaRuntime};

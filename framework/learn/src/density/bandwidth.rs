@@ -1,7 +1,7 @@
 //! The length scale of kernels on samples.
 
-use super::mmd::median_distance;
-use ndarray::{Array2, s};
+use ndarray::{Array2, ArrayView2, s};
+use numerics::linalg::sq_distances;
 use numerics::samples::{Class, Design};
 use numerics::streams::{StreamRng, Streams};
 use numerics::{Error, Result};
@@ -52,6 +52,34 @@ impl Bandwidth {
                 .collect(),
         }
     }
+}
+
+/// The median Euclidean distance between the rows (the mean of the two middle ones of an even number). Where more
+/// than half of the distances are 0, the median of the others; `None` where all rows are alike.
+pub(super) fn median_distance(x: ArrayView2<f64>) -> Option<f64> {
+    let d = sq_distances(x, x);
+    let largest = d.iter().fold(0.0f64, |m, v| m.max(*v));
+    let mut pairs: Vec<f64> = Vec::with_capacity(d.len() / 2);
+    for (i, row) in d.outer_iter().enumerate() {
+        pairs.extend(row.iter().take(i));
+    }
+    let median = |pairs: &mut [f64]| {
+        let (even, half) = (pairs.len().is_multiple_of(2), pairs.len() / 2);
+        let (below, middle, _) = pairs.select_nth_unstable_by(half, f64::total_cmp);
+        let other = if even { below.iter().fold(0.0, |m: f64, v| m.max(*v)) } else { *middle };
+        (other.sqrt() + middle.sqrt()) / 2.0
+    };
+    // Rounding leaves equal rows a little apart.
+    let zero = 1e-14 * largest;
+    if pairs.is_empty() || largest == 0.0 {
+        return None;
+    }
+    let m = median(&mut pairs);
+    if m * m > zero {
+        return Some(m);
+    }
+    pairs.retain(|v| *v > zero);
+    Some(median(&mut pairs))
 }
 
 fn median_of(classes: &[&Class], mut rng: StreamRng) -> Result<Option<f64>> {
@@ -162,5 +190,18 @@ mod tests {
         let wrong = |v: Value| serde_json::from_value::<Bandwidth>(v).unwrap_err().to_string();
         assert!(wrong(json!("globl")).contains("expected \"global\", \"pair\" or a positive number"));
         assert!(wrong(json!(-1)).contains("positive") && wrong(json!(0.0)).contains("positive"));
+    }
+
+    #[test]
+    fn medians_of_even_odd_and_equal_distances() {
+        let line = |x: &[f64]| Array2::from_shape_vec((x.len(), 1), x.to_vec()).unwrap();
+        // Distances 1, 3, 4; and 1, 2, 3, 4, 6, 7.
+        assert!((median_distance(line(&[0.0, 1.0, 4.0]).view()).unwrap() - 3.0).abs() < 1e-12);
+        assert!((median_distance(line(&[0.0, 1.0, 4.0, 7.0]).view()).unwrap() - 3.5).abs() < 1e-12);
+        assert_eq!(median_distance(line(&[5.1; 9]).view()), None);
+        // 28 of 36 distances are 0.
+        let mut most = [0.0; 9];
+        most[8] = 2.0;
+        assert!((median_distance(line(&most).view()).unwrap() - 2.0).abs() < 1e-12);
     }
 }

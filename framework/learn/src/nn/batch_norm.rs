@@ -216,7 +216,7 @@ pub struct NormedMlp {
     pub outputs: usize,
 }
 
-/// What the way back of a [`NormedMlp`] needs of the way there.
+/// What the backward pass of a [`NormedMlp`] needs of the forward pass.
 #[derive(Debug)]
 pub struct Trace<T> {
     first: Array2<T>,
@@ -315,6 +315,27 @@ impl NormedMlp {
 pub fn add_column_sums<T: Real>(to: &mut [T], x: ArrayView2<T>) {
     for row in x.axis_iter(Axis(0)) {
         to.iter_mut().zip(row).for_each(|(t, x)| *t += *x);
+    }
+}
+
+wide! {
+    /// Mean and mean square about it of the columns of some rows.
+    pub(crate) fn moments<T: Real>(x: &[T], mean: &mut [T], variance: &mut [T]) {
+        let width = mean.len();
+        let share = T::of(width as f64 / x.len() as f64);
+        mean.fill(T::zero());
+        for row in x.chunks_exact(width) {
+            mean.iter_mut().zip(row).for_each(|(m, x)| *m += *x);
+        }
+        mean.iter_mut().for_each(|m| *m *= share);
+        variance.fill(T::zero());
+        for row in x.chunks_exact(width) {
+            for ((v, m), x) in variance.iter_mut().zip(mean.iter()).zip(row) {
+                let apart = *x - *m;
+                *v += apart * apart;
+            }
+        }
+        variance.iter_mut().for_each(|v| *v *= share);
     }
 }
 

@@ -3,39 +3,10 @@
 
 use faer::{Accum, MatMut, MatRef, Par};
 use numerics::Real;
+use numerics::wide::madd;
 
 /// Numbers side by side in a register.
 pub(crate) const WIDE: usize = 8;
-
-/// Compiles a function twice: for processors with AVX2 and fused multiply-add, and for any.
-macro_rules! fused {
-    ($(#[$doc:meta])* fn $name:ident $(<$t:ident: $bound:ident>)? ($($arg:ident: $type:ty),* $(,)?) $(-> $out:ty)? = $body:ident) => {
-        $(#[$doc])*
-        #[allow(clippy::too_many_arguments)]
-        fn $name $(<$t: $bound>)? ($($arg: $type),*) $(-> $out)? {
-            #[cfg(target_arch = "x86_64")]
-            {
-                #[target_feature(enable = "avx2,fma")]
-                #[allow(clippy::too_many_arguments)]
-                fn with_fma $(<$t: $bound>)? ($($arg: $type),*) $(-> $out)? {
-                    $body::<$($t,)? true>($($arg),*)
-                }
-                if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-                    // SAFETY: the features that the function is compiled for were just found.
-                    return unsafe { with_fma($($arg),*) };
-                }
-            }
-            $body::<$($t,)? false>($($arg),*)
-        }
-    };
-}
-pub(crate) use fused;
-
-/// a b + c, where the processor can in one rounding.
-#[inline(always)]
-pub(crate) fn madd<T: Real, const FMA: bool>(a: T, b: T, c: T) -> T {
-    if FMA { a.mul_add(b, c) } else { a * b + c }
-}
 
 /// Rows, terms and lanes from which on a general product is faster than the loops here.
 const GENERAL: [usize; 3] = [8, 32, 64];

@@ -6,6 +6,7 @@ pub mod dropout_mlp;
 pub mod ensemble;
 mod fused;
 pub mod network;
+pub mod optimiser;
 pub mod outer_mlp;
 pub mod scaling;
 pub mod set_network;

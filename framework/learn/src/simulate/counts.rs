@@ -6,6 +6,7 @@
 //! and the trapezoid rule over ln l, so that expectations are exact to about 1e-6. [`CountSampler`] draws cells by
 //! inversion from P(k = 0), with single-precision exponentials of whole rows and nothing allocated.
 
+use numerics::special::exp_f32_cephes as exp;
 use numerics::streams::StreamRng;
 use rand::Rng;
 use rand_distr::{Distribution, Gamma, Poisson};
@@ -162,7 +163,7 @@ impl CountSampler {
         let n = self.alpha.len();
         assert!(ln_share.len() == n && out.len() == n, "one share and one value a gene");
         self.words.iter_mut().for_each(|w| *w = rng.next_u32());
-        self.few(ln_share, library.ln() as f32);
+        few(self, ln_share, library.ln() as f32);
         let c = self.target / library;
         let small: [f32; 32] = std::array::from_fn(|k| (c * k as f64).ln_1p() as f32);
         for (g, x) in out.iter_mut().enumerate() {
@@ -178,44 +179,29 @@ impl CountSampler {
             *x = if k < 32.0 { small[k as usize] } else { (c * k).ln_1p() as f32 };
         }
     }
-
-    fn few(&mut self, ln_share: &[f32], ln_library: f32) {
-        #[cfg(target_arch = "x86_64")]
-        if is_x86_feature_detected!("avx2") {
-            // SAFETY: the feature that the function is compiled for was just found.
-            return unsafe { few_avx2(self, ln_share, ln_library) };
-        }
-        few(self, ln_share, ln_library);
-    }
 }
 
-/// The same arithmetic, and so the same bits, eight genes at a time.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2")]
-fn few_avx2(s: &mut CountSampler, ln_share: &[f32], ln_library: f32) {
-    few(s, ln_share, ln_library);
-}
-
-/// Means, probabilities of no count, and counts below [`FEW`]; -1 for those that are larger or need more care.
-#[inline(always)]
-fn few(s: &mut CountSampler, ln_share: &[f32], ln_library: f32) {
-    let rows = s.mean.iter_mut().zip(&mut s.none).zip(&mut s.count).zip(&s.alpha).zip(&s.words).zip(ln_share);
-    for (((((mean, none), count), alpha), word), share) in rows {
-        let m = exp(share + ln_library);
-        let (a, r) = (alpha * m, 1.0 / alpha);
-        let odds = a / (1.0 + a);
-        let zero = exp(-ln(1.0 + a) * r);
-        (*mean, *none) = (m, zero);
-        let u = uniform(*word);
-        let (mut p, mut sum, mut k) = (zero, zero, 0.0f32);
-        for j in 0..FEW {
-            let j = f32::from(j);
-            k += if u > sum { 1.0 } else { 0.0 };
-            p *= odds * (j + r) * (1.0 / (j + 1.0));
-            sum += p;
+wide! {
+    /// Means, probabilities of no count, and counts below [`FEW`]; -1 for those that are larger or need more care.
+    fn few(s: &mut CountSampler, ln_share: &[f32], ln_library: f32) {
+        let rows = s.mean.iter_mut().zip(&mut s.none).zip(&mut s.count).zip(&s.alpha).zip(&s.words).zip(ln_share);
+        for (((((mean, none), count), alpha), word), share) in rows {
+            let m = exp(share + ln_library);
+            let (a, r) = (alpha * m, 1.0 / alpha);
+            let odds = a / (1.0 + a);
+            let zero = exp(-ln(1.0 + a) * r);
+            (*mean, *none) = (m, zero);
+            let u = uniform(*word);
+            let (mut p, mut sum, mut k) = (zero, zero, 0.0f32);
+            for j in 0..FEW {
+                let j = f32::from(j);
+                k += if u > sum { 1.0 } else { 0.0 };
+                p *= odds * (j + r) * (1.0 / (j + 1.0));
+                sum += p;
+            }
+            let found = k < f32::from(FEW) && m <= INVERTED.0 && zero >= INVERTED.1;
+            *count = if found { k } else { -1.0 };
         }
-        let found = k < f32::from(FEW) && m <= INVERTED.0 && zero >= INVERTED.1;
-        *count = if found { k } else { -1.0 };
     }
 }
 
@@ -245,25 +231,7 @@ fn mixture(m: f64, alpha: f64, rng: &mut StreamRng) -> f64 {
     Poisson::new(mean).map_or(0.0, |p| p.sample(rng))
 }
 
-/// eˣ with relative error below 1e-6, in a form that compilers turn into vector instructions (polynomial of Cephes).
-#[inline(always)]
-fn exp(x: f32) -> f32 {
-    const MAGIC: f32 = 12_582_912.0;
-    let x = x.clamp(-87.0, 88.0);
-    let t = x * std::f32::consts::LOG2_E + MAGIC;
-    let n = t - MAGIC;
-    let r = x - n * 0.693_359_4 + n * 2.121_944_4e-4;
-    let p = 1.987_569_1e-4;
-    let p = p * r + 1.398_2e-3;
-    let p = p * r + 8.333_452e-3;
-    let p = p * r + 4.166_579_6e-2;
-    let p = p * r + 1.666_666_5e-1;
-    let p = p * r + 5e-1;
-    let power = f32::from_bits((t.to_bits().wrapping_sub(MAGIC.to_bits()).wrapping_add(127)) << 23);
-    (p * r * r + r + 1.0) * power
-}
-
-/// ln x of x >= 1, likewise.
+/// ln x of x >= 1 to 2e-7, in a form that compilers turn into vector instructions.
 #[inline(always)]
 fn ln(x: f32) -> f32 {
     const HALF: u32 = 0x3f35_04f3; // √½

@@ -1,9 +1,9 @@
 //! Nodes with few rows: rows are sorted by eight features at a time, by a network of comparisons in registers.
 
 #[cfg(target_arch = "x86_64")]
-use super::four::avx::Avx;
+use super::avx::Avx;
 use super::four::{Four, Record};
-use super::grow::{Grower, Split, Stretch};
+use super::node::{Grower, Split, Stretch};
 use super::sorted::{Id, LANES};
 
 /// Most rows that count as few.
@@ -13,13 +13,14 @@ type Keys<I> = [[<I as Id>::Key; LANES]; MOST];
 
 /// The best split over `features`; the first wins where gains are equal.
 pub(super) fn search<I: Id>(g: &Grower<I>, node: Stretch, features: &[usize], best: &mut Split) {
+    // By hand: the two sets differ in the type of the four numbers, which gathers in intrinsics.
     #[cfg(target_arch = "x86_64")]
     {
         #[target_feature(enable = "avx2")]
         fn avx2<I: Id>(g: &Grower<I>, node: Stretch, features: &[usize], best: &mut Split) {
             search_by::<Avx, I>(g, node, features, best);
         }
-        if is_x86_feature_detected!("avx2") {
+        if numerics::wide::has_avx2() {
             // SAFETY: the feature that the function is compiled for was just found.
             return unsafe { avx2(g, node, features, best) };
         }

@@ -1,9 +1,9 @@
 //! Nodes with many rows: four features searched side by side along their lists.
 
 #[cfg(target_arch = "x86_64")]
-use super::four::avx::Avx;
+use super::avx::Avx;
 use super::four::{Four, Record};
-use super::grow::{Grower, Split, Stretch};
+use super::node::{Grower, Split, Stretch};
 use super::sorted::Id;
 
 /// Positions searched between two looks at what was found.
@@ -14,13 +14,14 @@ pub(super) fn search<I: Id>(g: &Grower<I>, node: Stretch, features: &[usize], be
     if g.outputs > 1 {
         return features.iter().enumerate().for_each(|(k, &f)| several_outputs(g, node, (k, f), best));
     }
+    // By hand: the two sets differ in the type of the four numbers, which gathers in intrinsics.
     #[cfg(target_arch = "x86_64")]
     {
         #[target_feature(enable = "avx2")]
         fn avx2<I: Id>(g: &Grower<I>, node: Stretch, features: &[usize], best: &mut Split) {
             one_output::<Avx, I>(g, node, features, best);
         }
-        if is_x86_feature_detected!("avx2") {
+        if numerics::wide::has_avx2() {
             // SAFETY: the feature that the function is compiled for was just found.
             return unsafe { avx2(g, node, features, best) };
         }

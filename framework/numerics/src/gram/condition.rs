@@ -1,7 +1,9 @@
 //! Gaussian conditioning of kernels: what is left of the covariance after noisy observation.
 
+use super::compositions::Sum;
 use super::features::{MakeRows, Rows};
-use super::matrix::{FeatureGram, Gram, Sum};
+use super::matrix::Gram;
+use super::of_rows::FeatureGram;
 use crate::error::{Error, Result};
 use crate::linalg::{Cholesky, symmetric_product};
 use ndarray::{Array2, ArrayView2, Axis};

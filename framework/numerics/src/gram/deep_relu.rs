@@ -1,7 +1,8 @@
 //! Kernels of infinitely wide ReLU networks: elementwise functions of inner products.
 
 use super::features::Rows;
-use super::matrix::{FeatureGram, Gram, GramSource};
+use super::matrix::{Gram, GramSource};
+use super::of_rows::FeatureGram;
 use crate::error::{Error, Result};
 use ndarray::{Array2, Axis};
 use rayon::prelude::*;
@@ -90,38 +91,24 @@ impl DeepRelu {
             let (mut s, mut n) = ([0.0; TILE], [0.0; TILE]);
             s[..products.len()].copy_from_slice(products);
             n[..norms.len()].copy_from_slice(norms);
-            self.tile(&mut s, norm, &mut n);
+            tile(self, &mut s, norm, &mut n);
             products.copy_from_slice(&s[..products.len()]);
         }
     }
+}
 
-    fn tile(&self, s: &mut [f64; TILE], norm: f64, norms: &mut [f64; TILE]) {
-        #[cfg(target_arch = "x86_64")]
-        if is_x86_feature_detected!("avx2") {
-            // SAFETY: the feature that the function is compiled for was just found.
-            return unsafe { self.tile_avx2(s, norm, norms) };
-        }
-        self.tile_plain(s, norm, norms);
-    }
-
-    /// The same operations, four at a time: the same bits.
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx2")]
-    fn tile_avx2(&self, s: &mut [f64; TILE], norm: f64, norms: &mut [f64; TILE]) {
-        self.tile_plain(s, norm, norms);
-    }
-
-    #[inline(always)]
-    fn tile_plain(&self, s: &mut [f64; TILE], norm: f64, norms: &mut [f64; TILE]) {
-        let (a, b) = (self.a, self.b);
+wide! {
+    /// The recursion over layers for a tile of inner products.
+    fn tile(w: &DeepRelu, s: &mut [f64; TILE], norm: f64, norms: &mut [f64; TILE]) {
+        let (a, b) = (w.a, w.b);
         let mut t = [0.0; TILE];
-        let mut own = self.first * norm + b;
+        let mut own = w.first * norm + b;
         for j in 0..TILE {
-            s[j] = self.first * s[j] + b;
-            norms[j] = self.first * norms[j] + b;
+            s[j] = w.first * s[j] + b;
+            norms[j] = w.first * norms[j] + b;
             t[j] = s[j];
         }
-        for _ in 1..self.layers {
+        for _ in 1..w.layers {
             for j in 0..TILE {
                 let root = (own * norms[j]).sqrt();
                 let rho = if root > 0.0 { s[j] / root } else { 0.0 };
@@ -135,7 +122,7 @@ impl DeepRelu {
             }
             own = 0.5 * a * own + b;
         }
-        if self.wide == Wide::Tangent {
+        if w.wide == Wide::Tangent {
             *s = t;
         }
     }

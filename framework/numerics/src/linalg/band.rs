@@ -1,6 +1,6 @@
 //! Reduction of a symmetric matrix to band form: what a one-parameter family A + s I needs.
 
-use crate::linalg::{view, view_mut};
+use super::dense::{view, view_mut};
 use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::matmul::matmul;
 use faer::linalg::qr::no_pivoting::factor::{qr_in_place, qr_in_place_scratch};

@@ -16,18 +16,13 @@ pub(crate) fn dots<T: Number, const K: usize>(rows: &[T], d: usize, v: [&[T]; K]
     if d == 0 {
         return out.fill([0.0; K]);
     }
-    #[cfg(target_arch = "x86_64")]
-    if is_x86_feature_detected!("avx2") {
-        // SAFETY: the feature that the function is compiled for was just found.
-        return unsafe { wide(rows, d, v, out) };
-    }
-    plain(rows, d, v, out)
+    sums(rows, d, v, out)
 }
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2")]
-fn wide<T: Number, const K: usize>(rows: &[T], d: usize, v: [&[T]; K], out: &mut [[f64; K]]) {
-    plain(rows, d, v, out)
+wide! {
+    fn sums<T: Number, const K: usize>(rows: &[T], d: usize, v: [&[T]; K], out: &mut [[f64; K]]) {
+        plain(rows, d, v, out)
+    }
 }
 
 #[inline(always)]

@@ -1,7 +1,8 @@
 //! What observed feature rows leave unexplained: posterior covariance in weight space.
 
-use crate::error::Result;
-use crate::linalg::{Cholesky, matmul_t};
+use super::dense::matmul_t;
+use super::factors::Cholesky;
+use crate::error::{Error, Result};
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2};
 
 /// The posterior of a linear model with prior weights N(0, I) and noise variance `noise` after some rows:
@@ -52,7 +53,7 @@ impl Explained {
     /// Observes a row given `v = M x` and `variance` = xᵀ M x + noise, which must be positive.
     pub fn observe(&mut self, mut v: Array1<f64>, variance: f64) -> Result<()> {
         v /= variance.sqrt();
-        self.g.push_row(v.view()).map_err(|e| crate::Error::Breakdown(e.to_string()))
+        self.g.push_row(v.view()).map_err(|e| Error::Breakdown(e.to_string()))
     }
 
     /// Observes rows (m x d) one after another. Without noise, rows that keep at most `zero` of variance are

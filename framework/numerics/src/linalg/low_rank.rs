@@ -1,6 +1,6 @@
 //! Fewer features with the same inner products.
 
-use crate::linalg::times_vector;
+use super::dense::times_vector;
 use ndarray::{Array1, Array2, ArrayView2};
 
 /// Entries of the inner products may change by this times the largest squared length.

@@ -1,7 +1,8 @@
 //! Sparse matrices, and the leading singular vectors of whatever can be multiplied.
 
+use super::dense::{matmul, symmetric_product};
+use super::factors::eigh;
 use crate::error::{Error, Result};
-use crate::linalg::{eigh, matmul, symmetric_product};
 use crate::streams::StreamRng;
 use ndarray::{Array1, Array2, ArrayView2, Axis, s};
 use rand_distr::{Distribution, StandardNormal};

@@ -1,7 +1,7 @@
 //! Elementary functions over slices.
 
 mod cos;
-pub mod exp;
+mod exp;
 
 pub use cos::cos_slice;
-pub use exp::{exp_slice, exp_slice_f32};
+pub use exp::{Exp, exp_f32, exp_f32_cephes, exp_slice, exp_slice_f32};

@@ -1,22 +1,14 @@
-//! A perceptron on the sum of every row of one table (u) and every row of another (p): batch normalisation and ReLU,
-//! MLP(d, h, d), and a linear readout of each u of its own:
-//!
-//!   x = relu(bn₀(a_u + b_p)),  H = relu(bn₁(x W₁)),  o_pu = ⟨r_u, bn₂(H W₂)⟩ + c_u.
-//!
-//! Each p stands for a share of the samples of a batch, and the normalisations are those over samples and u. The
-//! moments of bn₀ are sums of those of a and b; bn₂ and the readout are one product. Work goes in blocks of u: a block
-//! takes all p in turn, a few at a time, so that a tile stays in the cache from one product to the next. Six
-//! products of d x h numbers for each p and u in a training step, 12 d h operations: 98,304 at d = 64, h = 128.
+//! The network and its passes.
 
-use super::batch_norm::{Moments, Norm, Running, rows, take, take_mut};
-use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis, s};
+use super::loops::*;
+use crate::nn::batch_norm::{Moments, Norm, Running, rows, take, take_mut};
+use ndarray::{Array2, ArrayView2, Axis, s};
 use numerics::Real;
 use numerics::linalg::product_into;
 use rayon::prelude::*;
 
-/// Rows u of a block and p of a tile: fixed, so that results do not depend on the number of threads.
+/// Rows u of a block: fixed, so that results do not depend on the number of threads.
 const BLOCK: usize = 64;
-const GROUP: usize = 4;
 
 /// Its shape.
 #[derive(Clone, Copy, Debug)]
@@ -29,13 +21,13 @@ pub struct OuterMlp {
     pub hidden: usize,
 }
 
-/// Buffers of a batch, kept from one to the next, and what the way back needs of the way there.
+/// Buffers of a batch, kept from one to the next, and what the backward pass needs of the forward pass.
 #[derive(Debug)]
 pub struct OuterPass<T> {
     /// x W₁, H W₂ and the derivative by x W₁'s normalised values, each block of u after another, in it p after p.
     first: Vec<T>,
     second: Vec<T>,
-    signal: Vec<T>,
+    pub(super) signal: Vec<T>,
     /// a_u and b_p centred, and as they enter the ReLU.
     centred: [Array2<T>; 2],
     scaled: [Array2<T>; 2],
@@ -53,149 +45,6 @@ struct Parts<'a, T> {
     beta2: &'a [T],
     readout: ArrayView2<'a, T>,
     bias: &'a [T],
-}
-
-wide! {
-    /// x = relu(a_u + b) for the rows u.
-    fn outer_relu<T: Real>(out: &mut [T], a: &[T], b: &[T]) {
-        for (out, a) in out.chunks_exact_mut(b.len()).zip(a.chunks_exact(b.len())) {
-            for ((o, a), b) in out.iter_mut().zip(a).zip(b) {
-                let v = *a + *b;
-                *o = if v > T::zero() { v } else { T::zero() };
-            }
-        }
-    }
-}
-
-wide! {
-    /// Mean and mean square about it of the columns of some rows.
-    pub(crate) fn moments<T: Real>(x: &[T], mean: &mut [T], variance: &mut [T]) {
-        let width = mean.len();
-        let share = T::of(width as f64 / x.len() as f64);
-        mean.fill(T::zero());
-        for row in x.chunks_exact(width) {
-            mean.iter_mut().zip(row).for_each(|(m, x)| *m += *x);
-        }
-        mean.iter_mut().for_each(|m| *m *= share);
-        variance.fill(T::zero());
-        for row in x.chunks_exact(width) {
-            for ((v, m), x) in variance.iter_mut().zip(mean.iter()).zip(row) {
-                let apart = *x - *m;
-                *v += apart * apart;
-            }
-        }
-        variance.iter_mut().for_each(|v| *v *= share);
-    }
-}
-
-wide! {
-    /// relu(scale x + shift).
-    fn affine_relu<T: Real>(out: &mut [T], x: &[T], scale: &[T], shift: &[T]) {
-        for (out, x) in out.chunks_exact_mut(scale.len()).zip(x.chunks_exact(scale.len())) {
-            for (((o, x), s), t) in out.iter_mut().zip(x).zip(scale).zip(shift) {
-                let v = *s * *x + *t;
-                *o = if v > T::zero() { v } else { T::zero() };
-            }
-        }
-    }
-}
-
-wide! {
-    /// ⟨v_u, x_u⟩ for the rows u, in eight sums side by side.
-    fn row_dots<T: Real>(out: &mut [T], v: &[T], x: &[T]) {
-        let width = x.len() / out.len();
-        for ((out, v), x) in out.iter_mut().zip(v.chunks_exact(width)).zip(x.chunks_exact(width)) {
-            let ((v, v_rest), (x, x_rest)) = (v.as_chunks::<8>(), x.as_chunks::<8>());
-            let mut sums = [T::zero(); 8];
-            for (v, x) in v.iter().zip(x) {
-                for l in 0..8 {
-                    sums[l] += v[l] * x[l];
-                }
-            }
-            let [a, b, c, d, e, f, g, h] = sums;
-            *out = ((a + e) + (c + g)) + ((b + f) + (d + h));
-            v_rest.iter().zip(x_rest).for_each(|(v, x)| *out += *v * *x);
-        }
-    }
-}
-
-wide! {
-    /// to_u += k_u (x_u - mean) inverse for the rows u.
-    fn add_hats<T: Real>(to: &mut [T], k: &[T], x: &[T], mean: &[T], inverse: &[T]) {
-        let width = mean.len();
-        for ((to, k), x) in to.chunks_exact_mut(width).zip(k).zip(x.chunks_exact(width)) {
-            for (((t, x), m), i) in to.iter_mut().zip(x).zip(mean).zip(inverse) {
-                *t += *k * ((*x - *m) * *i);
-            }
-        }
-    }
-}
-
-wide! {
-    /// Derivative by the sums of a normalised layer: k_u r_u - pull - push x for the rows u.
-    fn readout_signal<T: Real>(out: &mut [T], k: &[T], r: &[T], x: &[T], pull: &[T], push: &[T]) {
-        let width = pull.len();
-        let inputs = r.chunks_exact(width).zip(x.chunks_exact(width));
-        for ((out, k), (r, x)) in out.chunks_exact_mut(width).zip(k).zip(inputs) {
-            for ((((o, r), x), a), b) in out.iter_mut().zip(r).zip(x).zip(pull).zip(push) {
-                *o = *k * *r - *a - *b * *x;
-            }
-        }
-    }
-}
-
-wide! {
-    /// The same for a signal of each row: scale s - pull - push x.
-    fn normalised_signal<T: Real>(out: &mut [T], signal: &[T], x: &[T], scale: &[T], pull: &[T], push: &[T]) {
-        let width = pull.len();
-        let inputs = signal.chunks_exact(width).zip(x.chunks_exact(width));
-        for (out, (s, x)) in out.chunks_exact_mut(width).zip(inputs) {
-            for (((((o, s), x), c), a), b) in out.iter_mut().zip(s).zip(x).zip(scale).zip(pull).zip(push) {
-                *o = *c * *s - *a - *b * *x;
-            }
-        }
-    }
-}
-
-wide! {
-    /// Takes the signal away where the ReLU gave 0, and adds up s and s x by columns.
-    fn mask_and_sum<T: Real>(signal: &mut [T], value: &[T], x: &[T], sums: &mut [T], products: &mut [T]) {
-        let width = sums.len();
-        let inputs = value.chunks_exact(width).zip(x.chunks_exact(width));
-        for (signal, (value, x)) in signal.chunks_exact_mut(width).zip(inputs) {
-            let to = sums.iter_mut().zip(products.iter_mut());
-            for (((s, v), x), (sum, product)) in signal.iter_mut().zip(value).zip(x).zip(to) {
-                let kept = if *v > T::zero() { *s } else { T::zero() };
-                *s = kept;
-                *sum += kept;
-                *product += kept * *x;
-            }
-        }
-    }
-}
-
-wide! {
-    /// Adds the signal, where the ReLU gave more than 0, to its row and to one sum.
-    fn mask_and_spread<T: Real>(signal: &[T], value: &[T], to_rows: &mut [T], to_all: &mut [T]) {
-        let width = to_all.len();
-        let inputs = signal.chunks_exact(width).zip(value.chunks_exact(width));
-        for (to, (signal, value)) in to_rows.chunks_exact_mut(width).zip(inputs) {
-            for (((t, all), s), v) in to.iter_mut().zip(to_all.iter_mut()).zip(signal).zip(value) {
-                let kept = if *v > T::zero() { *s } else { T::zero() };
-                *t += kept;
-                *all += kept;
-            }
-        }
-    }
-}
-
-fn add<T: Real>(to: &mut [T], from: &[T]) {
-    to.iter_mut().zip(from).for_each(|(t, f)| *t += *f);
-}
-
-fn matrix_mut<T>(x: &mut [T], columns: usize) -> ArrayViewMut2<'_, T> {
-    let n = x.len() / columns.max(1);
-    ArrayViewMut2::from_shape((n, columns), &mut x[..n * columns]).unwrap_or_else(|_| ArrayViewMut2::from(&mut [[]; 0]))
 }
 
 impl OuterMlp {
@@ -616,107 +465,5 @@ impl<T: Real> OuterPass<T> {
 impl<T: Real> Default for OuterPass<T> {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-/// Tiles of a block, with the number of their first p.
-fn tiles<T>(block: &mut [T], a: &ArrayView2<T>, width: usize, mut f: impl FnMut(usize, &mut [T])) {
-    for (t, tile) in block.chunks_mut(GROUP * a.nrows() * width).enumerate() {
-        f(t * GROUP, tile);
-    }
-}
-
-/// Adds the moments of a tile, p by p.
-fn take_moments<T: Real>(to: &mut Moments, tile: &[T], units: usize, width: usize, weights: &[T]) {
-    let (mut mean, mut variance) = (vec![T::zero(); width], vec![T::zero(); width]);
-    for (x, w) in tile.chunks_exact(units * width).zip(weights) {
-        moments(x, &mut mean, &mut variance);
-        to.add((*w).into() * units as f64, &mean, &variance);
-    }
-}
-
-fn merged<T: Real>(found: &[Moments], width: usize, samples: f64, running: &mut Running) -> Norm<T> {
-    let mut all = Moments::new(width);
-    found.iter().for_each(|m| all.merge(m));
-    running.update(&all, samples);
-    all.norm()
-}
-
-/// What a normalisation takes from scale s: scale (ΣG + x̂ ΣGx̂) = pull + push x, for weight 1.
-fn pulls<T: Real>(norm: &Norm<T>, scale: &[T], sums: &[T], products: &[T]) -> (Vec<T>, Vec<T>) {
-    let push: Vec<T> = (0..scale.len()).map(|c| scale[c] * products[c] * norm.inverse[c]).collect();
-    let pull = (0..scale.len()).map(|c| scale[c] * sums[c] - push[c] * norm.mean[c]).collect();
-    (pull, push)
-}
-
-fn times<T: Real>(to: &mut [T], x: &[T], factor: T) {
-    to.iter_mut().zip(x).for_each(|(t, x)| *t = *x * factor);
-}
-
-fn cast<T: Real>(x: &[f64]) -> Vec<T> {
-    x.iter().map(|v| T::of(*v)).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn table(n: usize, d: usize, k: usize) -> Array2<f64> {
-        Array2::from_shape_fn((n, d), |(i, j)| ((i * 31 + j * 17 + i * j + k) % 23) as f64 / 9.0 - 1.1)
-    }
-
-    /// Blocks that are not full, and more p than a tile takes.
-    const FORM: OuterMlp = OuterMlp { units: 70, width: 3, hidden: 5 };
-
-    fn parameters() -> Vec<f64> {
-        (0..FORM.n_parameters()).map(|i| ((i * 37 + i * i % 11) % 29) as f64 / 14.0 - 1.0).collect()
-    }
-
-    fn value(p: &[f64], a: &Array2<f64>, b: &Array2<f64>, weights: &[f64], pass: &mut OuterPass<f64>) -> Array2<f64> {
-        FORM.forward(p, a.view(), b.view(), weights, 12.0, &mut FORM.running(), pass)
-    }
-
-    #[test]
-    fn gradients_match_central_differences() {
-        let (p, a, b) = (parameters(), table(70, 3, 0), table(6, 3, 5));
-        let weights = [0.1, 0.2, 0.05, 0.3, 0.25, 0.1];
-        let direction = table(6, 70, 2);
-        let mut pass = OuterPass::new();
-        value(&p, &a, &b, &weights, &mut pass);
-        let mut gradient = vec![0.0; p.len()];
-        let (to_a, to_b) = FORM.backward(&p, &weights, direction.view(), &mut pass, &mut gradient);
-        let mut at =
-            |p: &[f64], a: &Array2<f64>, b: &Array2<f64>| (value(p, a, b, &weights, &mut pass) * &direction).sum();
-        let h = 1e-7;
-        let near = |got: f64, want: f64, what: &str| {
-            assert!((got - want).abs() < 2e-5 * want.abs().max(1.0), "{what}: {got} {want}");
-        };
-        for i in 0..p.len() {
-            let (mut up, mut down) = (p.clone(), p.clone());
-            (up[i], down[i]) = (p[i] + h, p[i] - h);
-            near(gradient[i], (at(&up, &a, &b) - at(&down, &a, &b)) / (2.0 * h), &format!("parameter {i}"));
-        }
-        for i in (0..70 * 3).step_by(7).map(|i| (i / 3, i % 3)) {
-            let (mut up, mut down) = (a.clone(), a.clone());
-            (up[i], down[i]) = (a[i] + h, a[i] - h);
-            near(to_a[i], (at(&p, &up, &b) - at(&p, &down, &b)) / (2.0 * h), &format!("a {i:?}"));
-        }
-        for (i, got) in to_b.indexed_iter() {
-            let (mut up, mut down) = (b.clone(), b.clone());
-            (up[i], down[i]) = (b[i] + h, b[i] - h);
-            near(*got, (at(&p, &a, &up) - at(&p, &a, &down)) / (2.0 * h), &format!("b {i:?}"));
-        }
-    }
-
-    #[test]
-    fn running_statistics_of_many_equal_batches_give_the_same_values() {
-        let (p, a, b) = (parameters(), table(70, 3, 0), table(6, 3, 5));
-        let (weights, mut pass, mut running) = ([1.0 / 6.0; 6], OuterPass::new(), FORM.running());
-        let mut o = Array2::zeros((0, 0));
-        for _ in 0..300 {
-            o = FORM.forward(&p, a.view(), b.view(), &weights, 1e12, &mut running, &mut pass);
-        }
-        let said = FORM.evaluate(&p, a.view(), b.view(), &running);
-        assert!((&o - &said).iter().all(|d| d.abs() < 1e-9));
     }
 }
