@@ -1,0 +1,162 @@
+//! The forms of a scenario file: `[variant.NAME]` and `[quick]` sections replace settings of the rest of the file.
+
+use super::diagnose::Document;
+use super::file::{AXIS, SLOTS, STRATEGY, VARIANT};
+use super::path::{Location, Mistake, Origin, get, get_dotted, head, set_dotted, set_in_section};
+use crate::error::{Error, Result, hint};
+use serde_json::{Map, Value, json};
+
+/// Which form of a scenario file is meant.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Form {
+    /// Names of `[variant.NAME]` sections, applied in this order.
+    pub variants: Vec<String>,
+    /// The small form: at most 2 seeds and 2 rounds, then the overrides of `[quick]`.
+    pub quick: bool,
+}
+
+impl Form {
+    /// The name of a scenario in this form.
+    pub(super) fn name(&self, scenario: &str) -> String {
+        let quick = self.quick.then_some("quick");
+        let all = std::iter::once(scenario).chain(self.variants.iter().map(String::as_str)).chain(quick);
+        all.collect::<Vec<_>>().join("-")
+    }
+
+    /// Whether this is the file as it stands, without overrides.
+    pub(super) fn is_whole(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The sections that it applies.
+    fn sections(&self) -> Vec<Vec<&str>> {
+        let quick = self.quick.then(|| vec!["quick"]);
+        self.variants.iter().map(|v| vec![VARIANT, v.as_str()]).chain(quick).collect()
+    }
+}
+
+/// Whether a name can become part of a folder's.
+pub(super) fn is_folder_name(name: &str) -> bool {
+    name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
+}
+
+/// Changes a document into one of its forms. The overrides of all `[variant.NAME]` sections and of `[quick]` are
+/// checked, those of the form are applied: variants in the order asked for, then the small form. Gives where each
+/// override is written; errors if the file lacks a variant of the form.
+pub(super) fn apply(doc: &mut Document, form: &Form, mistakes: &mut Vec<Mistake>) -> Result<Vec<Origin>> {
+    let variants = doc.keys(VARIANT);
+    for name in &form.variants {
+        if !variants.contains(name) {
+            return Err(no_such_variant(doc, name, &variants));
+        }
+    }
+    check_names(&variants, mistakes);
+    let heads = replaceable();
+    let quick = doc.value.contains_key("quick").then_some(vec!["quick"]);
+    for section in variants.iter().map(|v| vec![VARIANT, v.as_str()]).chain(quick) {
+        check_section(&doc.value, &section, &heads, mistakes);
+    }
+    let mut origins = Vec::new();
+    for section in form.sections() {
+        if section == ["quick"] {
+            shrink(&mut doc.value);
+        }
+        let Some(Value::Object(overrides)) = get(&doc.value, &section).cloned() else { continue };
+        for (path, value) in overrides.into_iter().filter(|(path, _)| heads.contains(&head(path))) {
+            let written = Location::of(section.iter().copied()).key(&path);
+            match set(&mut doc.value, &path, value) {
+                Ok(setting) => origins.push(Origin { setting, written, is_word: false }),
+                Err(text) => mistakes.push(Mistake::in_key(written, text)),
+            }
+        }
+    }
+    Ok(origins)
+}
+
+fn no_such_variant(doc: &Document, name: &str, variants: &[String]) -> Error {
+    let near = hint(name, variants.iter().map(String::as_str));
+    let list = match (near.is_empty(), variants.is_empty()) {
+        (false, _) => near,
+        (true, true) => format!("; it has none, write one as a [variant.{name}] section"),
+        (true, false) => format!("; it has: {}", variants.join(", ")),
+    };
+    Error::Config(format!("{} has no variant `{name}`{list}", doc.path.display()))
+}
+
+fn check_names(variants: &[String], mistakes: &mut Vec<Mistake>) {
+    for name in variants.iter().filter(|n| !is_folder_name(n)) {
+        let text = "the name becomes part of a folder's; use letters, digits, `_` and `-` only";
+        mistakes.push(Mistake::in_key(Location::of([VARIANT, name]), text));
+    }
+}
+
+/// With what the path of an override may begin.
+fn replaceable() -> Vec<&'static str> {
+    let keys = SLOTS.iter().map(|s| s.0).filter(|k| *k != "name");
+    keys.chain(["grid", STRATEGY, AXIS, "compare", "cost", "published"]).collect()
+}
+
+fn check_section(file: &Map<String, Value>, section: &[&str], heads: &[&str], mistakes: &mut Vec<Mistake>) {
+    let location = Location::of(section.iter().copied());
+    let Some(Value::Object(overrides)) = get(file, section) else {
+        let text = format!("[{}] holds dotted paths and values, such as \"seeds.count\" = 2", section.join("."));
+        mistakes.push(Mistake::in_value(location, text));
+        return;
+    };
+    for path in overrides.keys() {
+        let head = head(path);
+        if !heads.contains(&head) {
+            let text = format!("unknown key `{head}`{}", hint(head, heads.iter().copied()));
+            mistakes.push(Mistake::in_key(location.key(path), text));
+        }
+    }
+}
+
+/// At most 2 seeds and 2 rounds.
+fn shrink(file: &mut Map<String, Value>) {
+    for path in ["seeds.count", "rounds"] {
+        if get_dotted(file, path).and_then(Value::as_u64).is_some_and(|n| n > 2) {
+            let _ = set_dotted(file, path, json!(2));
+        }
+    }
+}
+
+/// Sets one dotted path of a whole file and gives the setting's location. `grid.AXIS` replaces the values of an axis,
+/// `strategy.NAME.PATH` a setting of a strategy and `axis.NAME.VALUE.PATH` one of another named axis.
+fn set(file: &mut Map<String, Value>, path: &str, value: Value) -> Result<Location, String> {
+    match path.split_once('.') {
+        Some(("grid", axis)) => set_axis(file, axis, value),
+        Some((STRATEGY, rest)) => {
+            let Some((name, key)) = rest.split_once('.').filter(|(_, key)| !key.is_empty()) else {
+                return Err("name the strategy and what it sets, such as \"strategy.NAME.kernel.use\"".into());
+            };
+            set_in_section(file, &[STRATEGY, name], key, value)
+                .ok_or_else(|| format!("there is no [strategy.{name}] section"))?;
+            Ok(Location::of([STRATEGY, name, key]))
+        }
+        Some((AXIS, rest)) => {
+            let mut parts = rest.splitn(3, '.');
+            let (Some(axis), Some(name), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
+                return Err("name the axis, its value and what it sets, such as \"axis.NAME.VALUE.batch\"".into());
+            };
+            set_in_section(file, &[AXIS, axis, name], key, value)
+                .ok_or_else(|| format!("there is no [axis.{axis}.{name}] section"))?;
+            Ok(Location::of([AXIS, axis, name, key]))
+        }
+        _ => {
+            set_dotted(file, path, value)?;
+            Ok(Location::dotted(path))
+        }
+    }
+}
+
+/// Replaces the values of an axis that the grid lists or that has sections.
+fn set_axis(file: &mut Map<String, Value>, axis: &str, values: Value) -> Result<Location, String> {
+    let is_named = axis == STRATEGY || get(file, [AXIS, axis]).is_some();
+    if !is_named && get(file, ["grid", axis]).is_none() {
+        return Err(format!("[grid] has no axis `{axis}` to replace"));
+    }
+    file.entry("grid").or_insert_with(|| json!({}));
+    set_in_section(file, &["grid"], axis, values).ok_or("`grid` is not a section")?;
+    Ok(Location::of(["grid", axis]))
+}
