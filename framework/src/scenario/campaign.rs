@@ -100,3 +100,34 @@ pub(crate) fn check_campaign(doc: &Document) -> Result<Campaign> {
     serde_json::from_value(Value::Object(doc.value.clone()))
         .map_err(|e| Error::Config(format!("{}: {e}", doc.path.display())))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{assert_complaints, document, pointed_at};
+    use super::*;
+
+    const CAMPAIGN: &str =
+        "name = \"next\"\nbatch = 8\npool = { path = \"genes.csv\" }\n[acquisition]\nuse = \"any_rule\"\n";
+
+    #[test]
+    fn what_is_left_out_has_defaults() {
+        let campaign = check_campaign(&document(CAMPAIGN)).unwrap();
+        assert_eq!((campaign.seed, campaign.batch, campaign.pool.genes), (0, 8, vec!["gene".to_string()]));
+        assert!(campaign.measured.is_none() && campaign.model.is_none() && campaign.prior.is_empty());
+    }
+
+    #[test]
+    fn all_mistakes_are_shown_at_once() {
+        let text = CAMPAIGN.replace("batch = 8", "bach = 8").replace("path", "paht").replace("any_rule", "any_rle");
+        assert_complaints(
+            pointed_at(check_campaign(&document(&text))),
+            &[
+                ("n", "the key `batch` is missing; add batch = 100"),
+                ("bach", "unknown key `bach`; did you mean `batch`?"),
+                ("pool", "the key `path` is missing here"),
+                ("paht", "unknown key `paht`; did you mean `path`?"),
+                ("\"any_rle\"", "unknown acquisition `any_rle`; did you mean `any_rule`?"),
+            ],
+        );
+    }
+}

@@ -1,7 +1,7 @@
 //! The `[[claim]]` sections: what a paper says should come out, and which arms that is about.
 
+use super::cell::Cell;
 use super::conditions::Conditions;
-use super::grid::Cell;
 use super::meaning::unlisted_metric;
 use super::path::{Location, Mistake};
 use super::schema::check_typed;
@@ -181,5 +181,103 @@ pub(super) fn check_arms(claim: &Claim, position: usize, mistakes: &mut Vec<Mist
             let text = format!("no arm matches `{side}`; name values that occur in the grid");
             mistakes.push(Mistake::in_value(location, text));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{assert_complaints, complaints, expand, expand_as, variant};
+    use super::*;
+
+    const GRID: &str = "[grid]\nrounds = [5]\nbatch = [4, 5, 6]\n[variant.v]\n\"grid.batch\" = [4, 5]\n";
+
+    fn claim(lines: &str) -> String {
+        format!("[[claim]]\ntext = \"t\"\n{lines}\n")
+    }
+
+    fn with(lines: &str) -> String {
+        format!("[grid]\nbatch = [4, 5, 6]\n{}", claim(&format!("better = {{ batch = 5 }}\nthan = {{}}\n{lines}")))
+    }
+
+    #[test]
+    fn claims_find_their_arms() {
+        let sections = [
+            GRID.to_string(),
+            claim("better = { batch = [6, 5] }\nthan = {}\nall_of = true"),
+            claim("better = { batch = 4 }\nthan = { batch = [4, 6] }\nat = \"aulc\"\nmetric = \"mse\""),
+            claim("better = { batch = 4 }\nthan = { batch = 5 }\nat = 3"),
+            claim("better = { batch = 4 }\nthan = { batch = 5 }\nkind = \"speedup\"\nat_least = 1.5"),
+            claim("better = { batch = 4 }\nthan = { batch = 5 }\nkind = \"speedup\""),
+        ];
+        let sweep = expand("", &sections.concat());
+        let c = &sweep.claims;
+        assert_eq!((&c[0].better, &c[0].than, c[0].all_of), (&vec![1, 2], &vec![0], true), "the others are the rest");
+        assert_eq!(
+            (c[0].metric.as_str(), c[0].says),
+            ("hits", Assertion::Better(At::Last)),
+            "the first metric, at the end"
+        );
+        assert_eq!((&c[1].better, &c[1].than, c[1].metric.as_str()), (&vec![0], &vec![2], "mse"));
+        let says: Vec<Assertion> = c[1..].iter().map(|c| c.says).collect();
+        let expected = [
+            Assertion::Better(At::Aulc),
+            Assertion::Better(At::Round(3)),
+            Assertion::Sooner(1.5),
+            Assertion::Sooner(1.0),
+        ];
+        assert_eq!(says, expected);
+    }
+
+    #[test]
+    fn a_variant_may_lack_the_arms_of_a_claim_and_the_file_may_not() {
+        let sections = format!("{GRID}{}", claim("better = { batch = 6 }\nthan = { batch = 5 }"));
+        assert_eq!(expand("", &sections).claims[0].better, [2]);
+        let sweep = expand_as(&variant("v"), "", &sections).unwrap();
+        assert_eq!((sweep.claims[0].better.len(), &sweep.claims[0].than), (0, &vec![1]));
+        let text = |side: &str| format!("no arm matches `{side}`; name values that occur in the grid");
+        assert_complaints(
+            complaints("", &format!("{GRID}{}", claim("better = { batch = 7 }\nthan = { rounds = 4 }"))),
+            &[("{ batch = 7 }", &text("better")), ("{ rounds = 4 }", &text("than"))],
+        );
+    }
+
+    #[test]
+    fn values_that_make_no_sense_are_refused() {
+        for (lines, above, message) in [
+            ("at = 6", "6", "there is no round 6; the last is 5"),
+            ("at = \"first\"", "\"first\"", "expected \"last\", \"aulc\" or a round, not \"first\""),
+            ("at = -1", "-1", "expected \"last\", \"aulc\" or a round, not -1"),
+            ("kind = \"speedup\"\nat = \"last\"", "\"last\"", "a speed-up is taken at the last round; leave `at` out"),
+            ("kind = \"speedup\"\nat_least = 0.0", "0.0", "the factor must be above 0, not 0"),
+            ("at_least = 2", "2", "only a speed-up has a least factor; add kind = \"speedup\" or leave it out"),
+            ("metric = \"msee\"", "\"msee\"", "`msee` is not among this scenario's metrics; did you mean `mse`?"),
+            ("metric = \"rmse_x\"", "\"rmse_x\"", "`rmse_x` is not among this scenario's metrics; it lists: hits, mse"),
+            (
+                "kind = \"speed\"",
+                "\"speed\"",
+                "unknown word `speed`; did you mean `speedup`?; known: difference, speedup",
+            ),
+            ("al_of = true", "al_of", "unknown key `al_of`; did you mean `all_of`?"),
+        ] {
+            assert_complaints(complaints("", &with(lines)), &[(above, message)]);
+        }
+    }
+
+    #[test]
+    fn the_last_round_is_known_only_where_all_arms_share_it() {
+        let sections = format!("[grid]\nrounds = [5, 9]\n{}", claim("better = { rounds = 9 }\nthan = {}\nat = 7"));
+        assert_eq!(expand("", &sections).claims[0].says, Assertion::Better(At::Round(7)));
+    }
+
+    #[test]
+    fn sides_are_conditions_and_sections_are_lists() {
+        assert_complaints(
+            complaints("", "[[claim]]\nbetter = { batsh = 1 }\nthan = {}\n"),
+            &[
+                ("[[claim]]", "the key `text` is missing here; add the claim in words"),
+                ("batsh", "unknown key `batsh`; did you mean `batch`?"),
+            ],
+        );
+        assert_complaints(complaints("claim = 3", ""), &[("3", "write each claim as its own [[claim]] section")]);
     }
 }

@@ -1,7 +1,7 @@
 //! Choosing arms by their settings, as skip rules, `[compare] reference` and both sides of a claim do.
 
+use super::cell::Cell;
 use super::file::SLOTS;
-use super::grid::Cell;
 use super::path::{Location, Mistake, get_dotted, head};
 use crate::error::hint;
 use serde_json::{Map, Value};
@@ -58,4 +58,73 @@ impl Conditions {
 fn is(cell: &Cell, path: &str, want: &Value) -> bool {
     cell.choice(path).is_some_and(|c| c.written == *want || want.as_str() == Some(&c.label))
         || get_dotted(&cell.table, path).is_some_and(|v| v == want || v.get("use") == Some(want))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::cell::{Choice, Setting};
+    use super::*;
+    use serde_json::json;
+    use std::rc::Rc;
+
+    /// A cell with the axis `strategy` at its section `near`, `prior` at `all` and a table.
+    fn cell() -> Cell {
+        let choice = |axis: &str, label: &str, written: Value| {
+            Rc::new(Choice { axis: axis.into(), label: label.into(), written, settings: Vec::<Setting>::new() })
+        };
+        let table = json!({
+            "batch": 4, "priors": ["a", "b"], "kernel": { "use": "rbf", "length": 2.0 }, "acquisition": { "use": "lcmd" },
+        });
+        let choices = vec![choice("strategy", "near", json!("near")), choice("prior", "a", json!("each_alone"))];
+        Cell { choices, table: table.as_object().cloned().unwrap_or_default() }
+    }
+
+    fn hold(conditions: Value) -> bool {
+        Conditions::read(&conditions).hold(&cell())
+    }
+
+    #[test]
+    fn a_condition_is_a_value_or_a_list_of_them() {
+        assert!(hold(json!({ "batch": 4 })) && !hold(json!({ "batch": 5 })));
+        assert!(hold(json!({ "batch": [5, 4] })) && !hold(json!({ "batch": [5, 6] })));
+        assert!(hold(json!({ "kernel.length": 2.0 })) && !hold(json!({ "kernel.width": 2.0 })));
+        assert!(hold(json!({ "priors": ["a", "b"] })), "a list may be the value itself");
+        assert!(hold(json!({ "priors": [["b"], ["a", "b"]] })) && !hold(json!({ "priors": [["a"], ["b"]] })));
+    }
+
+    #[test]
+    fn a_plugin_is_meant_by_its_name() {
+        assert!(hold(json!({ "kernel": "rbf" })) && !hold(json!({ "kernel": "linear" })));
+        assert!(hold(json!({ "kernel": { "use": "rbf", "length": 2.0 } })));
+        assert!(!hold(json!({ "kernel": { "use": "rbf" } })), "a table must be the whole table");
+    }
+
+    #[test]
+    fn an_axis_is_meant_by_label_or_by_what_the_grid_has() {
+        assert!(hold(json!({ "strategy": "near" })) && hold(json!({ "strategy": ["far", "near"] })));
+        assert!(
+            hold(json!({ "prior": "a" })) && hold(json!({ "prior": "each_alone" })) && !hold(json!({ "prior": "b" }))
+        );
+    }
+
+    #[test]
+    fn all_must_hold_and_none_is_no_condition() {
+        assert!(hold(json!({ "batch": 4, "kernel": "rbf" })) && !hold(json!({ "batch": 4, "kernel": "linear" })));
+        assert!(hold(json!({})) && hold(json!(3)) && hold(json!({ "not": { "batch": 4 } })));
+    }
+
+    #[test]
+    fn conditions_begin_with_a_known_key_or_an_axis_with_sections() {
+        let conditions = json!({ "batsh": 1, "kernel.lenght": 1, "size": 2, "strategy": "x" });
+        let mut mistakes = vec![];
+        Conditions::read(&conditions).check(&Location::of(["skip"]).item(1), &["size".into()], &mut mistakes);
+        let at = |key: &str| Location::of(["skip"]).item(1).key(key);
+        assert_eq!(
+            mistakes,
+            [
+                Mistake::in_key(at("batsh"), "unknown key `batsh`; did you mean `batch`?"),
+                Mistake::in_key(at("strategy"), "unknown key `strategy`"),
+            ]
+        );
+    }
 }

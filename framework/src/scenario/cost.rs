@@ -47,3 +47,30 @@ pub(super) fn check(section: &Value, mistakes: &mut Vec<Mistake>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{assert_complaints, complaints, expand};
+    use super::*;
+
+    #[test]
+    fn prices_have_defaults_and_are_not_part_of_a_run() {
+        assert_eq!(expand("", "").cost, Cost { per_perturbation: 30.0, per_round: 0.0, months_per_round: 1.0 });
+        let dear = expand("", "[cost]\nper_round = 100.0\n");
+        assert_eq!(dear.cost, Cost { per_round: 100.0, ..Cost::default() });
+        assert_eq!(dear.arms[0].resolved, expand("", "").arms[0].resolved);
+        assert_eq!((dear.cost.money(2.0, 10.0), dear.cost.months(2.0)), (500.0, 2.0));
+    }
+
+    #[test]
+    fn prices_are_numbers_of_0_or_more() {
+        assert_complaints(
+            complaints("", "[cost]\nper_round = -5.0\nmonths_per_round = \"two\"\nper_rond = 1\n"),
+            &[
+                ("-5.0", "a price or time must be 0 or more, not -5.0"),
+                ("\"two\"", "wrong type: got string \"two\", expected a number"),
+                ("per_rond", "unknown key `per_rond`; did you mean `per_round`?"),
+            ],
+        );
+    }
+}

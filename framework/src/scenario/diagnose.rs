@@ -166,3 +166,65 @@ fn caret(path: &Path, text: &str, span: Range<usize>, message: &str) -> String {
     let _ = write!(out, "{:gutter$} | {:column$}{} {message}", "", "", "^".repeat(width));
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{assert_complaints, document, pointed_at};
+    use super::*;
+
+    const TEXT: &str = "# Question: which\n# rule is best?\nbatch = 3\n\n[kernel]\nuse = \"chain\"\nsteps = [{ use = \"a\" }, { p = 2 }]\n\n[prior.one]\nx = 1\n[prior.\"zwei.drei\"]\n";
+
+    #[test]
+    fn each_mistake_is_shown_once_with_its_line_in_the_order_of_the_file() {
+        let doc = document(TEXT);
+        let step = Mistake::in_value(Location::of(["kernel", "steps"]).item(1).key("p"), "too small");
+        let error = doc.report(&[step.clone(), Mistake::in_key(Location::of(["batch"]), "too large"), step]);
+        let expected = [
+            "error: small.toml has 2 mistakes",
+            " --> small.toml:3:1",
+            "  |",
+            "3 | batch = 3",
+            "  | ^^^^^ too large",
+            " --> small.toml:7:31",
+            "  |",
+            "7 | steps = [{ use = \"a\" }, { p = 2 }]",
+            "  |                               ^ too small",
+        ];
+        assert_eq!(error.to_string().lines().collect::<Vec<_>>(), expected);
+        assert!(error.is_config());
+    }
+
+    #[test]
+    fn carets_stand_under_the_value_the_key_or_the_nearest_parent() {
+        let doc = document(TEXT);
+        let kernel = Location::of(["kernel"]);
+        let under = |m: Mistake| pointed_at::<()>(Err(doc.report(&[m])));
+        for (mistake, above) in [
+            (Mistake::in_value(kernel.key("use"), "x"), "\"chain\""),
+            (Mistake::in_key(kernel.key("use"), "x"), "use"),
+            (Mistake::in_value(kernel.clone(), "x"), "kernel"),
+            (Mistake::in_value(kernel.key("steps").item(1), "x"), "{ p = 2 }"),
+            (Mistake::in_value(kernel.key("steps").item(2), "x"), "[{ use = \"a\" }, { p = 2 }]"),
+            (Mistake::in_value(kernel.key("missing"), "x"), "kernel"),
+            (Mistake::at(&["prior", "zwei.drei"], "x"), "\"zwei.drei\""),
+        ] {
+            assert_complaints(under(mistake), &[(above, "x")]);
+        }
+    }
+
+    #[test]
+    fn a_syntax_error_has_its_place() {
+        let refused = Document::parse(Path::new("small.toml"), "batch = 3\nrounds = = 2\n".into());
+        let text = refused.err().expect("an error").to_string();
+        assert!(text.starts_with("error: small.toml is not valid TOML\n --> small.toml:2:"), "{text}");
+    }
+
+    #[test]
+    fn comments_at_the_top_are_the_question_and_keys_keep_their_order() {
+        let doc = document(TEXT);
+        assert_eq!(doc.question(), "Question: which rule is best?");
+        assert_eq!(doc.keys("prior"), ["one", "zwei.drei"]);
+        assert_eq!(doc.keys("kernel"), ["use", "steps"]);
+        assert!(doc.keys("batch").is_empty() && doc.keys("prior.two").is_empty());
+    }
+}

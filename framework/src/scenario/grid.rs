@@ -1,68 +1,13 @@
-//! The grid: axes, the values on each, and a cell for every combination of values.
+//! The grid: its axes and the values on each, and a cell for every combination of values.
 
+use super::cell::{Cell, Choice, Setting};
 use super::diagnose::Document;
 use super::file::{SHARED_KEYS, SLOTS};
-use super::path::{Location, Mistake, Origin, get, head, relocate_to_closest, set_dotted};
+use super::path::{Location, Mistake, get, head};
 use super::{named_axes, priors};
 use crate::error::hint;
 use serde_json::{Map, Value, json};
 use std::rc::Rc;
-
-/// A value that a choice gives to a setting.
-#[derive(Debug)]
-pub(super) struct Setting {
-    path: String,
-    value: Value,
-    origin: Origin,
-}
-
-impl Setting {
-    /// Sets a dotted path, as `written` in the file; `is_word` if a word is written there that stands for the value.
-    pub(super) fn new(path: &str, value: Value, written: Location, is_word: bool) -> Self {
-        let origin = Origin { setting: Location::dotted(path), written, is_word };
-        Self { path: path.into(), value, origin }
-    }
-}
-
-/// One value of an axis.
-#[derive(Debug)]
-pub(super) struct Choice {
-    pub(super) axis: String,
-    /// Its part in labels of arms.
-    pub(super) label: String,
-    /// What the grid has for it: a value, a word or the name of a section.
-    pub(super) written: Value,
-    pub(super) settings: Vec<Setting>,
-}
-
-/// One choice on each axis, and the scenario that they make.
-pub(super) struct Cell {
-    pub(super) choices: Vec<Rc<Choice>>,
-    pub(super) table: Map<String, Value>,
-}
-
-impl Cell {
-    fn new(choices: Vec<Rc<Choice>>, base: &Map<String, Value>, mistakes: &mut Vec<Mistake>) -> Self {
-        let mut table = base.clone();
-        for setting in choices.iter().flat_map(|c| &c.settings) {
-            if let Err(text) = set_dotted(&mut table, &setting.path, setting.value.clone()) {
-                mistakes.push(Mistake::in_key(setting.origin.written.clone(), text));
-            }
-        }
-        Self { choices, table }
-    }
-
-    /// What the cell has on an axis.
-    pub(super) fn choice(&self, axis: &str) -> Option<&Choice> {
-        self.choices.iter().find(|c| c.axis == axis).map(Rc::as_ref)
-    }
-
-    /// Moves a mistake in a value that the grid or a section supplied to its place there.
-    pub(super) fn relocate(&self, mistake: &mut Mistake) {
-        let origins: Vec<&Origin> = self.choices.iter().flat_map(|c| &c.settings).map(|s| &s.origin).collect();
-        relocate_to_closest(mistake, &origins);
-    }
-}
 
 /// All axes of a scenario file.
 pub(super) struct Grid {
@@ -101,14 +46,9 @@ impl Grid {
     }
 }
 
-/// An axis of `[grid]`.
-pub(super) fn location(axis: &str) -> Location {
-    Location::of(["grid", axis])
-}
-
 /// The values of an axis without sections.
 fn values(doc: &Document, axis: &str, mistakes: &mut Vec<Mistake>) -> Vec<Choice> {
-    let location = location(axis);
+    let location = Location::of(["grid", axis]);
     let head = head(axis);
     let keys = || SLOTS.iter().map(|s| s.0);
     if !keys().any(|k| k == head) {
@@ -177,12 +117,105 @@ fn product(axes: &[Vec<Rc<Choice>>]) -> Vec<Vec<Rc<Choice>>> {
     })
 }
 
-/// A label for each cell: its values on the axes on which the cells differ, joined by " / ". Nothing where none do.
-pub(super) fn labels(cells: &[Cell]) -> Option<Vec<String>> {
-    let n_axes = cells.first().map_or(0, |c| c.choices.len());
-    let label = |cell: &Cell, axis: usize| cell.choices[axis].label.clone();
-    let differing: Vec<usize> =
-        (0..n_axes).filter(|&x| cells.iter().any(|c| label(c, x) != label(&cells[0], x))).collect();
-    let joined = |c: &Cell| differing.iter().map(|&x| label(c, x)).collect::<Vec<_>>().join(" / ");
-    (!differing.is_empty()).then(|| cells.iter().map(joined).collect())
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{assert_complaints, complaints, expand, labels};
+    use serde_json::json;
+
+    #[test]
+    fn the_last_axis_runs_fastest_and_axes_that_differ_make_labels() {
+        let sweep = expand("", "[grid]\nrounds = [2, 1]\n\"pool.init\" = [4]\nbatch = [6, 5]\n");
+        assert_eq!(labels(&sweep), ["2 / 6", "2 / 5", "1 / 6", "1 / 5"]);
+        let axes = [("rounds", "1"), ("pool.init", "4"), ("batch", "6")].map(|(a, v)| (a.into(), v.into()));
+        assert_eq!(sweep.arms[2].axes, axes, "all axes, in the order of the file");
+        let s = &sweep.arms[2].scenario;
+        assert_eq!((s.rounds, s.pool.init, s.batch), (1, 4, 6));
+    }
+
+    #[test]
+    fn axes_with_sections_come_first_unless_the_grid_lists_them() {
+        let sections = "[strategy.a]\nbatch = 4\n[strategy.b]\nbatch = 5\n[axis.length.x]\nrounds = 3\n[axis.length.y]\nrounds = 4\n";
+        let sweep = expand("", &format!("[grid]\n\"pool.init\" = [6, 7]\n{sections}"));
+        assert_eq!(labels(&sweep)[..3], ["a / x / 6", "a / x / 7", "a / y / 6"]);
+        let sweep = expand("", &format!("[grid]\n\"pool.init\" = [6, 7]\nstrategy = [\"b\", \"a\"]\n{sections}"));
+        assert_eq!(labels(&sweep)[..3], ["x / 6 / b", "x / 6 / a", "x / 7 / b"]);
+    }
+
+    #[test]
+    fn labels_are_words_of_the_values() {
+        let values = "{ use = \"any_rule\" }, { use = \"any_rule\", offset = 2, width = 1 }";
+        let sweep = expand("", &format!("[grid]\nacquisition = [{values}]\n"));
+        assert_eq!(labels(&sweep), ["any_rule", "any_rule(offset=2, width=1)"]);
+        let sweep = expand("", "[grid]\npriors = [[], [\"a\"], [\"a\", \"b\"]]\n");
+        assert_eq!(labels(&sweep), ["[]", "[a]", "[a, b]"]);
+        assert_eq!(labels(&expand("", "")), ["any_rule"], "a single arm is called by its acquisition");
+    }
+
+    #[test]
+    fn cells_that_are_the_same_run_become_one_arm() {
+        // With two priors each word stands for the same two sets.
+        let sweep = expand("", "[grid]\nprior = [\"each_alone\", \"leave_one_out\", [\"b\", \"a\"], \"all\"]\n");
+        assert_eq!(labels(&sweep), ["a", "b", "b+a"]);
+        assert_eq!(sweep.arms[2].resolved["priors"], json!(["a", "b"]));
+        let sweep = expand("", "[grid]\nacquisition = [{ use = \"any_rule\" }, { use = \"any_rule\", offset = 0 }]\n");
+        assert_eq!(labels(&sweep), ["any_rule"], "a default written out changes nothing");
+    }
+
+    #[test]
+    fn a_prior_named_twice_in_one_grid_keeps_its_first_label() {
+        let sweep = expand("", "[grid]\nprior = [\"all\", [\"a\", \"b\"]]\n");
+        assert_eq!(sweep.arms.len(), 1);
+        assert_eq!(sweep.arms[0].axes, [("prior".to_string(), "all".to_string())]);
+    }
+
+    #[test]
+    fn what_cannot_be_an_axis_is_refused() {
+        assert_complaints(
+            complaints(
+                "",
+                "[grid]\nbatsh = [1]\nseeds = [{ count = 1 }]\nrounds = 3\n\"batch\" = []\nprior = [\"c\", \"a\"]\n",
+            ),
+            &[
+                ("batsh", "unknown axis `batsh`; did you mean `batch`?"),
+                ("1", "unknown key `batsh`; did you mean `batch`?"),
+                ("seeds", "`seeds` cannot be an axis; all arms share it"),
+                ("rounds", "an axis is a list of values: \"rounds\" = [ ... ]"),
+                ("\"batch\"", "an axis is a list of values: \"batch\" = [ ... ]"),
+                ("\"c\"", "unknown prior `c`; did you mean `a`?"),
+            ],
+        );
+    }
+
+    #[test]
+    fn an_axis_without_values_leaves_the_others_alone() {
+        let found = complaints("", "[grid]\nbatch = []\nrounds = [2, 3]\n[[skip]]\nrounds = 3\n");
+        assert_complaints(found, &[("batch", "an axis is a list of values: \"batch\" = [ ... ]")]);
+    }
+
+    #[test]
+    fn a_mistake_in_a_value_of_the_grid_is_shown_there() {
+        let kernels = "{ use = \"any_kernel\", length = 1 }, { use = \"any_kernel\", length = 1, steps = [{ use = \"any_kernel\", \
+                       lenght = 1 }] }, { use = \"any_kernel\", length = \"x\" }";
+        assert_complaints(
+            complaints("", &format!("[grid]\nbatch = [2, 0]\nkernel = [{kernels}]\n")),
+            &[
+                ("0", "the batch is empty; choose at least 1"),
+                ("{ use = \"any_kernel\", lenght = 1 }", "the key `length` is missing here"),
+                ("lenght", "unknown key `lenght`; did you mean `length`?"),
+                ("\"x\"", "wrong type: got string \"x\", expected a number"),
+            ],
+        );
+    }
+
+    #[test]
+    fn the_closest_setting_on_the_grid_is_to_blame() {
+        let text = "[grid]\nacquisition = [{ use = \"any_rule\" }]\n\"acquisition.offset\" = [1, \"two\"]\n\"batch.x\" = [1]\n";
+        assert_complaints(
+            complaints("", text),
+            &[
+                ("\"two\"", "wrong type: got string \"two\", expected a whole number, 0 or more"),
+                ("1", "`batch` in `batch.x` is not a section"),
+            ],
+        );
+    }
 }

@@ -97,3 +97,72 @@ fn check_priors(scenario: &Scenario, mistakes: &mut Vec<Mistake>) {
         mistakes.push(Mistake::at(&["priors"], format!("unknown prior `{name}`{near}")));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{assert_complaints, complaints, document, expand, pointed_at};
+    use crate::scenario::{Form, Sweep};
+
+    #[test]
+    fn several_rules_are_broken_at_once() {
+        assert_complaints(
+            complaints(
+                "priors = [\"a\", \"c\"]",
+                "[target]\nhit_fraction = 1.5\nhit_count = 0\nhit_threshold = 1.0\n[grid]\nbatch = [0]\n\"pool.test\" = [1.0]\n",
+            ),
+            &[
+                ("[\"a\", \"c\"]", "unknown prior `c`; did you mean `a`?"),
+                ("1.5", "the share of hits must be above 0 and at most 1, not 1.5"),
+                ("0", "no hit to find; choose at least 1"),
+                ("0", "hits are either a number or all above a threshold; give one of the two"),
+                ("0", "the batch is empty; choose at least 1"),
+                ("1.0", "the test share must be at least 0 and below 1, not 1"),
+            ],
+        );
+    }
+
+    /// A whole file with these metrics and seeds.
+    fn with(metrics: &str, count: usize) -> Vec<(String, String)> {
+        let text = format!(
+            "name = \"m\"\nseeds = {{ count = {count} }}\nrounds = 1\nbatch = 1\nmetrics = [{metrics}]\noracle = {{ use = \
+             \"any_oracle\" }}\nacquisition = {{ use = \"any_rule\" }}\n"
+        );
+        pointed_at(Sweep::expand(document(&text), &Form::default()))
+    }
+
+    #[test]
+    fn metrics_exist_and_have_what_they_are_made_of() {
+        assert_complaints(with("\"rmze\"", 1), &[("\"rmze\"", "unknown metric `rmze`; did you mean `rmse`?")]);
+        let (above, message) = with("\"mse\", \"what_is_this_then\"", 1).remove(0);
+        assert_eq!(above, "\"what_is_this_then\"");
+        assert!(message.starts_with("unknown metric `what_is_this_then`; known: ") && message.contains("hit_ratio, "));
+        let list = "\"hits_per_kusd\", \"marginal_gain\"";
+        assert_complaints(
+            with(list, 1),
+            &[
+                (&format!("[{list}]"), "`hits_per_kusd` is made of `hits`; list that too"),
+                (&format!("[{list}]"), "`marginal_gain` is made of `fraction_discovered`; list that too"),
+            ],
+        );
+    }
+
+    #[test]
+    fn there_are_seeds_and_rules_have_what_they_need() {
+        assert_complaints(with("\"mse\"", 0), &[("{ count = 0 }", "no seeds; set count to at least 1")]);
+        assert_complaints(
+            complaints("", "[grid]\n\"acquisition.use\" = [\"any_rule\", \"sd_rule\"]\n"),
+            &[("acquisition", "this acquisition needs a model; add a [model] section")],
+        );
+    }
+
+    #[test]
+    fn a_pool_that_runs_out_stops_or_is_refused() {
+        let resolved = |sections: &str| expand("", sections).arms[0].resolved["pool"]["exhausted"].clone();
+        assert_eq!(resolved(""), "error");
+        assert_eq!(resolved("[grid]\n\"pool.exhausted\" = [\"stop\"]\n"), "stop");
+        assert_complaints(
+            complaints("", "[grid]\n\"pool.exhausted\" = [\"stopp\"]\n"),
+            &[("\"stopp\"", "unknown word `stopp`; did you mean `stop`?; known: error, stop")],
+        );
+    }
+}

@@ -1,6 +1,8 @@
 //! Scenario files: what one looks like, how a grid becomes runs, how mistakes are shown.
 
+mod arm;
 mod campaign;
+mod cell;
 mod claims;
 mod compare;
 mod conditions;
@@ -16,8 +18,11 @@ mod published;
 pub(crate) mod schema;
 mod skip;
 mod sweep;
+#[cfg(test)]
+mod testing;
 mod variants;
 
+pub use arm::{Arm, NUMBERS};
 pub(crate) use campaign::check_campaign;
 pub use campaign::{Campaign, UserTable};
 pub use claims::{Assertion, At, Claim, ClaimEntry, ClaimKind};
@@ -26,6 +31,6 @@ pub use diagnose::Document;
 pub use file::{CoveredBy, Exhausted, Known, Place, PoolRules, Repeat, Scenario, Seeds, Varies};
 pub use path::{Location, Mistake};
 pub use published::{Published, PublishedMetric, PublishedValues};
-pub use sweep::{Arm, NUMBERS, Sweep};
+pub use sweep::Sweep;
 pub(crate) use sweep::{Misfit, check_needs};
 pub use variants::Form;

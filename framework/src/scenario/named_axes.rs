@@ -1,9 +1,9 @@
 //! Axes whose values have sections of their own and make several settings at once: `[strategy.NAME]` and
 //! `[axis.AXIS.NAME]`.
 
+use super::cell::{Choice, Setting};
 use super::diagnose::Document;
 use super::file::{AXIS, SHARED_KEYS, SLOTS, STRATEGY, SWEEP_KEYS};
-use super::grid::{self, Choice, Setting};
 use super::path::{Location, Mistake, get, head};
 use crate::error::hint;
 use serde_json::{Map, Value, json};
@@ -39,7 +39,7 @@ pub(super) fn choices(doc: &Document, axis: &str, mistakes: &mut Vec<Mistake>) -
             _ => {
                 let near = hint(&name, sections.iter().map(String::as_str));
                 let text = format!("unknown {axis} `{name}`{near}; write it as a [{header}.NAME] section");
-                mistakes.push(Mistake::in_value(grid::location(axis).item(position), text));
+                mistakes.push(Mistake::in_value(Location::of(["grid", axis]).item(position), text));
             }
         }
     }
@@ -58,7 +58,7 @@ fn listed(
         Some(Value::Array(list)) => list.iter().map(|v| v.as_str().unwrap_or_default().to_string()).collect(),
         Some(_) => {
             let text = format!("an axis is a list: {axis} = [ \"NAME\", ... ]");
-            mistakes.push(Mistake::in_value(grid::location(axis), text));
+            mistakes.push(Mistake::in_value(Location::of(["grid", axis]), text));
             vec![]
         }
         None => {
@@ -89,4 +89,63 @@ fn choice(axis: &str, name: String, settings: &Map<String, Value>, location: &Lo
     let settings =
         settings.iter().map(|(path, value)| Setting::new(path, value.clone(), location.key(path), false)).collect();
     Choice { axis: axis.into(), written: json!(name), label: name, settings }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{assert_complaints, complaints, expand, labels};
+
+    const SIZES: &str = "[axis.size.small]\nbatch = 4\n[axis.size.large]\nbatch = 8\n\"acquisition.use\" = \"sd_rule\"\nmodel = { use = \"sd_model\" }\n";
+
+    #[test]
+    fn a_section_makes_several_settings_at_once() {
+        let sweep = expand("", SIZES);
+        assert_eq!(labels(&sweep), ["small", "large"]);
+        let large = &sweep.arms[1];
+        assert_eq!((large.scenario.batch, &large.resolved["acquisition"]["use"]), (8, &"sd_rule".into()));
+        assert_eq!(sweep.arms[0].resolved["acquisition"]["use"], "any_rule");
+        assert_eq!(labels(&expand("", &format!("[grid]\nsize = [\"large\"]\n{SIZES}"))), ["sd_rule"]);
+    }
+
+    #[test]
+    fn mistakes_in_sections_are_shown_there() {
+        assert_complaints(
+            complaints(
+                "",
+                "[axis.size.small]\nbach = 4\nmetrics = [\"mse\"]\n\"acquisition.ofset\" = 2\n[strategy.x]\nbatch = 0\n",
+            ),
+            &[
+                ("4", "unknown key `bach`; did you mean `batch`?"),
+                ("[\"mse\"]", "`metrics` cannot be an axis; all arms share it"),
+                ("2", "unknown key `ofset`; did you mean `offset`?"),
+            ],
+        );
+        assert_complaints(
+            complaints("", "[strategy.x]\nbatch = 0\n"),
+            &[("0", "the batch is empty; choose at least 1")],
+        );
+    }
+
+    #[test]
+    fn the_grid_lists_sections_that_exist() {
+        assert_complaints(
+            complaints("", &format!("[grid]\nsize = [\"smal\", 3]\nstrategy = 2\n{SIZES}[strategy.x]\nbatch = 2\n")),
+            &[
+                ("\"smal\"", "unknown size `smal`; did you mean `small`?; write it as a [axis.size.NAME] section"),
+                ("3", "unknown size ``; write it as a [axis.size.NAME] section"),
+                ("2", "an axis is a list: strategy = [ \"NAME\", ... ]"),
+            ],
+        );
+    }
+
+    #[test]
+    fn an_axis_has_values_and_a_name_of_its_own() {
+        assert_complaints(
+            complaints("", "[axis.batch.a]\nrounds = 2\n[axis.empty]\n"),
+            &[
+                ("batch", "`batch` is a key of the scenario; give the axis another name"),
+                ("empty", "the axis has no values; write each as a [axis.empty.NAME] section"),
+            ],
+        );
+    }
 }

@@ -173,3 +173,82 @@ pub(crate) fn relocate_to_closest(m: &mut Mistake, origins: &[&Origin]) {
         origin.relocate(m);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn origin(setting: &str, written: &[&str]) -> Origin {
+        Origin { setting: Location::dotted(setting), written: Location::of(written.iter().copied()), is_word: false }
+    }
+
+    #[test]
+    fn locations_are_read_as_files_and_as_deserialisers_write_them() {
+        assert_eq!(Location::dotted("oracle.genes"), Location::of(["oracle"]).key("genes"));
+        assert_eq!(Location::parse("steps[2].sigma"), Location::of(["steps"]).item(2).key("sigma"));
+        assert_eq!(Location::parse("rows[0][1]"), Location::of(["rows"]).item(0).item(1));
+        assert_eq!(Location::parse(""), Location::default());
+    }
+
+    #[test]
+    fn dotted_paths_add_sections_and_go_through_no_value() {
+        let mut table = Map::new();
+        set_dotted(&mut table, "oracle.genes", json!(5)).unwrap();
+        set_dotted(&mut table, "batch", json!(2)).unwrap();
+        assert_eq!(Value::Object(table.clone()), json!({ "oracle": { "genes": 5 }, "batch": 2 }));
+        assert_eq!(get_dotted(&table, "oracle.genes"), Some(&json!(5)));
+        assert_eq!(get_dotted(&table, "oracle.genes.x"), None);
+        assert_eq!(get_dotted(&table, "batch"), Some(&json!(2)));
+        let refused = set_dotted(&mut table, "oracle.genes.x", json!(1));
+        assert_eq!(refused.unwrap_err(), "`genes` in `oracle.genes.x` is not a section");
+        assert_eq!(set_in_section(&mut table, &["oracle"], "a.b", json!(1)), Some(()));
+        assert_eq!(table["oracle"]["a.b"], json!(1), "a key of a section may have dots of its own");
+        assert_eq!(set_in_section(&mut table, &["orakel"], "a", json!(1)), None);
+        assert_eq!(set_in_section(&mut table, &["batch"], "a", json!(1)), None);
+    }
+
+    #[test]
+    fn another_plugin_keeps_only_parameters_that_it_has() {
+        let mut table = Map::new();
+        table.insert("acquisition".into(), json!({ "use": "any_rule", "offset": 1, "width": 2 }));
+        set_dotted(&mut table, "acquisition.use", json!("sd_rule")).unwrap();
+        assert_eq!(table["acquisition"], json!({ "use": "sd_rule", "offset": 1 }));
+        set_dotted(&mut table, "acquisition.use", json!("no_such_rule")).unwrap();
+        assert_eq!(table["acquisition"], json!({ "use": "no_such_rule", "offset": 1 }));
+    }
+
+    #[test]
+    fn mistakes_move_to_the_closest_or_to_the_last_setting_around_them() {
+        let origins = [
+            origin("kernel.steps", &["variant", "v", "kernel.steps"]),
+            origin("kernel", &["grid", "kernel"]),
+            origin("batch", &["grid", "batch"]),
+            origin("kernel.steps", &["quick", "kernel.steps"]),
+        ];
+        let found = Mistake::in_value(Location::parse("kernel.steps[1].p"), "wrong");
+        let mut closest = found.clone();
+        relocate_to_closest(&mut closest, &origins.iter().collect::<Vec<_>>());
+        assert_eq!(closest.location, Location::of(["variant", "v", "kernel.steps"]).item(1).key("p"));
+        let mut last = found.clone();
+        relocate_to_last(&mut last, &origins[..3]);
+        assert_eq!(last.location, Location::of(["grid", "kernel", "steps"]).item(1).key("p"));
+        let mut elsewhere = Mistake::at(&["kernels"], "wrong");
+        relocate_to_last(&mut elsewhere, &origins);
+        assert_eq!(elsewhere.location, Location::of(["kernels"]), "a longer key is another key");
+    }
+
+    #[test]
+    fn a_moved_mistake_means_a_key_only_inside_the_value() {
+        let grid = origin("kernel", &["grid", "kernel"]);
+        let mut whole = Mistake::in_key(Location::of(["kernel"]), "wrong");
+        relocate_to_last(&mut whole, std::slice::from_ref(&grid));
+        assert!(!whole.on_key, "the section became a value of a list");
+        let mut inside = Mistake::in_key(Location::of(["kernel", "lenght"]), "wrong");
+        relocate_to_last(&mut inside, &[grid]);
+        assert!(inside.on_key);
+        let word = Origin { is_word: true, ..origin("priors", &["grid", "prior"]) };
+        let mut item = Mistake::in_value(Location::of(["priors"]).item(3), "wrong");
+        relocate_to_last(&mut item, &[word]);
+        assert_eq!(item.location, Location::of(["grid", "prior"]), "a word has no fourth item");
+    }
+}

@@ -1,9 +1,9 @@
 //! The `[published]` section: curves and numbers of a paper to show beside ours.
 
+use super::arm::Arm;
 use super::meaning::unlisted_metric;
 use super::path::{Location, Mistake, get};
 use super::schema::check_typed;
-use super::sweep::Arm;
 use crate::error::hint;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -108,5 +108,39 @@ pub(super) fn check_arms(published: &Published, arms: &[Arm], mistakes: &mut Vec
         let near = hint(label, arms.iter().map(|a| a.label.as_str()));
         let location = Location::of(["published", "arms", label]);
         mistakes.push(Mistake::in_key(location, format!("no arm is called `{label}`{near}")));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{assert_complaints, complaints, expand, expand_as, variant};
+
+    #[test]
+    fn metrics_that_are_compared_are_listed_and_arms_exist() {
+        let section = "[published]\nmetrics = { mse = \"loss\" }\n[published.arms]\n4 = \"Random\"\n";
+        let grid = "[grid]\nbatch = [4, 5]\n[variant.v]\n\"grid.batch\" = [5, 6]\n";
+        let sweep = expand("", &format!("{grid}{section}"));
+        assert_eq!(
+            sweep.published.map(|p| (p.method, p.metrics["mse"].clone())),
+            Some(("paper_method".into(), "loss".into()))
+        );
+        assert!(expand_as(&variant("v"), "", &format!("{grid}{section}")).is_ok(), "a variant may leave out arms");
+        assert_complaints(
+            complaints("", &format!("{grid}{}", section.replace("4 =", "40 ="))),
+            &[("40", "no arm is called `40`; did you mean `4`?")],
+        );
+    }
+
+    #[test]
+    fn mistakes_in_the_section_are_found_together() {
+        let section = "[published]\nmetrics = { mze = \"loss\" }\nruns = \"x\"\n[published.values]\nfile = \"t.csv\"\n[published.values.metrics.pearson]\nrow = {}\n";
+        assert_complaints(
+            complaints("", section),
+            &[
+                ("mze", "`mze` is not among this scenario's metrics; did you mean `mse`?"),
+                ("runs", "unknown key `runs`; did you mean `run`?"),
+                ("pearson", "`pearson` is not among this scenario's metrics; it lists: hits, mse"),
+            ],
+        );
     }
 }

@@ -236,3 +236,95 @@ fn check_nested(value: &Value, location: &Location, mistakes: &mut Vec<Mistake>)
         _ => !is_plugin(value) || check_plugin(value, None, location, mistakes),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{assert_complaints, complaints, document, pointed_at};
+    use super::*;
+    use crate::scenario::PoolRules;
+
+    const SLOTS: &[Slot] = &[
+        ("batch", Shape::of::<usize>(), true),
+        ("pool", Shape::of::<PoolRules>(), false),
+        ("kernel", Shape::Plugin(Kind::Kernel), false),
+        ("prior", Shape::Plugins(Kind::Prior), false),
+    ];
+
+    fn check(text: &str) -> Vec<(String, String)> {
+        let doc = document(text);
+        let mut mistakes = vec![];
+        check_table(&doc.value, SLOTS, &["elsewhere"], &mut mistakes);
+        if mistakes.is_empty() { vec![] } else { pointed_at::<()>(Err(doc.report(&mistakes))) }
+    }
+
+    #[test]
+    fn what_is_right_passes() {
+        let text = "batch = 3\nelsewhere = 1\n[pool]\ntest = 0.5\n[prior.a]\nuse = \"any_prior\"\n[kernel]\nuse = \"any_kernel\"\nlength = 1.0\n";
+        assert_complaints(check(text), &[]);
+    }
+
+    #[test]
+    fn all_mistakes_of_a_table_are_found_at_once() {
+        assert_complaints(
+            check("bach = 3\n[pool]\ninit = -1\ntest = \"half\"\nexhausted = \"stp\"\ninitial = 2\n[prior.a]\n"),
+            &[
+                ("bach", "unknown key `bach`; did you mean `batch`?"),
+                ("b", "the key `batch` is missing; add batch = 100"),
+                ("-1", "wrong value: got the number `-1`, expected a whole number, 0 or more"),
+                ("\"half\"", "wrong type: got string \"half\", expected a number"),
+                ("\"stp\"", "unknown word `stp`; did you mean `stop`?; known: error, stop"),
+                (
+                    "initial",
+                    "unknown key `initial`; known here: covered_by, missing, compose, test, init, exhausted, symbol_updates, genes",
+                ),
+                ("a", "say which prior with use = \"NAME\"; known: any_prior"),
+            ],
+        );
+    }
+
+    #[test]
+    fn plugins_are_checked_within_plugins() {
+        let text = "batch = 3\nkernel = { use = \"any_kernel\", length = \"x\", steps = [{ use = \"any_kernel\", length = 1 }, \
+                    { use = \"any_kernl\" }], of = { use = \"any_kernel\", lenght = 2 } }\n";
+        assert_complaints(
+            check(text),
+            &[
+                ("\"x\"", "wrong type: got string \"x\", expected a number"),
+                ("\"any_kernl\"", "unknown plugin `any_kernl`; did you mean `any_kernel`?"),
+                ("of", "the key `length` is missing here"),
+                ("lenght", "unknown key `lenght`; did you mean `length`?"),
+            ],
+        );
+    }
+
+    #[test]
+    fn what_was_wrong_is_not_called_missing_too() {
+        assert_complaints(
+            check("batch = 3\n[kernel]\nuse = \"any_kernel\"\nlength = true\n"),
+            &[("true", "wrong type: got boolean `true`, expected a number")],
+        );
+    }
+
+    #[test]
+    fn a_plugin_of_another_kind_or_none_is_refused() {
+        assert_complaints(
+            check("batch = 3\nkernel = { use = \"any_prior\" }\nprior = { a = 3, b = { use = 4 } }\n"),
+            &[
+                ("\"any_prior\"", "`any_prior` is of kind prior, not kernel; known: any_kernel"),
+                ("3", "expected a table such as { use = \"any_prior\" }"),
+                ("4", "wrong type: expected the name of a plugin in quotes"),
+            ],
+        );
+        assert_complaints(
+            check("batch = 3\nprior = 5\n"),
+            &[("5", "`prior` holds named sections; write [prior.NAME]")],
+        );
+    }
+
+    #[test]
+    fn a_nested_plugin_of_another_kind_is_refused_by_the_one_around_it() {
+        let found = complaints("kernel = { use = \"any_kernel\", length = 1, of = { use = \"any_prior\" } }", "");
+        assert_eq!(found.len(), 1);
+        assert!(found[0].1.contains("any_prior"), "{found:?}");
+    }
+}

@@ -1,11 +1,13 @@
 //! From a scenario file to the arms of a sweep: puts together what the other files of this folder do.
 
+use super::arm::{self, Arm};
+use super::cell::Cell;
 use super::claims::{self, Claim, ClaimEntry, Facts};
 use super::compare;
 use super::cost::{self, Cost};
 use super::diagnose::Document;
-use super::file::{INCOMPATIBLE, SLOTS, SWEEP_KEYS, Scenario, Seeds, VARIANT};
-use super::grid::{self, Cell, Grid};
+use super::file::{INCOMPATIBLE, SLOTS, SWEEP_KEYS, Seeds, VARIANT};
+use super::grid::Grid;
 use super::meaning;
 use super::path::{Mistake, get, relocate_to_last};
 use super::published::{self, Published};
@@ -16,27 +18,7 @@ use crate::error::{Error, Result};
 use crate::plugin::{self, Kind};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
-use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-
-/// Bumped whenever a change to the code moves stored numbers, so that old runs are not taken for new.
-pub const NUMBERS: u32 = 2;
-
-/// One cell of the grid.
-#[derive(Debug)]
-pub struct Arm {
-    /// The axis values that differ between arms, joined by " / ".
-    pub label: String,
-    /// Axis and value, in the order of the grid.
-    pub axes: Vec<(String, String)>,
-    /// What to run.
-    pub scenario: Arc<Scenario>,
-    /// The scenario with every default filled in, without seeds and name: what identifies the arm.
-    pub resolved: Value,
-    /// The arm it is compared with, if the file names one.
-    pub reference: Option<usize>,
-}
 
 /// A scenario file, expanded.
 #[derive(Debug)]
@@ -94,7 +76,7 @@ impl Sweep {
 
     /// From cells without mistakes.
     fn assemble(doc: &Document, cells: Vec<Cell>, incompatible: Vec<(String, usize)>, form: &Form) -> Result<Self> {
-        let (mut arms, cells) = distinct_arms(doc, cells)?;
+        let (mut arms, cells) = arm::distinct(cells).map_err(|e| in_file(doc, e))?;
         if let Some(reference) = get(&doc.value, ["compare", "reference"]) {
             compare::set_references(reference, &mut arms, &cells).map_err(|m| doc.report(&[m]))?;
         }
@@ -201,49 +183,13 @@ fn check_judging(file: &Map<String, Value>, form: &Form, grid: &Grid, mistakes: 
     }
 }
 
-/// An arm for each cell, and its cell; of cells that resolve to the same scenario only the first.
-fn distinct_arms(doc: &Document, cells: Vec<Cell>) -> Result<(Vec<Arm>, Vec<Cell>)> {
-    let mut known = HashSet::new();
-    let (mut arms, mut kept): (Vec<Arm>, Vec<Cell>) = (vec![], vec![]);
-    for cell in cells {
-        let scenario: Scenario = read(doc, Value::Object(cell.table.clone()))?;
-        let resolved = resolve(&scenario)?;
-        if known.insert(resolved.to_string()) {
-            let axes = cell.choices.iter().map(|c| (c.axis.clone(), c.label.clone())).collect();
-            arms.push(Arm { label: String::new(), axes, scenario: Arc::new(scenario), resolved, reference: None });
-            kept.push(cell);
-        }
-    }
-    match grid::labels(&kept) {
-        Some(labels) => arms.iter_mut().zip(labels).for_each(|(arm, label)| arm.label = label),
-        None => {
-            for arm in &mut arms {
-                arm.label = arm.resolved["acquisition"]["use"].as_str().unwrap_or("arm").to_string();
-            }
-        }
-    }
-    Ok((arms, kept))
-}
-
-fn read<T: DeserializeOwned>(doc: &Document, value: Value) -> Result<T> {
-    serde_json::from_value(value).map_err(|e| Error::Config(format!("{}: {e}", doc.path.display())))
-}
-
 /// Reads a section that was checked before.
 fn read_checked<T: DeserializeOwned>(doc: &Document, section: Option<&Value>) -> Result<Option<T>> {
-    section.map(|v| read(doc, v.clone())).transpose()
+    section.map(|v| serde_json::from_value(v.clone())).transpose().map_err(|e| in_file(doc, e))
 }
 
-/// The scenario as plain data with every default filled in, without name and seeds, priors sorted.
-fn resolve(scenario: &Scenario) -> Result<Value> {
-    let mut v = serde_json::to_value(scenario).map_err(|e| Error::Config(e.to_string()))?;
-    if let Some(m) = v.as_object_mut() {
-        m.remove("name");
-        m.remove("seeds");
-        m.insert("priors".into(), json!(scenario.active_priors()));
-        m.insert("numbers".into(), json!(NUMBERS));
-    }
-    Ok(v)
+fn in_file(doc: &Document, error: serde_json::Error) -> Error {
+    Error::Config(format!("{}: {error}", doc.path.display()))
 }
 
 /// Which model does not serve which acquisition or kernel, and why.
@@ -358,4 +304,45 @@ pub(crate) fn check_needs(
         }
     }
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{assert_complaints, complaints, document, pointed_at};
+    use super::*;
+
+    #[test]
+    fn mistakes_all_over_the_file_are_shown_together() {
+        let sections = "[grid]\nkernel = [{ use = \"any_kernel\" }]\n[[skip]]\nbatsh = 1\n[variant.v]\nbatsh = 2\n[cost]\nper_round = -1\n\
+                        [published]\nfiel = \"x\"\n[[claim]]\ntext = \"t\"\nbetter = {}\n[compare]\nbye = 1\n";
+        let found = complaints("devise = \"cpu\"", sections);
+        let above: Vec<&str> = found.iter().map(|(above, _)| above.as_str()).collect();
+        let expected = ["devise", "{ use = \"any_kernel\" }", "batsh", "batsh", "-1", "fiel", "[[claim]]", "bye"];
+        assert_eq!(above, expected, "{found:?}");
+    }
+
+    #[test]
+    fn a_mistake_that_every_arm_makes_is_shown_once() {
+        let found = complaints("", "[grid]\nbatch = [1, 2, 3]\nrounds = [1, 2]\n\"oracle.gens\" = [4]\n");
+        assert_complaints(found, &[("4", "unknown key `gens`; did you mean `genes`?")]);
+    }
+
+    #[test]
+    fn the_name_of_a_scenario_can_be_a_folder() {
+        let text = "name = \"a/b\"\nseeds = { count = 1 }\nrounds = 1\nbatch = 1\nmetrics = [\"mse\"]\noracle = { use = \"any_oracle\" }\n\
+                    acquisition = { use = \"any_rule\" }\n";
+        assert_complaints(
+            pointed_at(Sweep::expand(document(text), &Form::default())),
+            &[("\"a/b\"", "the name becomes a folder; use letters, digits, `_` and `-` only")],
+        );
+    }
+
+    #[test]
+    fn an_empty_file_lacks_every_required_key() {
+        let found = Sweep::expand(document(""), &Form::default()).unwrap_err().to_string();
+        assert!(found.starts_with("error: small.toml has 7 mistakes\n"), "{found}");
+        for key in ["name", "seeds", "rounds", "batch", "metrics", "oracle", "acquisition"] {
+            assert!(found.contains(&format!("the key `{key}` is missing")), "{found}");
+        }
+    }
 }

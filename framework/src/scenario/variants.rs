@@ -160,3 +160,138 @@ fn set_axis(file: &mut Map<String, Value>, axis: &str, values: Value) -> Result<
     set_in_section(file, &["grid"], axis, values).ok_or("`grid` is not a section")?;
     Ok(Location::of(["grid", axis]))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{assert_complaints, complaints, expand, expand_as, labels, pointed_at, variant};
+    use super::*;
+
+    const VARIANTS: &str = r#"
+    [grid]
+    batch = [2, 3, 4]
+    [strategy.x]
+    "acquisition.offset" = 1
+    [axis.size.s]
+    "pool.init" = 7
+    [variant.one]
+    rounds = 3
+    "acquisition.use" = "sd_rule"
+    "model" = { use = "sd_model" }
+    [variant.two]
+    rounds = 1
+    "grid.batch" = [9]
+    "strategy.x.acquisition.offset" = 5
+    "axis.size.s.pool.init" = 8
+    [quick]
+    "oracle.genes" = 10
+    "#;
+
+    fn form(variants: &[&str], quick: bool) -> Form {
+        Form { variants: variants.iter().map(|v| v.to_string()).collect(), quick }
+    }
+
+    fn refused(form: &Form, sections: &str) -> Vec<(String, String)> {
+        pointed_at(expand_as(form, "", sections))
+    }
+
+    #[test]
+    fn variants_apply_in_the_order_asked_for() {
+        let whole = expand("", VARIANTS);
+        assert_eq!((whole.arms.len(), whole.name.as_str(), whole.arms[0].scenario.rounds), (3, "small", 5));
+        assert_eq!(whole.variants, ["one", "two"]);
+        let both = expand_as(&form(&["one", "two"], false), "", VARIANTS).unwrap();
+        assert_eq!((both.name.as_str(), both.arms.len()), ("small-one-two", 1));
+        let s = &both.arms[0].scenario;
+        assert_eq!((s.rounds, s.batch, s.pool.init), (1, 9, 8));
+        assert_eq!(both.arms[0].resolved["acquisition"], json!({ "use": "sd_rule", "offset": 5 }));
+        let reversed = expand_as(&form(&["two", "one"], false), "", VARIANTS).unwrap();
+        assert_eq!((reversed.name.as_str(), reversed.arms[0].scenario.rounds), ("small-two-one", 3));
+    }
+
+    #[test]
+    fn the_quick_form_is_small_before_its_overrides() {
+        let quick = expand_as(&form(&[], true), "", VARIANTS).unwrap();
+        assert_eq!((quick.name.as_str(), quick.seeds.count, quick.arms[0].scenario.rounds), ("small-quick", 2, 2));
+        assert_eq!(quick.arms[0].resolved["oracle"]["genes"], 10);
+        let more = expand_as(&form(&[], true), "", "[quick]\n\"seeds.count\" = 3\nrounds = 4\n").unwrap();
+        assert_eq!((more.seeds.count, more.arms[0].scenario.rounds), (3, 4));
+        let one = expand_as(&form(&["two"], true), "", VARIANTS).unwrap();
+        assert_eq!((one.name.as_str(), one.arms[0].scenario.rounds), ("small-two-quick", 1), "fewer rounds stay fewer");
+    }
+
+    #[test]
+    fn a_variant_may_list_the_values_of_an_axis_with_sections() {
+        let sections = "[strategy.x]\nbatch = 4\n[strategy.y]\nbatch = 5\n[variant.v]\n\"grid.strategy\" = [\"y\"]\n";
+        assert_eq!(labels(&expand("", sections)), ["x", "y"]);
+        let sweep = expand_as(&variant("v"), "", sections).unwrap();
+        assert_eq!(sweep.arms.len(), 1);
+        assert_eq!(sweep.arms[0].scenario.batch, 5);
+    }
+
+    #[test]
+    fn a_variant_that_the_file_lacks_is_refused_by_name() {
+        let text = |name: &str, sections: &str| expand_as(&variant(name), "", sections).unwrap_err().to_string();
+        assert_eq!(text("tow", VARIANTS), "small.toml has no variant `tow`; did you mean `two`?");
+        assert_eq!(text("entirely", VARIANTS), "small.toml has no variant `entirely`; it has: one, two");
+        let none = "small.toml has no variant `v`; it has none, write one as a [variant.v] section";
+        assert_eq!(text("v", ""), none);
+    }
+
+    #[test]
+    fn keys_of_all_variants_are_checked_whatever_the_form() {
+        assert_complaints(
+            complaints("quick = 3", "[variant.\"a b\"]\nbatch = 1\n[variant.v]\nbach = 1\n\"name\" = \"x\"\n"),
+            &[
+                ("3", "[quick] holds dotted paths and values, such as \"seeds.count\" = 2"),
+                ("\"a b\"", "the name becomes part of a folder's; use letters, digits, `_` and `-` only"),
+                ("bach", "unknown key `bach`; did you mean `batch`?"),
+                ("\"name\"", "unknown key `name`"),
+            ],
+        );
+    }
+
+    #[test]
+    fn an_override_that_cannot_be_set_is_reported_where_it_is_written() {
+        let sections = r#"[variant.v]
+    "grid.batsh" = [1]
+    "strategy.x" = 1
+    "strategy.x.batch" = 1
+    "axis.size.batch" = 1
+    "axis.size.s.batch" = 1
+    "batch.x" = 1
+    "#;
+        assert_complaints(
+            refused(&variant("v"), sections),
+            &[
+                ("\"grid.batsh\"", "[grid] has no axis `batsh` to replace"),
+                ("\"strategy.x\"", "name the strategy and what it sets, such as \"strategy.NAME.kernel.use\""),
+                ("\"strategy.x.batch\"", "there is no [strategy.x] section"),
+                ("\"axis.size.batch\"", "name the axis, its value and what it sets, such as \"axis.NAME.VALUE.batch\""),
+                ("\"axis.size.s.batch\"", "there is no [axis.size.s] section"),
+                ("\"batch.x\"", "`batch` in `batch.x` is not a section"),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_mistake_in_a_setting_is_shown_where_the_last_override_made_it() {
+        let sections = r#"[grid]
+    batch = [2, 3]
+    [variant.v]
+    "acquisition.offset" = "a"
+    "grid.batch" = [1, "two"]
+    [quick]
+    "acquisition.offset" = "b"
+    "pool.init" = -1
+    "#;
+        let wrong = "expected a whole number, 0 or more";
+        assert_complaints(
+            refused(&form(&["v"], true), sections),
+            &[
+                ("\"two\"", &format!("wrong type: got string \"two\", {wrong}")),
+                ("\"b\"", &format!("wrong type: got string \"b\", {wrong}")),
+                ("-1", &format!("wrong value: got the number `-1`, {wrong}")),
+            ],
+        );
+    }
+}
