@@ -3,7 +3,7 @@ use super::report::{add_published, restrict, study};
 use super::run::{Plan, Why};
 use crate::error::{Error, Result};
 use crate::report::{Finding, latex};
-use crate::scenario::{Document, Form, Location, Mistake};
+use crate::scenario::{Document, Location, Mistake, ScenarioForm};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -171,7 +171,7 @@ impl Paper {
     }
 
     fn status(&self, item: &Item) -> Result<Status> {
-        let form = Form { variants: item.variants.clone(), quick: false };
+        let form = ScenarioForm { variants: item.variants.clone(), quick: false };
         let plan = match Plan::of(&item.scenario, &form, &self.folders) {
             Ok(plan) => plan,
             // A scenario that is wrong is an error; data that is not here is something to fetch.

@@ -61,12 +61,14 @@ impl Cell {
     }
 }
 
-/// A label for each cell: its values on the axes on which the cells differ, joined by " / ". Nothing where none do.
+/// A label for each cell: its values on the axes on which the cells differ, joined by " / ". `None` where no axis does.
 pub(super) fn labels(cells: &[Cell]) -> Option<Vec<String>> {
-    let n_axes = cells.first().map_or(0, |c| c.choices.len());
-    let label = |cell: &Cell, axis: usize| cell.choices[axis].label.clone();
-    let differing: Vec<usize> =
-        (0..n_axes).filter(|&x| cells.iter().any(|c| label(c, x) != label(&cells[0], x))).collect();
-    let joined = |c: &Cell| differing.iter().map(|&x| label(c, x)).collect::<Vec<_>>().join(" / ");
-    (!differing.is_empty()).then(|| cells.iter().map(joined).collect())
+    fn label(cell: &Cell, axis: usize) -> &str {
+        &cell.choices[axis].label
+    }
+    let first = cells.first()?;
+    let differs = |axis: &usize| cells.iter().any(|c| label(c, *axis) != label(first, *axis));
+    let axes: Vec<usize> = (0..first.choices.len()).filter(differs).collect();
+    let joined = |c: &Cell| axes.iter().map(|&x| label(c, x)).collect::<Vec<_>>().join(" / ");
+    (!axes.is_empty()).then(|| cells.iter().map(joined).collect())
 }

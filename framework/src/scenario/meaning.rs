@@ -101,7 +101,7 @@ fn check_priors(scenario: &Scenario, mistakes: &mut Vec<Mistake>) {
 #[cfg(test)]
 mod tests {
     use super::super::testing::{assert_complaints, complaints, document, expand, pointed_at};
-    use crate::scenario::{Form, Sweep};
+    use crate::scenario::{ScenarioForm, Sweep};
 
     #[test]
     fn several_rules_are_broken_at_once() {
@@ -127,7 +127,7 @@ mod tests {
             "name = \"m\"\nseeds = {{ count = {count} }}\nrounds = 1\nbatch = 1\nmetrics = [{metrics}]\noracle = {{ use = \
              \"any_oracle\" }}\nacquisition = {{ use = \"any_rule\" }}\n"
         );
-        pointed_at(Sweep::expand(document(&text), &Form::default()))
+        pointed_at(Sweep::expand(document(&text), &ScenarioForm::default()))
     }
 
     #[test]

@@ -33,4 +33,4 @@ pub use path::{Location, Mistake};
 pub use published::{Published, PublishedMetric, PublishedValues};
 pub use sweep::Sweep;
 pub(crate) use sweep::{Misfit, check_needs};
-pub use variants::Form;
+pub use variants::ScenarioForm;

@@ -13,7 +13,7 @@ use super::path::{Mistake, get, relocate_to_last};
 use super::published::{self, Published};
 use super::schema::check_table;
 use super::skip;
-use super::variants::{self, Form, is_folder_name};
+use super::variants::{self, ScenarioForm, is_folder_name};
 use crate::error::{Error, Result};
 use crate::plugin::{self, Kind};
 use serde::de::DeserializeOwned;
@@ -26,7 +26,7 @@ pub struct Sweep {
     /// Names the results folder: the scenario's name, its variants and `quick`, joined by `-`.
     pub name: String,
     /// The form that was asked for.
-    pub form: Form,
+    pub form: ScenarioForm,
     /// Names of all variants that the file has.
     pub variants: Vec<String>,
     /// What a screen costs.
@@ -51,12 +51,12 @@ pub struct Sweep {
 
 impl Sweep {
     /// Reads, checks and expands a file. All mistakes are reported together.
-    pub fn read(path: &Path, form: &Form) -> Result<Self> {
+    pub fn read(path: &Path, form: &ScenarioForm) -> Result<Self> {
         Self::expand(Document::read(path)?, form)
     }
 
     /// See [`Sweep::read`].
-    pub fn expand(mut doc: Document, form: &Form) -> Result<Self> {
+    pub fn expand(mut doc: Document, form: &ScenarioForm) -> Result<Self> {
         let mut mistakes = Vec::new();
         let overrides = variants::apply(&mut doc, form, &mut mistakes)?;
         let mut base = doc.value.clone();
@@ -75,7 +75,12 @@ impl Sweep {
     }
 
     /// From cells without mistakes.
-    fn assemble(doc: &Document, cells: Vec<Cell>, incompatible: Vec<(String, usize)>, form: &Form) -> Result<Self> {
+    fn assemble(
+        doc: &Document,
+        cells: Vec<Cell>,
+        incompatible: Vec<(String, usize)>,
+        form: &ScenarioForm,
+    ) -> Result<Self> {
         let (mut arms, cells) = arm::distinct(cells).map_err(|e| in_file(doc, e))?;
         if let Some(reference) = get(&doc.value, ["compare", "reference"]) {
             compare::set_references(reference, &mut arms, &cells).map_err(|m| doc.report(&[m]))?;
@@ -164,7 +169,7 @@ fn check_cell(table: &Map<String, Value>) -> (Vec<Mistake>, Vec<Mistake>) {
 }
 
 /// Checks the sections that say how results are judged.
-fn check_judging(file: &Map<String, Value>, form: &Form, grid: &Grid, mistakes: &mut Vec<Mistake>) {
+fn check_judging(file: &Map<String, Value>, form: &ScenarioForm, grid: &Grid, mistakes: &mut Vec<Mistake>) {
     if let Some(section) = file.get("compare") {
         compare::check(section, &grid.named, &grid.axes, mistakes);
     }
@@ -332,14 +337,14 @@ mod tests {
         let text = "name = \"a/b\"\nseeds = { count = 1 }\nrounds = 1\nbatch = 1\nmetrics = [\"mse\"]\noracle = { use = \"any_oracle\" }\n\
                     acquisition = { use = \"any_rule\" }\n";
         assert_complaints(
-            pointed_at(Sweep::expand(document(text), &Form::default())),
+            pointed_at(Sweep::expand(document(text), &ScenarioForm::default())),
             &[("\"a/b\"", "the name becomes a folder; use letters, digits, `_` and `-` only")],
         );
     }
 
     #[test]
     fn an_empty_file_lacks_every_required_key() {
-        let found = Sweep::expand(document(""), &Form::default()).unwrap_err().to_string();
+        let found = Sweep::expand(document(""), &ScenarioForm::default()).unwrap_err().to_string();
         assert!(found.starts_with("error: small.toml has 7 mistakes\n"), "{found}");
         for key in ["name", "seeds", "rounds", "batch", "metrics", "oracle", "acquisition"] {
             assert!(found.contains(&format!("the key `{key}` is missing")), "{found}");

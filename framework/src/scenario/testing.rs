@@ -1,6 +1,6 @@
 //! A small scenario for the tests of this folder, with plugins that are configured and never run.
 
-use super::{Document, Form, Sweep};
+use super::{Document, ScenarioForm, Sweep};
 use crate::domain::{Batch, Block};
 use crate::error::{Error, Result};
 use crate::plugin::*;
@@ -178,23 +178,23 @@ pub(super) fn document(text: &str) -> Document {
 }
 
 /// The small scenario with further keys and sections, in a form.
-pub(super) fn expand_as(form: &Form, keys: &str, sections: &str) -> Result<Sweep> {
+pub(super) fn expand_as(form: &ScenarioForm, keys: &str, sections: &str) -> Result<Sweep> {
     Sweep::expand(document(&format!("{KEYS}{keys}\n{SECTIONS}{sections}")), form)
 }
 
 /// A form with a variant.
-pub(super) fn variant(name: &str) -> Form {
-    Form { variants: vec![name.into()], quick: false }
+pub(super) fn variant(name: &str) -> ScenarioForm {
+    ScenarioForm { variants: vec![name.into()], quick: false }
 }
 
 /// The small scenario with further keys and sections.
 pub(super) fn expand(keys: &str, sections: &str) -> Sweep {
-    expand_as(&Form::default(), keys, sections).expect("a scenario without mistakes")
+    expand_as(&ScenarioForm::default(), keys, sections).expect("a scenario without mistakes")
 }
 
 /// What is wrong with [`expand`]'s scenario: the text above each row of carets, and the message.
 pub(super) fn complaints(keys: &str, sections: &str) -> Vec<(String, String)> {
-    pointed_at(expand_as(&Form::default(), keys, sections))
+    pointed_at(expand_as(&ScenarioForm::default(), keys, sections))
 }
 
 /// The text above each row of carets of a report, and the message.

@@ -8,14 +8,14 @@ use serde_json::{Map, Value, json};
 
 /// Which form of a scenario file is meant.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Form {
+pub struct ScenarioForm {
     /// Names of `[variant.NAME]` sections, applied in this order.
     pub variants: Vec<String>,
     /// The small form: at most 2 seeds and 2 rounds, then the overrides of `[quick]`.
     pub quick: bool,
 }
 
-impl Form {
+impl ScenarioForm {
     /// The name of a scenario in this form.
     pub(super) fn name(&self, scenario: &str) -> String {
         let quick = self.quick.then_some("quick");
@@ -43,7 +43,7 @@ pub(super) fn is_folder_name(name: &str) -> bool {
 /// Changes a document into one of its forms. The overrides of all `[variant.NAME]` sections and of `[quick]` are
 /// checked, those of the form are applied: variants in the order asked for, then the small form. Gives where each
 /// override is written; errors if the file lacks a variant of the form.
-pub(super) fn apply(doc: &mut Document, form: &Form, mistakes: &mut Vec<Mistake>) -> Result<Vec<Origin>> {
+pub(super) fn apply(doc: &mut Document, form: &ScenarioForm, mistakes: &mut Vec<Mistake>) -> Result<Vec<Origin>> {
     let variants = doc.keys(VARIANT);
     for name in &form.variants {
         if !variants.contains(name) {
@@ -186,11 +186,11 @@ mod tests {
     "oracle.genes" = 10
     "#;
 
-    fn form(variants: &[&str], quick: bool) -> Form {
-        Form { variants: variants.iter().map(|v| v.to_string()).collect(), quick }
+    fn form(variants: &[&str], quick: bool) -> ScenarioForm {
+        ScenarioForm { variants: variants.iter().map(|v| v.to_string()).collect(), quick }
     }
 
-    fn refused(form: &Form, sections: &str) -> Vec<(String, String)> {
+    fn refused(form: &ScenarioForm, sections: &str) -> Vec<(String, String)> {
         pointed_at(expand_as(form, "", sections))
     }
 
