@@ -2,7 +2,7 @@
 
 use framework::data::DataRoot;
 use framework::runner::{Base, RunSeeds, Start, execute};
-use framework::scenario::{Document, Form, Scenario, Sweep};
+use framework::scenario::{Document, Scenario, ScenarioForm, Sweep};
 use plugins as _;
 
 #[test]
@@ -10,7 +10,7 @@ fn mistakes_inside_the_rule_are_shown_at_their_place() {
     let read = |of: &str| {
         let text = format!("[acquisition]\nuse = \"epsilon_mix\"\nof = {of}\n");
         let doc = Document::parse(std::path::Path::new("s.toml"), text).unwrap();
-        Sweep::expand(doc, &Form::default()).err().unwrap().to_string()
+        Sweep::expand(doc, &ScenarioForm::default()).err().unwrap().to_string()
     };
     let e = read("{ use = \"ucb\", betta = 2 }");
     assert!(e.contains("s.toml:3") && e.contains("unknown key `betta`") && e.contains("`beta`"), "{e}");

@@ -1,6 +1,6 @@
 use super::Folders;
 use crate::error::{Error, Result};
-use crate::scenario::{Form, Sweep};
+use crate::scenario::{ScenarioForm, Sweep};
 use clap::Subcommand;
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -34,7 +34,7 @@ impl Data {
         let mut out = format!("data root: {}\n", data.root().display());
         let mut bad = 0;
         for file in &scenarios {
-            let sweep = Sweep::read(file, &Form::default())?;
+            let sweep = Sweep::read(file, &ScenarioForm::default())?;
             let mut files: Vec<PathBuf> = sweep.arms.iter().flat_map(|a| a.scenario.data_files()).collect();
             files.sort();
             files.dedup();

@@ -18,7 +18,7 @@ mod suggest;
 
 use crate::data::DataRoot;
 use crate::error::{Error, Result};
-use crate::scenario::Form;
+use crate::scenario::ScenarioForm;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -87,8 +87,8 @@ pub(crate) struct Which {
 }
 
 impl Which {
-    fn form(&self) -> Form {
-        Form { variants: self.variants.clone(), quick: self.quick }
+    fn form(&self) -> ScenarioForm {
+        ScenarioForm { variants: self.variants.clone(), quick: self.quick }
     }
 
     /// The options again, for messages that repeat a command.

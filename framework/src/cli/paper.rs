@@ -3,8 +3,7 @@ use super::report::{add_published, restrict, study};
 use super::run::{Plan, Why};
 use crate::error::{Error, Result};
 use crate::report::{Finding, latex};
-use crate::scenario::Form;
-use crate::scenario::diagnose::{Document, Mistake};
+use crate::scenario::{Document, Location, Mistake, ScenarioForm};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -172,7 +171,7 @@ impl Paper {
     }
 
     fn status(&self, item: &Item) -> Result<Status> {
-        let form = Form { variants: item.variants.clone(), quick: false };
+        let form = ScenarioForm { variants: item.variants.clone(), quick: false };
         let plan = match Plan::of(&item.scenario, &form, &self.folders) {
             Ok(plan) => plan,
             // A scenario that is wrong is an error; data that is not here is something to fetch.
@@ -198,11 +197,7 @@ fn read(file: &Path) -> Result<Listing> {
     let mut mistakes = vec![];
     let plain = |n: &str| !n.is_empty() && n.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c));
     for (k, item) in listing.item.iter().enumerate() {
-        let mut wrong = |text: String| {
-            let path =
-                vec![crate::scenario::diagnose::Step::Key("item".into()), crate::scenario::diagnose::Step::At(k)];
-            mistakes.push(Mistake { path, at_key: false, text });
-        };
+        let mut wrong = |text: String| mistakes.push(Mistake::in_value(Location::of(["item"]).item(k), text));
         if !plain(&item.id) {
             wrong(format!("id `{}` names files; use letters, digits, _ and - only", item.id));
         }

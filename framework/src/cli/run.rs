@@ -4,7 +4,7 @@ use crate::data::DataRoot;
 use crate::error::{Error, Result};
 use crate::plugin::Requires;
 use crate::runner::{Job, Outcome, RunSeeds, Split, Worlds, run_all};
-use crate::scenario::{Form, Sweep};
+use crate::scenario::{ScenarioForm, Sweep};
 use crate::store::{DataHashes, Provenance, Store, run_id};
 use clap::Args;
 use std::collections::HashMap;
@@ -70,7 +70,7 @@ impl Plan {
         Self::of(file, &which.form(), folders)
     }
 
-    pub(crate) fn of(file: &Path, form: &Form, folders: &Folders) -> Result<Self> {
+    pub(crate) fn of(file: &Path, form: &ScenarioForm, folders: &Folders) -> Result<Self> {
         let sweep = Sweep::read(file, form)?;
         let data = Arc::new(folders.data());
         let store = Store::at(&folders.results_dir, &sweep.name);

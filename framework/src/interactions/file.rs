@@ -1,9 +1,9 @@
 //! The file of a study of interactions.
 
 use crate::error::{Error, Result};
-use crate::plugin::{self, InteractionTest, Kind, Oracle};
-use crate::scenario::diagnose::{Document, Mistake, Shape, Slot, check_table};
-use crate::scenario::{Known, Place, Seeds};
+use crate::plugin::{InteractionTest, Kind, Oracle};
+use crate::scenario::schema::{Shape, Slot, check_table};
+use crate::scenario::{Document, Known, Mistake, Place, Seeds};
 use numerics::stats::calls::ErrorControl;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -121,19 +121,15 @@ impl Default for Calls {
     }
 }
 
-fn no_fields() -> &'static [&'static str] {
-    &[]
-}
-
 const SLOTS: &[Slot] = &[
-    ("name", Shape::Typed(no_fields, plugin::check::<String>), true),
-    ("seeds", Shape::Typed(plugin::fields::<Seeds>, plugin::check::<Seeds>), false),
+    ("name", Shape::of::<String>(), true),
+    ("seeds", Shape::of::<Seeds>(), false),
     ("oracle", Shape::Plugin(Kind::Oracle), false),
-    ("samples", Shape::Typed(plugin::fields::<SampleFile>, plugin::check::<SampleFile>), false),
+    ("samples", Shape::of::<SampleFile>(), false),
     ("test", Shape::Plugins(Kind::InteractionTest), false),
-    ("known", Shape::Typed(plugin::fields::<Known>, plugin::check::<Known>), false),
-    ("calls", Shape::Typed(plugin::fields::<Calls>, plugin::check::<Calls>), false),
-    ("device", Shape::Typed(no_fields, plugin::check::<Place>), false),
+    ("known", Shape::of::<Known>(), false),
+    ("calls", Shape::of::<Calls>(), false),
+    ("device", Shape::of::<Place>(), false),
 ];
 
 impl PairStudy {

@@ -2,8 +2,9 @@
 
 use crate::domain::Target;
 use crate::error::{Error, Result};
-use crate::plugin::{self, Kind, Oracle};
-use crate::scenario::diagnose::{Document, Mistake, Shape, Slot, check_table};
+use crate::plugin::{Kind, Oracle};
+use crate::scenario::schema::{Shape, Slot, check_table};
+use crate::scenario::{Document, Mistake};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -168,20 +169,16 @@ fn two_hundred() -> usize {
 }
 
 const SLOTS: &[Slot] = &[
-    ("name", Shape::Typed(no_fields, plugin::check::<String>), true),
-    ("pilot", Shape::Typed(plugin::fields::<Pilot>, plugin::check::<Pilot>), false),
+    ("name", Shape::of::<String>(), true),
+    ("pilot", Shape::of::<Pilot>(), false),
     ("oracle", Shape::Plugin(Kind::Oracle), false),
-    ("effects", Shape::Typed(plugin::fields::<Mixture>, plugin::check::<Mixture>), false),
-    ("noise", Shape::Typed(plugin::fields::<Noise>, plugin::check::<Noise>), true),
-    ("learning", Shape::Typed(plugin::fields::<Learning>, plugin::check::<Learning>), false),
-    ("cost", Shape::Typed(plugin::fields::<Prices>, plugin::check::<Prices>), false),
-    ("target", Shape::Typed(plugin::fields::<Target>, plugin::check::<Target>), false),
-    ("plans", Shape::Typed(plugin::fields::<Plans>, plugin::check::<Plans>), true),
+    ("effects", Shape::of::<Mixture>(), false),
+    ("noise", Shape::of::<Noise>(), true),
+    ("learning", Shape::of::<Learning>(), false),
+    ("cost", Shape::of::<Prices>(), false),
+    ("target", Shape::of::<Target>(), false),
+    ("plans", Shape::of::<Plans>(), true),
 ];
-
-fn no_fields() -> &'static [&'static str] {
-    &[]
-}
 
 impl PlanStudy {
     /// Reads a study; all mistakes are reported together.

@@ -1,40 +1,13 @@
-//! Finding every mistake of a file at once and showing each with its line, a caret and a remedy.
+//! A TOML file with the place of everything in it, and its mistakes shown with their lines and a caret each.
 
-use crate::error::{Error, Result, hint};
-use crate::plugin::{self, Kind};
+use super::path::{Location, Mistake, Step};
+use crate::error::{Error, Result};
 use serde_json::{Map, Value};
 use std::fmt::Write as _;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
-
-/// One step into a file: a key or a position in a list.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Step {
-    /// Key of a table.
-    Key(String),
-    /// Position in an array.
-    At(usize),
-}
-
-/// One thing that is wrong, and where.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Mistake {
-    /// Where, as steps from the top of the file.
-    pub path: Vec<Step>,
-    /// Whether the key is meant rather than its value.
-    pub at_key: bool,
-    /// What is wrong and what to do.
-    pub text: String,
-}
-
-impl Mistake {
-    /// At the value behind a dotted path.
-    pub fn at(path: &[&str], text: impl Into<String>) -> Self {
-        Self { path: path.iter().map(|k| Step::Key(k.to_string())).collect(), at_key: false, text: text.into() }
-    }
-}
 
 /// A TOML file with the place of everything in it.
 pub struct Document {
@@ -45,17 +18,6 @@ pub struct Document {
     /// Its content.
     pub value: Map<String, Value>,
 }
-
-/// What may stand under a key of a file.
-#[derive(Clone, Copy)]
-pub(crate) enum Shape {
-    Plugin(Kind),
-    Plugins(Kind),
-    Typed(fn() -> &'static [&'static str], fn(Value) -> Result<Value, (String, String)>),
-}
-
-/// A key of a file, what may stand there, and whether it must.
-pub(crate) type Slot = (&'static str, Shape, bool);
 
 impl Document {
     /// Reads a file; a syntax error is shown at its place.
@@ -104,22 +66,18 @@ impl Document {
         lines.join(" ")
     }
 
-    /// All mistakes as one message.
+    /// All mistakes as one message, in the order of the file; the same mistake at the same place is shown once.
     pub fn report(&self, mistakes: &[Mistake]) -> Error {
-        let n = mistakes.len();
-        let mut out = format!("error: {} has {n} mistake{}", self.path.display(), if n == 1 { "" } else { "s" });
         let mut placed: Vec<(Range<usize>, &str)> = Vec::new();
         for m in mistakes {
-            let here = (self.span(&m.path, m.at_key), m.text.as_str());
+            let here = (self.span(&m.location, m.on_key), m.text.as_str());
             if !placed.contains(&here) {
                 placed.push(here);
             }
         }
         placed.sort_by_key(|p| p.0.start);
-        if placed.len() != n {
-            let n = placed.len();
-            out = format!("error: {} has {n} mistake{}", self.path.display(), if n == 1 { "" } else { "s" });
-        }
+        let n = placed.len();
+        let mut out = format!("error: {} has {n} mistake{}", self.path.display(), if n == 1 { "" } else { "s" });
         for (span, text) in placed {
             out.push('\n');
             out.push_str(&caret(&self.path, &self.text, span, text));
@@ -127,8 +85,9 @@ impl Document {
         Error::Config(out)
     }
 
-    /// The place of a path, or of its nearest existing parent.
-    fn span(&self, path: &[Step], at_key: bool) -> Range<usize> {
+    /// The text of a location, or of its nearest existing parent.
+    fn span(&self, location: &Location, on_key: bool) -> Range<usize> {
+        let path = location.steps();
         let mut best = 0..0;
         let mut table = Some(self.spans.get_ref());
         let mut array: Option<&[Spanned<DeValue>]> = None;
@@ -138,7 +97,7 @@ impl Document {
                     Some((key, v)) => (key.span(), v),
                     None => return best,
                 },
-                Step::At(i) => match array.and_then(|a| a.get(*i)) {
+                Step::Item(i) => match array.and_then(|a| a.get(*i)) {
                     Some(v) => (v.span(), v),
                     None => return best,
                 },
@@ -156,7 +115,7 @@ impl Document {
                 _ => {}
             }
             let last = std::ptr::eq(step, &path[path.len() - 1]);
-            best = if (last && at_key) || is_section { key } else { value.span() };
+            best = if (last && on_key) || is_section { key } else { value.span() };
         }
         best
     }
@@ -208,221 +167,64 @@ fn caret(path: &Path, text: &str, span: Range<usize>, message: &str) -> String {
     out
 }
 
-/// Checks a whole table against its slots.
-pub(crate) fn check_table(table: &Map<String, Value>, slots: &[Slot], also: &[&str], mistakes: &mut Vec<Mistake>) {
-    let known: Vec<&str> = slots.iter().map(|s| s.0).chain(also.iter().copied()).collect();
-    for key in table.keys() {
-        if !known.contains(&key.as_str()) {
-            unknown_key(key, &known, &[], mistakes);
-        }
-    }
-    for (key, shape, required) in slots {
-        let path = [Step::Key(key.to_string())];
-        match (table.get(*key), shape) {
-            (None, _) if *required => mistakes.push(Mistake {
-                path: vec![],
-                at_key: false,
-                text: format!("the key `{key}` is missing{}", example_of(key)),
-            }),
-            (None, _) => {}
-            (Some(v), Shape::Plugin(kind)) => {
-                check_plugin(v, Some(*kind), &path, mistakes);
-            }
-            (Some(Value::Object(map)), Shape::Plugins(kind)) => {
-                for (name, v) in map {
-                    check_plugin(v, Some(*kind), &[path[0].clone(), Step::Key(name.clone())], mistakes);
-                }
-            }
-            (Some(_), Shape::Plugins(_)) => mistakes.push(Mistake {
-                path: path.to_vec(),
-                at_key: false,
-                text: format!("`{key}` holds named sections; write [{key}.NAME]"),
-            }),
-            (Some(v), Shape::Typed(fields, check)) => check_typed(v.clone(), fields(), *check, &path, mistakes),
-        }
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{assert_complaints, document, pointed_at};
+    use super::*;
 
-fn example_of(key: &str) -> &'static str {
-    match key {
-        "name" => "; add a line such as name = \"my_screen\"",
-        "seeds" => "; add seeds = { from = 0, count = 10 }",
-        "metrics" => "; add metrics = [\"rmse\", \"hit_ratio\"]",
-        "rounds" => "; add rounds = 5",
-        "batch" => "; add batch = 100",
-        "oracle" => "; add an [oracle] section, for example use = \"screen_table\"",
-        "text" => "; add the claim in words",
-        "better" | "than" => "; choose arms like [compare] reference, for example { \"acquisition\" = \"random\" }",
-        "acquisition" => "; add an [acquisition] section, for example use = \"random\"",
-        _ => "",
+    const TEXT: &str = "# Question: which\n# rule is best?\nbatch = 3\n\n[kernel]\nuse = \"chain\"\nsteps = [{ use = \"a\" }, { p = 2 }]\n\n[prior.one]\nx = 1\n[prior.\"zwei.drei\"]\n";
+
+    #[test]
+    fn each_mistake_is_shown_once_with_its_line_in_the_order_of_the_file() {
+        let doc = document(TEXT);
+        let step = Mistake::in_value(Location::of(["kernel", "steps"]).item(1).key("p"), "too small");
+        let error = doc.report(&[step.clone(), Mistake::in_key(Location::of(["batch"]), "too large"), step]);
+        let expected = [
+            "error: small.toml has 2 mistakes",
+            " --> small.toml:3:1",
+            "  |",
+            "3 | batch = 3",
+            "  | ^^^^^ too large",
+            " --> small.toml:7:31",
+            "  |",
+            "7 | steps = [{ use = \"a\" }, { p = 2 }]",
+            "  |                               ^ too small",
+        ];
+        assert_eq!(error.to_string().lines().collect::<Vec<_>>(), expected);
+        assert!(error.is_config());
     }
-}
 
-fn unknown_key(key: &str, known: &[&str], path: &[Step], mistakes: &mut Vec<Mistake>) {
-    let near = hint(key, known.iter().copied());
-    let list = if near.is_empty() { format!("; known here: {}", known.join(", ")) } else { near };
-    let mut path = path.to_vec();
-    path.push(Step::Key(key.into()));
-    mistakes.push(Mistake { path, at_key: true, text: format!("unknown key `{key}`{list}") });
-}
-
-/// Repeats a typed check, taking out each offender, until nothing more is found.
-pub(crate) fn check_typed(
-    mut value: Value,
-    fields: &[&str],
-    check: fn(Value) -> Result<Value, (String, String)>,
-    path: &[Step],
-    mistakes: &mut Vec<Mistake>,
-) {
-    let mut removed: Vec<String> = Vec::new();
-    if let (Value::Object(map), false) = (&mut value, fields.is_empty()) {
-        let unknown: Vec<String> = map.keys().filter(|k| !fields.contains(&k.as_str())).cloned().collect();
-        for key in unknown {
-            unknown_key(&key, fields, path, mistakes);
-            map.remove(&key);
+    #[test]
+    fn carets_stand_under_the_value_the_key_or_the_nearest_parent() {
+        let doc = document(TEXT);
+        let kernel = Location::of(["kernel"]);
+        let under = |m: Mistake| pointed_at::<()>(Err(doc.report(&[m])));
+        for (mistake, above) in [
+            (Mistake::in_value(kernel.key("use"), "x"), "\"chain\""),
+            (Mistake::in_key(kernel.key("use"), "x"), "use"),
+            (Mistake::in_value(kernel.clone(), "x"), "kernel"),
+            (Mistake::in_value(kernel.key("steps").item(1), "x"), "{ p = 2 }"),
+            (Mistake::in_value(kernel.key("steps").item(2), "x"), "[{ use = \"a\" }, { p = 2 }]"),
+            (Mistake::in_value(kernel.key("missing"), "x"), "kernel"),
+            (Mistake::at(&["prior", "zwei.drei"], "x"), "\"zwei.drei\""),
+        ] {
+            assert_complaints(under(mistake), &[(above, "x")]);
         }
     }
-    finish_typed(value, check, path, &mut removed, mistakes);
-}
 
-fn finish_typed(
-    mut value: Value,
-    check: fn(Value) -> Result<Value, (String, String)>,
-    path: &[Step],
-    removed: &mut Vec<String>,
-    mistakes: &mut Vec<Mistake>,
-) {
-    while let Err((inner, text)) = check(value.clone()) {
-        if let Some(missing) = text.strip_prefix("missing field `").and_then(|t| t.strip_suffix('`')) {
-            if !removed.iter().any(|r| r == missing) {
-                let text = format!("the key `{missing}` is missing here{}", example_of(missing));
-                mistakes.push(Mistake { path: path.to_vec(), at_key: true, text });
-            }
-            return;
-        }
-        let steps = parse_path(&inner);
-        let mut full = path.to_vec();
-        full.extend(steps.iter().cloned());
-        mistakes.push(Mistake { path: full, at_key: false, text: plain(&text) });
-        match steps.first() {
-            Some(Step::Key(k)) => {
-                removed.push(k.clone());
-                if value.as_object_mut().is_none_or(|m| m.remove(k).is_none()) {
-                    return;
-                }
-            }
-            _ => return,
-        }
+    #[test]
+    fn a_syntax_error_has_its_place() {
+        let refused = Document::parse(Path::new("small.toml"), "batch = 3\nrounds = = 2\n".into());
+        let text = refused.err().expect("an error").to_string();
+        assert!(text.starts_with("error: small.toml is not valid TOML\n --> small.toml:2:"), "{text}");
     }
-}
 
-fn parse_path(text: &str) -> Vec<Step> {
-    let mut steps = Vec::new();
-    for part in text.split('.').filter(|p| !p.is_empty()) {
-        let (key, rest) = part.split_once('[').map_or((part, ""), |(k, r)| (k, r));
-        if !key.is_empty() {
-            steps.push(Step::Key(key.into()));
-        }
-        steps.extend(rest.split('[').filter_map(|i| i.trim_end_matches(']').parse().ok()).map(Step::At));
+    #[test]
+    fn comments_at_the_top_are_the_question_and_keys_keep_their_order() {
+        let doc = document(TEXT);
+        assert_eq!(doc.question(), "Question: which rule is best?");
+        assert_eq!(doc.keys("prior"), ["one", "zwei.drei"]);
+        assert_eq!(doc.keys("kernel"), ["use", "steps"]);
+        assert!(doc.keys("batch").is_empty() && doc.keys("prior.two").is_empty());
     }
-    steps
-}
-
-/// A serde message in the words of a scenario file.
-fn plain(text: &str) -> String {
-    let mut t = text.replace("invalid type: ", "wrong type: got ").replace("invalid value: ", "wrong value: got ");
-    for (from, to) in [
-        ("expected usize", "expected a whole number, 0 or more"),
-        ("expected u64", "expected a whole number, 0 or more"),
-        ("expected u32", "expected a whole number, 0 or more"),
-        ("expected f64", "expected a number"),
-        ("expected a boolean", "expected true or false"),
-        ("expected a sequence", "expected a list in [ ]"),
-        ("expected path string", "expected a file path in quotes"),
-        ("expected a string", "expected text in quotes"),
-        ("floating point `", "the number `"),
-        ("integer `", "the number `"),
-    ] {
-        t = t.replace(from, to);
-    }
-    if let Some(rest) = t.strip_prefix("unknown variant `")
-        && let Some((word, list)) = rest.split_once("`, expected ")
-    {
-        let known: Vec<&str> = list.split('`').skip(1).step_by(2).collect();
-        return format!("unknown word `{word}`{}; known: {}", hint(word, known.iter().copied()), known.join(", "));
-    }
-    t
-}
-
-/// Checks one plugin table, nested plugins included; false if anything was wrong.
-fn check_plugin(value: &Value, kind: Option<Kind>, path: &[Step], mistakes: &mut Vec<Mistake>) -> bool {
-    let before = mistakes.len();
-    let what = kind.map_or("plugin", Kind::word);
-    let here = |text: String| Mistake { path: path.to_vec(), at_key: true, text };
-    let names = || -> Vec<&'static str> {
-        plugin::catalogue().into_iter().filter(|e| kind.is_none_or(|k| e.kind == k)).map(|e| e.name).collect()
-    };
-    let Value::Object(map) = value else {
-        mistakes.push(Mistake {
-            at_key: false,
-            ..here(format!("expected a table such as {{ use = \"{}\" }}", names().first().unwrap_or(&"NAME")))
-        });
-        return false;
-    };
-    let Some(name) = map.get("use") else {
-        mistakes.push(here(format!("say which {what} with use = \"NAME\"; known: {}", names().join(", "))));
-        return false;
-    };
-    let mut at_use = path.to_vec();
-    at_use.push(Step::Key("use".into()));
-    let at_use = |text| Mistake { path: at_use.clone(), at_key: false, text };
-    let Value::String(name) = name else {
-        mistakes.push(at_use("wrong type: expected the name of a plugin in quotes".into()));
-        return false;
-    };
-    let Some(entry) = plugin::find(name) else {
-        let near = hint(name, names());
-        let list = if near.is_empty() { format!("; known: {}", names().join(", ")) } else { near };
-        mistakes.push(at_use(format!("unknown {what} `{name}`{list}")));
-        return false;
-    };
-    if kind.is_some_and(|k| k != entry.kind) {
-        let (is, list) = (entry.kind.word(), names().join(", "));
-        mistakes.push(at_use(format!("`{name}` is of kind {is}, not {what}; known: {list}")));
-        return false;
-    }
-    let fields = (entry.fields)();
-    let mut rest = map.clone();
-    rest.remove("use");
-    let mut removed = Vec::new();
-    for (key, v) in map.iter().filter(|(k, _)| *k != "use") {
-        let mut inner = path.to_vec();
-        inner.push(Step::Key(key.clone()));
-        if !fields.contains(&key.as_str()) {
-            unknown_key(key, fields, path, mistakes);
-            rest.remove(key);
-            continue;
-        }
-        let nested_ok = match v {
-            Value::Object(m) if m.contains_key("use") => check_plugin(v, None, &inner, mistakes),
-            Value::Array(list) => {
-                let mut ok = true;
-                for (i, v) in list.iter().enumerate() {
-                    if v.as_object().is_some_and(|m| m.contains_key("use")) {
-                        let mut at = inner.clone();
-                        at.push(Step::At(i));
-                        ok &= check_plugin(v, None, &at, mistakes);
-                    }
-                }
-                ok
-            }
-            _ => true,
-        };
-        if !nested_ok {
-            rest.remove(key);
-            removed.push(key.clone());
-        }
-    }
-    finish_typed(Value::Object(rest), entry.check, path, &mut removed, mistakes);
-    mistakes.len() == before
 }

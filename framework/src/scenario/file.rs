@@ -1,7 +1,8 @@
 //! The types behind a scenario file. No `flatten`, no `untagged`: every mistake has a place.
 
+use super::schema::{Shape, Slot};
 use crate::domain::{Compose, Missing, Target};
-use crate::plugin::{Acquisition, Kernel, Model, Oracle, Prior};
+use crate::plugin::{Acquisition, Kernel, Kind, Model, Oracle, Prior};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -52,7 +53,8 @@ pub enum Place {
 }
 
 impl Place {
-    /// The GPU, opened and probed once a process; a missing or faulty one is told once and replaced by the processor.
+    /// The GPU, opened and probed once in a process. Where it is missing or faulty a message says so once, and the
+    /// processor takes its place.
     pub fn open(self) -> Option<&'static dyn device::Device> {
         static GPU: std::sync::OnceLock<Option<Box<dyn device::Device>>> = std::sync::OnceLock::new();
         if self == Place::Cpu {
@@ -145,12 +147,12 @@ impl Default for PoolRules {
 }
 
 /// The `[known]` section: pairs that are known to interact, for the metrics `known_found`, `known_auprc` and
-/// `known_auroc`. Their order within a row means nothing; what stands behind an `@` in a gene name of the screen is left
-/// out of the comparison.
+/// `known_auroc`. Their order within a row means nothing; in the screen's gene names, an `@` and what follows it are
+/// ignored.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Known {
-    /// Table with one row a pair, relative to the data folder.
+    /// Table with a row for each pair, relative to the data folder.
     pub path: PathBuf,
     /// The two columns of gene names; default `["gene1", "gene2"]`.
     #[serde(default = "gene_columns")]
@@ -174,7 +176,7 @@ pub struct Scenario {
     pub seeds: Seeds,
     /// Rounds after the initial set.
     pub rounds: usize,
-    /// Perturbations a round.
+    /// Perturbations in each round.
     pub batch: usize,
     /// Names of the metrics to compute each round.
     pub metrics: Vec<String>,
@@ -187,15 +189,15 @@ pub struct Scenario {
     /// What differs between repeats.
     #[serde(default)]
     pub repeat: Repeat,
-    /// Who answers.
+    /// What is measured: a recorded screen or a simulator.
     pub oracle: Box<dyn Oracle>,
-    /// What learns.
+    /// What predicts the readouts of perturbations that were not measured.
     #[serde(default)]
     pub model: Option<Box<dyn Model>>,
     /// Similarity for selection rules; absent: inner products of prior features.
     #[serde(default)]
     pub kernel: Option<Box<dyn Kernel>>,
-    /// What chooses.
+    /// What chooses the next perturbations.
     pub acquisition: Box<dyn Acquisition>,
     /// Knowledge about genes, by name.
     #[serde(default)]
@@ -203,7 +205,7 @@ pub struct Scenario {
     /// Names of the priors in use; absent: all.
     #[serde(default)]
     pub priors: Option<Vec<String>>,
-    /// Where the rules that can do so select; see [`Place`].
+    /// Where selection rules run that have GPU kernels; see [`Place`].
     #[serde(default)]
     pub device: Place,
     /// Pairs known to interact.
@@ -233,64 +235,41 @@ impl Scenario {
     }
 }
 
-/// A table of the user's own and the columns that matter in it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct UserTable {
-    /// File, relative to the campaign file.
-    pub path: PathBuf,
-    /// The columns that hold gene names: one for single genes, two for pairs, and so on.
-    #[serde(default = "gene_column")]
-    pub genes: Vec<String>,
-    /// The columns that hold readouts.
-    #[serde(default)]
-    pub values: Vec<String>,
-}
+/// The keys of a scenario.
+pub(super) const SLOTS: &[Slot] = &[
+    ("name", Shape::of::<String>(), true),
+    ("seeds", Shape::of::<Seeds>(), true),
+    ("rounds", Shape::of::<usize>(), true),
+    ("batch", Shape::of::<usize>(), true),
+    ("metrics", Shape::of::<Vec<String>>(), true),
+    ("target", Shape::of::<Target>(), false),
+    ("pool", Shape::of::<PoolRules>(), false),
+    ("repeat", Shape::of::<Repeat>(), false),
+    ("oracle", Shape::Plugin(Kind::Oracle), true),
+    ("model", Shape::Plugin(Kind::Model), false),
+    ("kernel", Shape::Plugin(Kind::Kernel), false),
+    ("acquisition", Shape::Plugin(Kind::Acquisition), true),
+    ("prior", Shape::Plugins(Kind::Prior), false),
+    ("priors", Shape::of::<Option<Vec<String>>>(), false),
+    ("device", Shape::of::<Place>(), false),
+    ("known", Shape::of::<Known>(), false),
+];
 
-fn gene_column() -> Vec<String> {
-    vec!["gene".into()]
-}
+/// Keys of a scenario file that describe the sweep and not a run.
+pub(super) const SWEEP_KEYS: [&str; 11] =
+    ["grid", STRATEGY, AXIS, "skip", INCOMPATIBLE, "compare", "quick", VARIANT, "cost", "published", "claim"];
 
-/// A campaign file: the next batch of a real screen. Like a scenario, with the laboratory as oracle.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Campaign {
-    /// Names the output.
-    pub name: String,
-    /// Seed of every random choice.
-    #[serde(default)]
-    pub seed: u64,
-    /// Perturbations to choose.
-    pub batch: usize,
-    /// What counts as a hit.
-    #[serde(default)]
-    pub target: Target,
-    /// All perturbations that could be measured.
-    pub pool: UserTable,
-    /// What stands in for genes that a prior lacks.
-    #[serde(default)]
-    pub missing: Missing,
-    /// How rows of genes become rows of pairs and larger sets.
-    #[serde(default)]
-    pub compose: Compose,
-    /// A table of old and current gene symbols.
-    #[serde(default)]
-    pub symbol_updates: Option<PathBuf>,
-    /// Readouts so far.
-    #[serde(default)]
-    pub measured: Option<UserTable>,
-    /// What learns.
-    #[serde(default)]
-    pub model: Option<Box<dyn Model>>,
-    /// Similarity for selection rules.
-    #[serde(default)]
-    pub kernel: Option<Box<dyn Kernel>>,
-    /// What chooses.
-    pub acquisition: Box<dyn Acquisition>,
-    /// Knowledge about genes, by name.
-    #[serde(default)]
-    pub prior: BTreeMap<String, Box<dyn Prior>>,
-    /// Where the rules that can do so select; see [`Place`].
-    #[serde(default)]
-    pub device: Place,
-}
+/// The sections of named variants: `[variant.NAME]`.
+pub(super) const VARIANT: &str = "variant";
+
+/// The axis whose values are the `[strategy.NAME]` sections.
+pub(super) const STRATEGY: &str = "strategy";
+
+/// The sections of further axes whose values make several settings at once: `[axis.NAME.VALUE]`.
+pub(super) const AXIS: &str = "axis";
+
+/// What happens to cells whose model cannot give what acquisition or kernel ask of it.
+pub(super) const INCOMPATIBLE: &str = "incompatible";
+
+/// Keys that all arms share, so that no axis can set them.
+pub(super) const SHARED_KEYS: [&str; 3] = ["name", "seeds", "metrics"];

@@ -1,0 +1,133 @@
+//! Campaign files: the next batch of a real screen, for `screenwright suggest`.
+
+use super::diagnose::Document;
+use super::file::Place;
+use super::schema::{Shape, Slot, check_table};
+use crate::domain::{Compose, Missing, Target};
+use crate::error::{Error, Result};
+use crate::plugin::{Acquisition, Kernel, Kind, Model, Prior};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// A table of the user's own and the columns that matter in it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UserTable {
+    /// File, relative to the campaign file.
+    pub path: PathBuf,
+    /// The columns that hold gene names: one for single genes, two for pairs, and so on.
+    #[serde(default = "gene_column")]
+    pub genes: Vec<String>,
+    /// The columns that hold readouts.
+    #[serde(default)]
+    pub values: Vec<String>,
+}
+
+fn gene_column() -> Vec<String> {
+    vec!["gene".into()]
+}
+
+/// A campaign file: the next batch of a real screen. Like a scenario, with the laboratory as oracle.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Campaign {
+    /// Names the output.
+    pub name: String,
+    /// Seed of every random choice.
+    #[serde(default)]
+    pub seed: u64,
+    /// Perturbations to choose.
+    pub batch: usize,
+    /// What counts as a hit.
+    #[serde(default)]
+    pub target: Target,
+    /// All perturbations that could be measured.
+    pub pool: UserTable,
+    /// What stands in for genes that a prior lacks.
+    #[serde(default)]
+    pub missing: Missing,
+    /// How rows of genes become rows of pairs and larger sets.
+    #[serde(default)]
+    pub compose: Compose,
+    /// A table of old and current gene symbols.
+    #[serde(default)]
+    pub symbol_updates: Option<PathBuf>,
+    /// Readouts so far.
+    #[serde(default)]
+    pub measured: Option<UserTable>,
+    /// What predicts the readouts of perturbations that were not measured.
+    #[serde(default)]
+    pub model: Option<Box<dyn Model>>,
+    /// Similarity for selection rules.
+    #[serde(default)]
+    pub kernel: Option<Box<dyn Kernel>>,
+    /// What chooses the next perturbations.
+    pub acquisition: Box<dyn Acquisition>,
+    /// Knowledge about genes, by name.
+    #[serde(default)]
+    pub prior: BTreeMap<String, Box<dyn Prior>>,
+    /// Where selection rules run that have GPU kernels; see [`Place`].
+    #[serde(default)]
+    pub device: Place,
+}
+
+const SLOTS: &[Slot] = &[
+    ("name", Shape::of::<String>(), true),
+    ("seed", Shape::of::<u64>(), false),
+    ("batch", Shape::of::<usize>(), true),
+    ("target", Shape::of::<Target>(), false),
+    ("pool", Shape::of::<UserTable>(), true),
+    ("missing", Shape::of::<Missing>(), false),
+    ("compose", Shape::of::<Compose>(), false),
+    ("symbol_updates", Shape::of::<PathBuf>(), false),
+    ("measured", Shape::of::<UserTable>(), false),
+    ("model", Shape::Plugin(Kind::Model), false),
+    ("kernel", Shape::Plugin(Kind::Kernel), false),
+    ("acquisition", Shape::Plugin(Kind::Acquisition), true),
+    ("prior", Shape::Plugins(Kind::Prior), false),
+    ("device", Shape::of::<Place>(), false),
+];
+
+/// Checks and reads a campaign file; all mistakes are reported together.
+pub(crate) fn check_campaign(doc: &Document) -> Result<Campaign> {
+    let mut mistakes = Vec::new();
+    check_table(&doc.value, SLOTS, &[], &mut mistakes);
+    if !mistakes.is_empty() {
+        return Err(doc.report(&mistakes));
+    }
+    serde_json::from_value(Value::Object(doc.value.clone()))
+        .map_err(|e| Error::Config(format!("{}: {e}", doc.path.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{assert_complaints, document, pointed_at};
+    use super::*;
+
+    const CAMPAIGN: &str =
+        "name = \"next\"\nbatch = 8\npool = { path = \"genes.csv\" }\n[acquisition]\nuse = \"any_rule\"\n";
+
+    #[test]
+    fn what_is_left_out_has_defaults() {
+        let campaign = check_campaign(&document(CAMPAIGN)).unwrap();
+        assert_eq!((campaign.seed, campaign.batch, campaign.pool.genes), (0, 8, vec!["gene".to_string()]));
+        assert!(campaign.measured.is_none() && campaign.model.is_none() && campaign.prior.is_empty());
+    }
+
+    #[test]
+    fn all_mistakes_are_shown_at_once() {
+        let text = CAMPAIGN.replace("batch = 8", "bach = 8").replace("path", "paht").replace("any_rule", "any_rle");
+        assert_complaints(
+            pointed_at(check_campaign(&document(&text))),
+            &[
+                ("n", "the key `batch` is missing; add batch = 100"),
+                ("bach", "unknown key `bach`; did you mean `batch`?"),
+                ("pool", "the key `path` is missing here"),
+                ("paht", "unknown key `paht`; did you mean `path`?"),
+                ("\"any_rle\"", "unknown acquisition `any_rle`; did you mean `any_rule`?"),
+            ],
+        );
+    }
+}
