@@ -6,10 +6,11 @@ use crate::data::DataRoot;
 use crate::domain::{Labels, Samples};
 use crate::error::{Error, Result};
 use ndarray::Array2;
+use numerics::memory::Limit;
 use std::path::Path;
 
-/// Most numbers that are held (8 GB).
-const MOST: usize = 1 << 31;
+/// 8 GB.
+const MOST: Limit = Limit::singles(1 << 31);
 
 /// The parts of a file, before its rows become classes.
 struct Parts {
@@ -165,12 +166,10 @@ impl SampleFile {
 }
 
 fn check_size(path: &Path, rows: usize, columns: usize) -> Result<()> {
-    if rows.saturating_mul(columns) > MOST {
-        return Err(Error::Data(format!(
-            "{}: {rows} samples x {columns} features take {:.0} GB; name fewer `features`, or reduce them beforehand",
-            path.display(),
-            rows as f64 * columns as f64 * 4e-9
-        )));
-    }
-    Ok(())
+    MOST.check(&[rows, columns]).map_err(|size| {
+        Error::Data(format!(
+            "{}: {rows} samples x {columns} features take {size}; name fewer `features`, or reduce them beforehand",
+            path.display()
+        ))
+    })
 }

@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use device::Device;
 use ndarray::{Array1, Array2, Array3, ArrayView2};
 use numerics::Gram;
+use numerics::memory::Limit;
 use numerics::stats::sum_of_logs;
 use numerics::streams::{StreamRng, Streams};
 use serde::{Deserialize, Serialize};
@@ -153,10 +154,10 @@ impl<'a> RunContext<'a> {
         f: impl FnOnce(&dyn Device, ArrayView2<f32>, ArrayView2<f32>) -> device::Result<device::Picks>,
     ) -> Result<Option<Batch>> {
         // Rows of 4 GB are about what fits beside the host's own copy.
-        const MOST: usize = 1 << 30;
+        const ROWS: Limit = Limit::singles(1 << 30);
         let Some(device) = self.device else { return Ok(None) };
         let Some(rows) = self.gram()?.rows() else { return Ok(None) };
-        if self.candidates.len().saturating_mul(rows.d()) > MOST {
+        if ROWS.check(&[self.candidates.len(), rows.d()]).is_err() {
             return Ok(None);
         }
         let mut x = Array2::<f32>::zeros((self.candidates.len(), rows.d()));
@@ -287,19 +288,17 @@ impl<'a> RunContext<'a> {
     /// `n` joint draws of the candidates, for the rule of the given name: the model's own way of evaluating them piece by
     /// piece, or all of them drawn at once and kept.
     pub fn draws(&self, rule: &str, n: usize, rng: &mut StreamRng) -> Result<DrawnMerits<'_>> {
-        // Four gigabytes.
-        const MOST: usize = 1 << 29;
+        // 4 GB.
+        const DRAWS: Limit = Limit::doubles(1 << 29);
         if let Some(streamed) = self.streamed_draws(n, rng)? {
             return Ok(streamed);
         }
         let n_outputs = self.observed.n_outputs();
-        let size = n.saturating_mul(self.candidates.len()).saturating_mul(n_outputs);
-        if size > MOST {
+        if let Err(size) = DRAWS.check(&[n, self.candidates.len(), n_outputs]) {
             return Err(Error::Config(format!(
-                "`{rule}` needs {n} draws of {} candidates, {:.0} GB, since this model does not draw piece by piece; ask for \
+                "`{rule}` needs {n} draws of {} candidates, {size}, since this model does not draw piece by piece; ask for \
                  fewer draws, make the pool smaller, or use `low_rank_matrix`",
-                self.candidates.len(),
-                size as f64 * 8e-9
+                self.candidates.len()
             )));
         }
         let ids = self.candidates.to_vec();
@@ -368,15 +367,13 @@ impl<'a> RunContext<'a> {
     /// The kernel over the candidates, ascending, and then `others`, prepared for many row reads: for rules
     /// that hold all candidates. Also the ids behind its positions. Refuses feature rows above 8 GB.
     pub fn prepared(&self, rule: &str, others: &[usize]) -> Result<(Vec<usize>, Gram)> {
-        const MOST: usize = 1 << 30;
         let gram = self.gram()?;
         let n = self.candidates.len() + others.len();
         let d = gram.rows().map_or(1, |r| r.d());
-        if n.saturating_mul(d) > MOST {
+        if let Err(size) = Limit::USUAL.check(&[n, d]) {
             return Err(Error::Config(format!(
-                "`{rule}` holds the features of all candidates, {:.0} GB for {n} x {d}; project them (`rp`), make the \
-                 pool smaller, or use `max_dist`, `max_diag` or a score-based rule, which stream",
-                (n as f64) * (d as f64) * 8e-9
+                "`{rule}` holds the features of all candidates, {size} for {n} x {d}; project them (`rp`), make the \
+                 pool smaller, or use `max_dist`, `max_diag` or a score-based rule, which stream"
             )));
         }
         let mut ids = self.candidates.to_vec();

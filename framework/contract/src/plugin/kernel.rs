@@ -4,6 +4,7 @@ use super::{Plugin, Surrogate};
 use crate::domain::{Candidates, Inputs, Observed};
 use crate::error::{Error, Result};
 use ndarray::{Array1, Array2, Axis, s};
+use numerics::memory::Limit;
 use numerics::streams::{StreamRng, Streams};
 use numerics::{Affine, FeatureGram, Gram, Product, Rows};
 use rand::RngExt;
@@ -190,15 +191,13 @@ impl<'a> KernelContext<'a> {
         widths: &[usize],
         mut f: impl FnMut(&[usize]) -> Result<Vec<Array2<f64>>>,
     ) -> Result<Vec<Rows>> {
-        const MOST: usize = 1 << 30;
         let n = self.inputs.pool().len();
         let d: usize = widths.iter().sum();
-        if n.saturating_mul(d) > MOST {
+        if let Err(size) = Limit::USUAL.check(&[n, d]) {
             return Err(Error::Config(format!(
-                "the {what} features of {n} perturbations x {d} would take {:.0} GB; take fewer outputs of the model \
+                "the {what} features of {n} perturbations x {d} would take {size}; take fewer outputs of the model \
                  (`outputs = \"project\"` or \"sum\" of a kernel of gradients), use a kernel of the prior features, or \
-                 make the pool smaller",
-                (n as f64) * (d as f64) * 8e-9
+                 make the pool smaller"
             )));
         }
         let mut held: Vec<Array2<f64>> = widths.iter().map(|d| Array2::from_elem((n, *d), f64::NAN)).collect();
