@@ -400,7 +400,7 @@ fn readme(items: &[Item], manifest: &Manifest) -> String {
             out.push('\n');
         }
         for item in of {
-            let form: String = item.variants.iter().map(|v| format!(" --variant {v}")).collect();
+            let variants: String = item.variants.iter().map(|v| format!(" --variant {v}")).collect();
             match manifest.items.get(&item.id) {
                 Some(made) => {
                     // The PNG has the same name as the SVG.
@@ -409,7 +409,7 @@ fn readme(items: &[Item], manifest: &Manifest) -> String {
                         links.filter(|l| l.1 != "png").map(|(f, ending)| format!("[{ending}]({f})")).collect();
                     let _ = writeln!(
                         out,
-                        "- {}: {} (`{}`{form}, {} runs)",
+                        "- {}: {} (`{}`{variants}, {} runs)",
                         item.what,
                         files.join(", "),
                         made.scenario,
@@ -419,7 +419,7 @@ fn readme(items: &[Item], manifest: &Manifest) -> String {
                 None => {
                     let _ = writeln!(
                         out,
-                        "- {}: not made yet; `screenwright run {}{form}`, about {} of one core",
+                        "- {}: not made yet; `screenwright run {}{variants}`, about {} of one core",
                         item.what,
                         item.scenario.display(),
                         super::duration(3600.0 * item.hours)

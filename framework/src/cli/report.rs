@@ -349,7 +349,7 @@ fn known_axis(study: &Study, axis: &str, option: &str) -> Result<usize> {
 
 /// Keeps the arms with the values asked for and gives the name of the report's folder.
 pub(crate) fn restrict(report: &mut report::Report, only: &[String]) -> Result<String> {
-    let report::Report { study, view, .. } = report;
+    let study = &report.study;
     let mut wanted: BTreeMap<usize, Vec<&str>> = BTreeMap::new();
     for rule in only {
         let Some((axis, value)) = rule.split_once('=') else {
@@ -375,10 +375,9 @@ pub(crate) fn restrict(report: &mut report::Report, only: &[String]) -> Result<S
     if keep.is_empty() {
         return Err(Error::Config(format!("no arm fits all of: {}", only.join(", "))));
     }
-    let mut arms: Vec<StudyArm> = keep.iter().map(|&i| study.arms[i].clone()).collect();
-    for arm in &mut arms {
-        arm.reference = arm.reference.and_then(|r| keep.iter().position(|&k| k == r));
-    }
+    report.keep(&keep);
+    let report::Report { study, view, .. } = report;
+    let arms = &mut study.arms;
     let folder = std::iter::once("report".to_string()).chain(only.iter().map(|rule| {
         let safe = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
         rule.chars().map(safe).collect::<String>()
@@ -389,7 +388,7 @@ pub(crate) fn restrict(report: &mut report::Report, only: &[String]) -> Result<S
         (0..study.axes.len()).map(|x| arms.iter().any(|a| a.cell.get(x) != arms[0].cell.get(x))).collect();
     if !only.is_empty() {
         let kept = |all: &[String]| all.iter().zip(&differs).filter(|d| *d.1).map(|d| d.0.clone()).collect::<Vec<_>>();
-        for arm in &mut arms {
+        for arm in arms {
             arm.cell = kept(&arm.cell);
             if !arm.cell.is_empty() {
                 arm.label = arm.cell.join(" / ");
@@ -399,7 +398,6 @@ pub(crate) fn restrict(report: &mut report::Report, only: &[String]) -> Result<S
         view.by.retain(|b| study.axes.contains(b));
         study.name = format!("{}: {}", study.name, only.join(", "));
     }
-    study.arms = arms;
     Ok(folder)
 }
 

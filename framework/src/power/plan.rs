@@ -35,7 +35,7 @@ impl ScreenPlan {
             + t * (prices.per_replicate * r + prices.per_round)
     }
 
-    /// In words: rounds, perturbations a round, cells and replicates.
+    /// In words: rounds, perturbations in each, cells and replicates.
     pub fn words(&self) -> String {
         let plural = |n: usize, word: &str| format!("{n} {word}{}", if n == 1 { "" } else { "s" });
         format!(

@@ -19,7 +19,7 @@ pub fn plain(name: &str) -> String {
 /// Fills a file beside the target and renames it.
 pub fn put(path: &Path, fill: impl FnOnce(&Path) -> std::io::Result<()>) -> Result<()> {
     let name = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
-    // The ending stays, for it tells the format.
+    // The ending stays: it decides the format.
     let part = path.with_file_name(format!(".part-{}-{name}", std::process::id()));
     fill(&part).and_then(|()| std::fs::rename(&part, path)).map_err(|e| {
         let _ = std::fs::remove_file(&part);

@@ -101,7 +101,7 @@ pub fn draw(study: &Study, summary: &Summary, metric: &str) -> Option<Canvas> {
         return None;
     }
     let span = if high > low { high - low } else { low.abs().max(1e-12) };
-    // A hundredth of the range: intervals are wider than what more would tell.
+    // To a hundredth of the range: intervals are wider than any further digit.
     let decimals = (1.0 - span.log10().floor()).clamp(0.0, 6.0) as usize;
 
     let side = longest(down).clamp(60.0, 330.0);
@@ -197,7 +197,7 @@ mod tests {
 
     #[test]
     fn labels_are_cleaned_and_wrapped() {
-        super::super::font::register_fonts().unwrap();
+        crate::report::draw::font::register_fonts().unwrap();
         assert_eq!((called("[]"), called("[a, b]"), called("ucb")), ("none".into(), "a, b".into(), "ucb".into()));
         assert_eq!(wrapped("fuse_regression", &BREAKS, TEXT, 76.0, usize::MAX), ["fuse_", "regression"]);
         assert_eq!(wrapped("all but x", &BREAKS, TEXT, 76.0, usize::MAX), ["all but x"]);

@@ -130,8 +130,8 @@ impl Layout {
         Self { panels, styles, names, facets, screens, few_bands, texts: None }
     }
 
-    /// For arms that come in pairs of ours and a published one: ours solid, the other dashed in the same colour; few
-    /// pairs in one panel, many in one each, with the reference pair in all.
+    /// For arms that come in pairs of ours and a published one: ours solid, the other dashed in the same colour. Few
+    /// pairs share one panel; of many, each has its own panel, and the reference pair is in all of them.
     pub fn of_pairs(labels: &[String], reference: Option<usize>, texts: FigureTexts) -> Self {
         let facets = labels.len() > PAIRS_IN_ONE;
         let mut next = 0;
@@ -215,8 +215,8 @@ fn distinct<'a>(words: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     words.filter(|w| seen.insert(*w)).collect()
 }
 
-/// A style for every arm, the same for all arms of a method: those of the figures where they tell all methods apart, else (faint curves,
-/// panels that use colours again) the best methods have the plainest.
+/// A style for every arm, the same for all arms of a method: those of the figures where they distinguish all methods;
+/// else (faint curves, panels that use colours again) the best methods have the plainest.
 pub fn method_styles(study: &Study, layout: &Layout, order: &[usize]) -> Vec<Style> {
     let screen = study.screen_axis();
     let method = |a: usize| -> Vec<&String> {

@@ -16,7 +16,7 @@ pub enum Verdict {
     Undecided,
     /// The whole interval disagrees with it.
     Contradicted,
-    /// This form of the scenario lacks an arm, a run or a value that it needs.
+    /// An arm, a run or a value that it needs is missing.
     NotRun,
 }
 
@@ -110,7 +110,7 @@ fn judge(study: &Study, claim: &Claim) -> Judgement {
             many => format!("{} (weakest of {many} pairs)", p.ours),
         };
         (out.numbers, out.n) = (p.numbers, p.n);
-        // One pair that disagrees is enough to contradict, one that cannot tell to leave it open.
+        // One pair that disagrees is enough to contradict it, one that is undecided to leave it open.
         out.verdict = pairs.iter().map(|p| p.verdict).max().unwrap_or(Verdict::NotRun);
     }
     out

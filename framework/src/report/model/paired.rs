@@ -22,8 +22,8 @@ pub struct Paired {
     pub p_wilcoxon: f64,
     /// `p` after Holm's correction over all arms compared by the metric; NaN where it was not asked for.
     pub p_holm: f64,
-    /// Seeds with which a t test would tell a difference of this mean and spread from zero with 80 % probability; nothing
-    /// below two pairs, or where more than 10,000 would be needed.
+    /// Seeds with which a t test would find a difference of this mean and spread with 80 % probability; nothing below two
+    /// pairs, or where more than 10,000 would be needed.
     pub seeds_needed: Option<usize>,
 }
 

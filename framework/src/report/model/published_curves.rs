@@ -100,7 +100,7 @@ fn either_sign(arm: &StudyArm, metric: &str) -> bool {
     start.iter().any(|v| *v <= 0.0) && start.iter().any(|v| *v >= 0.0)
 }
 
-/// The mean curve of an arm over its value at round 0, or why that says nothing.
+/// The mean curve of an arm over its value at round 0, or the reason why there is no such ratio.
 pub struct RelativeCurve {
     /// The mean curve itself.
     pub mean: Vec<CurvePoint>,

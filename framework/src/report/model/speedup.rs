@@ -16,7 +16,7 @@ use rayon::prelude::*;
 use std::cmp::Ordering;
 
 const RESAMPLES: usize = 1000;
-/// Up to so many arms each is compared with each; above, only with its reference.
+/// With more arms than this, each is compared with its reference only, not with every other.
 const MOST_ARMS: usize = 40;
 
 /// Where a curve first reaches a value.
@@ -153,7 +153,7 @@ impl SpeedUp {
     }
 }
 
-/// Where a curve (a value a round, NaN where missing) first reaches a target.
+/// Where a curve (one value per round, NaN where missing) first reaches a target.
 fn reach(curve: &[f64], target: f64, larger: bool) -> Reach {
     let there = |v: f64| if larger { v >= target } else { v <= target };
     let mut before: Option<(f64, f64)> = None;

@@ -84,7 +84,7 @@ pub fn chars(text: &str) -> usize {
     text.chars().count()
 }
 
-/// A text filled up with spaces, on its left where `right` says that it is aligned there.
+/// A text filled up with spaces to a width; `right` aligns it there.
 pub fn fill(text: &str, width: usize, right: bool) -> String {
     let space = " ".repeat(width.saturating_sub(chars(text)));
     if right { space + text } else { text.to_string() + &space }

@@ -66,7 +66,7 @@ pub fn arms(study: &Study, summary: &Summary, full: bool) -> Vec<String> {
     out
 }
 
-/// How many seeds would tell the two best arms apart, and the arms from their references, by the first metric.
+/// How many seeds it takes to separate the two best arms, and the arms from their references, by the first metric.
 pub fn seeds_needed(study: &Study, summary: &Summary) -> Vec<String> {
     let mut out = vec![];
     let metric = &study.metrics[0];

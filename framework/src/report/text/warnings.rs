@@ -1,4 +1,4 @@
-//! What is missing or too little to tell.
+//! What is missing, and where seeds are too few, each with its remedy.
 
 use crate::report::model::paired::Paired;
 use crate::report::model::study::{Study, StudyArm};
