@@ -5,8 +5,7 @@ use super::axis::{Scale, clip, extent, roomy_ticks, spread, tick_labels, ticks};
 use super::canvas::{Canvas, Point, fit, text_width, wrapped};
 use super::summary::{CurvePoint, larger_is_better};
 use super::theme::{FAINT_STYLE, GRID, INK, Marker, SOFT_INK, Style, reference_style, style};
-use crate::metrics::find;
-use crate::runner::CEILING;
+use crate::metric::{CEILING, find};
 use plotters::style::text_anchor::HPos;
 use std::collections::HashMap;
 

@@ -5,7 +5,7 @@ use super::canvas::{Canvas, fit, text_width, wrapped};
 use super::summary::larger_is_better;
 use super::theme::{INK, SOFT_INK};
 use super::{ArmSummary, Study};
-use crate::metrics::find;
+use crate::metric::find;
 use plotters::style::RGBColor;
 use plotters::style::text_anchor::HPos;
 

@@ -4,8 +4,7 @@ use super::evidence::Ranking;
 use super::summary::larger_is_better;
 use super::theme::{self, Style};
 use super::{ArmSummary, Paired, Study};
-use crate::metrics::find;
-use crate::runner::CEILING;
+use crate::metric::{CEILING, find};
 use serde_json::{Value, json};
 use table::{Column, Table};
 

@@ -1,8 +1,8 @@
 //! Means, intervals and paired differences over seeds.
 
 use super::{Along, RunCurve, Study, StudyArm};
-use crate::metrics::{aulc, find};
-use crate::runner::CEILING;
+use crate::metric::{CEILING, find};
+use crate::metrics::aulc;
 use numerics::stats::compare::{bootstrap_mean_95, seeds_needed, wilcoxon_p};
 use numerics::stats::{half_width_95, holm, mean, sd, sign_flip_p};
 use rayon::prelude::*;

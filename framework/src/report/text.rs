@@ -5,7 +5,7 @@ use super::claims::{Judged, Verdict};
 use super::speedup::{Reach, SpeedUp};
 use super::summary::larger_is_better;
 use super::{ArmSummary, GroupSummary, Paired, Study};
-use crate::metrics::find;
+use crate::metric::find;
 use numerics::stats::quantile;
 
 /// Widths of the terminal and of an arm's label.
