@@ -69,11 +69,9 @@ mod tests {
         let truth = array![[1.0, 0.0], [0.0, 2.0], [1.0, 1.0]];
         let mean = array![[1.0, 1.0], [0.0, 1.0], [2.0, 0.0]];
         let p = Posterior { mean: mean.clone(), sd: None };
-        let s = Scored {
-            test_truth: Some(&truth),
-            test_posterior: Some(&p),
-            ..Scored::new(&Observed::empty(2), Target::default())
-        };
+        let observed = Observed::empty(2);
+        let nothing = Scored::new(&observed, Target::default());
+        let s = Scored { test_truth: Some(&truth), test_posterior: Some(&p), ..nothing };
         let (a, b) = (mean.dot(&mean.t()), truth.dot(&truth.t()));
         let want = (&a * &b).sum() / ((&a * &a).sum() * (&b * &b).sum()).sqrt();
         assert!((find("alignment").unwrap().value(&s).unwrap() - want).abs() < 1e-12);
