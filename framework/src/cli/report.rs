@@ -1,12 +1,12 @@
 use super::run::Plan;
 use super::{Folders, Which};
 use crate::error::{Error, Result, hint};
-use crate::metrics::HITS_PER_KUSD;
+use crate::metrics::when_reported;
 use crate::report::{
     self, Along, Comparisons, PublishedCurves, PublishedTable, RunCurve, Study, StudyArm, View, is_kept,
 };
 use crate::runner::Seconds;
-use crate::scenario::{Arm, Cost};
+use crate::scenario::Arm;
 use crate::store::RunHeader;
 use clap::{Args, ValueEnum};
 use serde_json::Value;
@@ -225,7 +225,8 @@ pub(crate) fn study(plan: &Plan) -> Result<(report::Report, Runs)> {
                 .chain(kept)
                 .filter_map(|m| rounds.numbers_or_missing(&m).ok().map(|v| (m, v)))
                 .collect();
-            add_hits_per_cost(&mut values, &metrics, &n_measured, plan.sweep.cost);
+            let usd = |(t, n): (usize, &f64)| plan.sweep.cost.money(t as f64, *n);
+            when_reported(&metrics, &mut values, &n_measured.iter().enumerate().map(usd).collect::<Vec<_>>());
             runs.push(RunCurve { seed, n_measured, values });
             times.push(header.seconds);
         }
@@ -326,17 +327,6 @@ fn sets_the_screen(arms: &[Arm], axis: &str) -> bool {
     let mut different = oracles.values();
     let first = different.next();
     all && different.any(|o| Some(o) != first)
-}
-
-/// Fills the metric that is made of `hits` and prices.
-fn add_hits_per_cost(values: &mut BTreeMap<String, Vec<f64>>, metrics: &[String], n_measured: &[f64], cost: Cost) {
-    if metrics.iter().any(|m| m == HITS_PER_KUSD)
-        && let Some(hits) = values.get("hits")
-    {
-        let money = n_measured.iter().enumerate().map(|(t, n)| cost.money(t as f64, *n));
-        let per = hits.iter().zip(money).map(|(h, m)| if m > 0.0 { 1000.0 * h / m } else { f64::NAN }).collect();
-        values.insert(HITS_PER_KUSD.into(), per);
-    }
 }
 
 fn known_axis(study: &Study, axis: &str, option: &str) -> Result<usize> {

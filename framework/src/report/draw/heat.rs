@@ -4,7 +4,7 @@ use super::axis::{extent, tick_labels, ticks};
 use super::canvas::Canvas;
 use super::font::{fit, text_width, wrapped};
 use super::theme::{INK, SOFT_INK};
-use crate::metrics::find;
+use crate::metric::find;
 use crate::report::model::study::{Study, larger_is_better};
 use crate::report::model::summary::{ArmSummary, Summary};
 use plotters::style::RGBColor;

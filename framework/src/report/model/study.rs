@@ -1,7 +1,7 @@
 //! What was measured: the finished runs of a scenario, arm by arm.
 
 use crate::error::{Error, Result};
-use crate::metrics::find;
+use crate::metric::find;
 use crate::runner::{CEILING, Seconds};
 use std::collections::BTreeMap;
 

@@ -9,7 +9,7 @@ use super::model::results::Results;
 use super::model::study::{Study, larger_is_better};
 use super::model::summary::ArmSummary;
 use super::text::warnings::warnings;
-use crate::metrics::find;
+use crate::metric::find;
 use serde_json::{Value, json};
 use table::{Column, Table};
 

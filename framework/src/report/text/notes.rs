@@ -1,7 +1,8 @@
 //! How to read the numbers of a report.
 
 use super::format::p_value;
-use crate::metrics::{aulc, find};
+use crate::metric::find;
+use crate::metrics::aulc;
 use crate::report::model::paired::{Paired, paired};
 use crate::report::model::study::{Study, larger_is_better};
 use crate::report::model::summary::Summary;

@@ -279,7 +279,7 @@ fn one_column_of_a_journal_has_figures_of_its_own() {
     assert!(12.0 * 89.0 / width >= 2.1 && height < 500.0, "{width} x {height}");
     let svg = std::fs::read_to_string(dir.join("curve_hit_ratio.svg")).unwrap();
     assert!(svg.contains("taken out") && svg.contains("thompson"), "the caption is whole");
-    let definition = crate::metrics::find("hit_ratio").unwrap().definition.split(';').next().unwrap();
+    let definition = crate::metric::find("hit_ratio").unwrap().definition.split(';').next().unwrap();
     let last = definition.split_whitespace().last().unwrap();
     assert!(svg.contains(last), "the definition is whole: `{last}` of {definition}");
     if !keep {
