@@ -2,7 +2,8 @@
 
 use crate::error::{Error, Result};
 use crate::metric::find;
-use crate::runner::{CEILING, Seconds};
+use crate::metric::CEILING;
+use crate::runner::Seconds;
 use std::collections::BTreeMap;
 
 /// One finished run.

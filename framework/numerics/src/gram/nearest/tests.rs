@@ -1,3 +1,4 @@
+use ndarray::Axis;
 use super::*;
 use crate::gram::FeatureGram;
 use crate::gram::Gram;

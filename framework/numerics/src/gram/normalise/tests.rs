@@ -1,3 +1,4 @@
+use ndarray::Axis;
 use super::size::extremes_of;
 use super::*;
 use crate::gram::Gram;
