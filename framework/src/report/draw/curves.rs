@@ -6,11 +6,11 @@ use super::font::{fit, text_width, wrapped};
 use super::layout::{BANDS, Layout, Panel, SHOWN};
 use super::legend::{Legend, SAMPLE};
 use super::theme::{GRID, INK, Marker, SOFT_INK, Style};
+use crate::metric::CEILING;
 use crate::metric::find;
 use crate::report::model::curve::{CurvePoint, curve_along, within_seeds};
 use crate::report::model::study::{Study, larger_is_better};
 use crate::report::model::view::View;
-use crate::metric::CEILING;
 use plotters::style::text_anchor::HPos;
 
 const LEFT: f64 = 24.0;

@@ -1,8 +1,8 @@
 //! What was measured: the finished runs of a scenario, arm by arm.
 
 use crate::error::{Error, Result};
-use crate::metric::find;
 use crate::metric::CEILING;
+use crate::metric::find;
 use crate::runner::Seconds;
 use std::collections::BTreeMap;
 

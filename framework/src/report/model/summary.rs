@@ -2,8 +2,8 @@
 
 use super::paired::{Paired, paired};
 use super::study::{Study, larger_is_better, last_value};
-use crate::metrics::aulc;
 use crate::metric::CEILING;
+use crate::metrics::aulc;
 use numerics::stats::{half_width_95, holm, mean};
 use rayon::prelude::*;
 use std::cmp::Ordering;

@@ -1,10 +1,10 @@
-use ndarray::Axis;
 use super::*;
 use crate::gram::FeatureGram;
 use crate::gram::Gram;
 use crate::gram::features::Rows;
 use crate::streams::Streams;
 use ndarray::Array2;
+use ndarray::Axis;
 use rand_distr::{Distribution, StandardNormal};
 use std::sync::Arc;
 

@@ -1,9 +1,9 @@
-use ndarray::Axis;
 use super::size::extremes_of;
 use super::*;
 use crate::gram::Gram;
 use crate::streams::Streams;
 use crate::{Product, Sum, eigh};
+use ndarray::Axis;
 use ndarray::{Array2, s};
 use rand_distr::{Distribution, StandardNormal};
 use std::sync::Arc;
