@@ -90,10 +90,7 @@ impl Mistake {
 }
 
 /// The value behind `keys`, outermost first.
-pub(crate) fn get<'a>(
-    table: &'a Map<String, Value>,
-    keys: impl IntoIterator<Item = impl AsRef<str>>,
-) -> Option<&'a Value> {
+pub(crate) fn get(table: &Map<String, Value>, keys: impl IntoIterator<Item = impl AsRef<str>>) -> Option<&Value> {
     let mut keys = keys.into_iter();
     let first = table.get(keys.next()?.as_ref())?;
     keys.try_fold(first, |value, key| value.get(key.as_ref()))
