@@ -51,6 +51,8 @@ impl<T: Real> Adam<T> {
     pub fn step(&mut self, parameters: &mut [T], gradient: &mut [T], rate: f64) {
         let clip = self.clip;
         let (step, mean, square) = self.begin(rate);
+        // The shape in which zipped pieces come.
+        #[allow(clippy::type_complexity)]
         let run = |(((p, m), v), g): (((&mut [T], &mut [T]), &mut [T]), &mut [T])| {
             if clip < f64::INFINITY {
                 clip_to(g, T::of(clip));
