@@ -7,10 +7,11 @@ mod read;
 pub use file::{Calls, PairStudy, SampleFile};
 pub use outcome::{Row, TestTable};
 
+use crate::context::{Setup, TestContext};
 use crate::data::DataRoot;
 use crate::domain::{Gene, Genes, Perturbation, Pool, Samples};
 use crate::error::{Error, Result};
-use crate::plugin::{InteractionTest, Relation, Setup, TestContext};
+use crate::plugin::{InteractionTest, Relation};
 use crate::runner::known_pairs;
 use device::Device;
 use numerics::streams::Streams;
