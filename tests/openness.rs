@@ -153,6 +153,21 @@ fn a_crate_outside_the_tree_adds_plugins_written_by_new() {
         call(&["run", own.join("own.toml").to_str().expect("utf-8"), "--data-dir", own.to_str().expect("utf-8")]);
     assert_eq!(quoted.code, 0, "{}{}", quoted.out, quoted.err);
 
+    // Its own metric is computed, and known where a wrong one is named.
+    let arms = std::fs::read_to_string(dir.path().join("results/own/report/arms.csv")).expect("arms.csv");
+    let at = |name: &str| arms.lines().next().and_then(|h| h.split(',').position(|c| c == name)).expect("a column");
+    let values: Vec<f64> = arms
+        .lines()
+        .filter(|l| l.split(',').any(|cell| cell == "right_direction"))
+        .map(|l| l.split(',').nth(at("final_mean")).and_then(|v| v.parse().ok()).expect("a number"))
+        .collect();
+    assert!(values.len() == 6 && values.iter().all(|v| (0.4..=1.0).contains(v)), "{values:?} in {arms}");
+    let wrong = std::fs::read_to_string(own.join("own.toml")).expect("own.toml").replace("rmse", "quality");
+    let wrong = call(&["plan", write(dir.path(), "wrong.toml", &wrong).to_str().expect("utf-8")]);
+    assert_eq!(wrong.code, 2, "{}{}", wrong.out, wrong.err);
+    assert!(wrong.err.contains("unknown metric `quality`; known: alignment, best, "), "{}", wrong.err);
+    assert!(wrong.err.contains("regret, right_direction, rmse"), "{}", wrong.err);
+
     // A sweep with its own rule, and with rules that break the law, each in its own fault domain.
     let scenario = TINY
         .replace("[prior.knowledge]", "[prior.fresh]\nuse = \"fresh_prior\"\n\n[prior.knowledge]")

@@ -15,6 +15,6 @@ pub mod scenario;
 pub mod store;
 
 pub use contract::{
-    Error, Result, cells, context, data, domain, error, inventory, ndarray, numerics, plugin, prelude, register,
-    serde_json, streams, table, testing, typetag,
+    Error, Result, cells, context, data, domain, error, inventory, metric, ndarray, numerics, plugin, prelude,
+    register, serde_json, streams, table, testing, typetag,
 };

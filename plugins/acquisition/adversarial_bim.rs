@@ -17,6 +17,7 @@
 //! Cost: a gradient of the variance for each start and step, most starts resting after some 15 steps, and batch x
 //! candidates x features for the nearest. All starts of a tile climb together.
 
+use framework::numerics::memory::Limit;
 use framework::numerics::sq_distances;
 use framework::prelude::*;
 
@@ -61,9 +62,8 @@ const TILE: usize = 4096;
 /// A start rests after so many steps that raise its variance by less than this share.
 const WAIT: usize = 2;
 const RISE: f64 = 1e-3;
-/// Most starts by default, and most numbers of candidates' features held (8 GB).
+/// Most starts by default.
 const MOST_STARTS: usize = 16_384;
-const MOST: usize = 1 << 30;
 
 #[typetag::serde(name = "adversarial_bim")]
 impl Acquisition for AdversarialBim {
@@ -92,7 +92,7 @@ impl Acquisition for AdversarialBim {
 impl AdversarialBim {
     fn paper(&self, cx: &RunContext) -> Result<Batch> {
         let (n, d) = (cx.candidates.len(), cx.inputs.n_features());
-        if n.saturating_mul(d) > MOST {
+        if Limit::USUAL.check(&[n, d]).is_err() {
             return Err(Error::Config(format!(
                 "`adversarial_bim` compares with the features of all candidates, {n} x {d}; make the pool smaller or \
                  the features fewer, or use a score-based rule, which streams"

@@ -16,6 +16,7 @@
 use framework::domain::Top;
 use framework::ndarray::s;
 use framework::numerics::matmul;
+use framework::numerics::memory::{Limit, Size};
 use framework::numerics::stats::{quantile, sd};
 use framework::prelude::*;
 use framework::serde_json::{self, json};
@@ -105,7 +106,7 @@ impl Default for Discobax {
 }
 
 /// Numbers held at most for draws and for η: 2 GB.
-const MOST: usize = 1 << 28;
+const MOST: Limit = Limit::doubles(1 << 28);
 
 #[typetag::serde(name = "discobax")]
 impl Acquisition for Discobax {
@@ -256,10 +257,8 @@ impl Discobax {
     /// Merits of the draws: draws x scope.
     fn merits(&self, cx: &RunContext, scope: &[usize]) -> Result<Array2<f64>> {
         let outputs = cx.observed.n_outputs();
-        if scope.len().saturating_mul(self.draws.max(outputs)) > MOST {
-            return Err(too_large(scope.len() * self.draws.max(outputs)));
-        }
-        let at_once = (MOST / (scope.len() * outputs).max(1)).clamp(1, self.draws);
+        MOST.check(&[scope.len(), self.draws.max(outputs)]).map_err(too_large)?;
+        let at_once = (MOST.numbers() / (scope.len() * outputs).max(1)).clamp(1, self.draws);
         let mut rng = cx.rng("discobax");
         let mut merits = Array2::zeros((self.draws, scope.len()));
         for start in (0..self.draws).step_by(at_once) {
@@ -292,9 +291,7 @@ impl Discobax {
         const EXACT: usize = 1000;
         const FEATURES: usize = 2048;
         let columns = self.draws * self.eta_draws;
-        if scope.len().saturating_mul(columns) > MOST {
-            return Err(too_large(scope.len() * columns));
-        }
+        MOST.check(&[scope.len(), columns]).map_err(too_large)?;
         let default: Box<dyn Kernel>;
         let kernel = match &self.eta_kernel {
             Some(k) => &**k,
@@ -331,10 +328,9 @@ impl Discobax {
     }
 }
 
-fn too_large(numbers: usize) -> Error {
+fn too_large(size: Size) -> Error {
     Error::Config(format!(
-        "discobax would hold {:.0} GB of draws; make the pool smaller, or lower `draws` or `eta_draws`",
-        numbers as f64 * 8e-9
+        "discobax would hold {size} of draws; make the pool smaller, or lower `draws` or `eta_draws`"
     ))
 }
 

@@ -21,6 +21,7 @@ use fit::Fit;
 use framework::domain::Top;
 use framework::ndarray::Array3;
 use framework::numerics::Conditioned;
+use framework::numerics::memory::{Limit, Size};
 use framework::numerics::stats::sd;
 use framework::prelude::*;
 
@@ -104,8 +105,6 @@ impl Default for Oae {
     }
 }
 
-/// Numbers held at most: 8 GB.
-const MOST: usize = 1 << 30;
 /// Features at most, whose square matrix is factored.
 const WIDE: usize = 8192;
 
@@ -187,9 +186,7 @@ impl Oae {
             Ok(())
         };
         let Some(functions) = surrogate.functions() else {
-            if ids.len().saturating_mul(self.draws * outputs) > MOST {
-                return Err(too_large(ids.len() * self.draws * outputs));
-            }
+            Limit::USUAL.check(&[ids.len(), self.draws, outputs]).map_err(too_large)?;
             enter(0, ids.len(), surrogate.try_draws()?.draw(ids, self.draws, &mut cx.rng("oae"))?)?;
             return Ok(self.draws);
         };
@@ -264,10 +261,9 @@ impl Oae {
     }
 }
 
-fn too_large(numbers: usize) -> Error {
+fn too_large(size: Size) -> Error {
     Error::Config(format!(
-        "oae would hold {:.0} GB of numbers; make the pool smaller, lower `draws`, or use fewer features",
-        numbers as f64 * 8e-9
+        "oae would hold {size} of numbers; make the pool smaller, lower `draws`, or use fewer features"
     ))
 }
 

@@ -5,6 +5,7 @@
 //! √p (s ∘ s'), with relative variance 8/p, and never forms its feature map; sums add the projections of their
 //! terms. Cost: p products a feature, made where rows are read.
 
+use framework::numerics::memory::Limit;
 use framework::prelude::*;
 
 /// Replaces features by a few random combinations of them; for kernels that are inner products of features, and
@@ -24,9 +25,6 @@ fn p() -> usize {
     512
 }
 
-/// Numbers in a projection at most: 8 GB.
-const MOST: usize = 1 << 30;
-
 #[typetag::serde(name = "rp")]
 impl Kernel for Rp {
     fn gram(&self, cx: &KernelContext) -> Result<Gram> {
@@ -35,12 +33,11 @@ impl Kernel for Rp {
             return Err(Error::Config("rp: p must be at least 1".into()));
         }
         if let Some(d) = base.rows().map(|r| r.d())
-            && d.saturating_mul(self.p) > MOST
+            && let Err(size) = Limit::USUAL.check(&[d, self.p])
         {
             return Err(Error::Config(format!(
-                "rp: projecting {d} features to {} takes {:.0} GB of random numbers; use a smaller p or fewer features",
-                self.p,
-                d as f64 * self.p as f64 * 8e-9
+                "rp: projecting {d} features to {} takes {size} of random numbers; use a smaller p or fewer features",
+                self.p
             )));
         }
         base.sketch(self.p, &cx.streams.child("rp")).ok_or_else(|| {

@@ -1,11 +1,12 @@
 //! What a plugin sees of screenwright: the nouns ([`domain`]), the six traits and the catalogue ([`plugin`]), what a
-//! plugin is handed ([`context`]), and the kit that tests it ([`testing`]). Knows no scenario, no loop, no store and no
+//! plugin is handed ([`context`]), what a metric is ([`metric`]), and the kit that tests them ([`testing`]). Knows no scenario, no loop, no store and no
 //! figure, so that a change of those compiles no plugin again.
 
 pub mod context;
 pub mod data;
 pub mod domain;
 pub mod error;
+pub mod metric;
 pub mod plugin;
 pub mod testing;
 

@@ -3,7 +3,7 @@ use super::named::{checked, parse_plugin};
 use crate::error::{Error, Result};
 use crate::interactions::{Calls, Loaded, PairStudy, SampleFile, TestTable};
 use crate::plugin::{InteractionTest, Kind};
-use crate::report::write_contact_sheet;
+use crate::report::{write_contact_sheet, write_test};
 use crate::scenario::{Place, Seeds};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -115,7 +115,7 @@ impl Interactions {
         bar.finish_and_clear();
         let mut text = String::new();
         for (t, s) in tables.iter().zip(&seconds) {
-            let figures = t.write_figures(&study.name, &study.calls, &dir)?;
+            let figures = write_test(t, &study.name, &study.calls, &dir)?;
             text.push_str(&summary(t, &study.calls, *s));
             let _ = writeln!(text, "  {}", dir.join(format!("{}.csv", t.name)).display());
             for f in &figures {

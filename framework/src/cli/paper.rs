@@ -2,7 +2,7 @@ use super::Folders;
 use super::report::{add_published, restrict, study};
 use super::run::{Plan, Why};
 use crate::error::{Error, Result};
-use crate::report::{Finding, latex};
+use crate::report::{self, Finding, latex};
 use crate::scenario::{Document, Location, Mistake, ScenarioForm};
 use clap::Args;
 use serde::{Deserialize, Serialize};
@@ -216,12 +216,12 @@ fn read(file: &Path) -> Result<Listing> {
 
 /// Writes the files of an item.
 fn make(item: &Item, plan: &Plan, folder: &Path) -> Result<Made> {
-    let (mut study, runs) = study(plan)?;
-    restrict(&mut study, &item.only)?;
-    add_published(&mut study, plan, None)?;
-    study.narrow = item.width_mm < 120.0;
+    let (mut report, runs) = study(plan)?;
+    restrict(&mut report, &item.only)?;
+    add_published(&mut report, plan, None)?;
+    report.view.narrow = item.width_mm < 120.0;
     let scratch = Scratch::new(folder)?;
-    let written = study.write(&scratch.0)?;
+    let written = report::write(&report, &scratch.0)?;
     let has = |name: &str| scratch.0.join(name).is_file();
     let lists = |ending: &str| -> String {
         let names = written.iter().filter(|p| p.extension().is_some_and(|e| e == ending));
@@ -278,7 +278,7 @@ fn make(item: &Item, plan: &Plan, folder: &Path) -> Result<Made> {
         runs: plan.ids.clone(),
         data: runs.values().flat_map(|(h, _)| h.data.clone()).collect(),
         program,
-        findings: study.findings(),
+        findings: report::findings(&report.study, &report.comparisons),
     })
 }
 
@@ -400,7 +400,7 @@ fn readme(items: &[Item], manifest: &Manifest) -> String {
             out.push('\n');
         }
         for item in of {
-            let form: String = item.variants.iter().map(|v| format!(" --variant {v}")).collect();
+            let variants: String = item.variants.iter().map(|v| format!(" --variant {v}")).collect();
             match manifest.items.get(&item.id) {
                 Some(made) => {
                     // The PNG has the same name as the SVG.
@@ -409,7 +409,7 @@ fn readme(items: &[Item], manifest: &Manifest) -> String {
                         links.filter(|l| l.1 != "png").map(|(f, ending)| format!("[{ending}]({f})")).collect();
                     let _ = writeln!(
                         out,
-                        "- {}: {} (`{}`{form}, {} runs)",
+                        "- {}: {} (`{}`{variants}, {} runs)",
                         item.what,
                         files.join(", "),
                         made.scenario,
@@ -419,7 +419,7 @@ fn readme(items: &[Item], manifest: &Manifest) -> String {
                 None => {
                     let _ = writeln!(
                         out,
-                        "- {}: not made yet; `screenwright run {}{form}`, about {} of one core",
+                        "- {}: not made yet; `screenwright run {}{variants}`, about {} of one core",
                         item.what,
                         item.scenario.display(),
                         super::duration(3600.0 * item.hours)

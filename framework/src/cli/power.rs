@@ -1,7 +1,7 @@
 use super::Folders;
 use crate::error::{Error, Result};
 use crate::power::{EffectSizes, Outlook, PlanStudy, frontier, recommended, table};
-use crate::report::{plan_words, write_plans};
+use crate::report::write_plans;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::fmt::Write as _;
@@ -140,7 +140,7 @@ fn summary(study: &PlanStudy, all: &[Outlook]) -> String {
             let _ = writeln!(
                 out,
                 "recommended for {b:.0} USD: {}: {:.0} USD, {:.1} % of hits called ({:.1} % measured), {} months",
-                plan_words(o),
+                o.plan.words(),
                 o.cost,
                 100.0 * o.recall,
                 100.0 * o.measured,

@@ -1,10 +1,12 @@
 use super::run::Plan;
 use super::{Folders, Which};
 use crate::error::{Error, Result, hint};
-use crate::metrics::HITS_PER_KUSD;
-use crate::report::{Along, PublishedCurves, PublishedTable, RunCurve, Study, StudyArm, is_kept};
+use crate::metrics::when_reported;
+use crate::report::{
+    self, Along, Comparisons, PublishedCurves, PublishedTable, RunCurve, Study, StudyArm, View, is_kept,
+};
 use crate::runner::Seconds;
-use crate::scenario::{Arm, Cost};
+use crate::scenario::Arm;
 use crate::store::RunHeader;
 use clap::{Args, ValueEnum};
 use serde_json::Value;
@@ -70,33 +72,34 @@ impl Report {
             return self.together();
         }
         let plan = Plan::read(&self.scenario[0], &self.which, &self.folders)?;
-        let (mut study, runs) = study(&plan)?;
+        let (mut report, runs) = study(&plan)?;
         if !self.by.is_empty() {
             for axis in &self.by {
-                known_axis(&study, axis, "--by")?;
+                known_axis(&report.study, axis, "--by")?;
             }
-            study.by = self.by.clone();
+            report.view.by = self.by.clone();
         }
-        let folder = restrict(&mut study, &self.only)?;
-        study.along = match self.axis {
+        let folder = restrict(&mut report, &self.only)?;
+        report.view.along = match self.axis {
             Axis::Measured => Along::Measured,
             Axis::Round => Along::Round,
             Axis::Cost => Along::Cost,
             Axis::Months => Along::Months,
         };
         for m in &self.metrics {
-            if !study.metrics.contains(m) {
-                let near = hint(m, study.metrics.iter().map(String::as_str));
-                let list = if near.is_empty() { format!("; it lists: {}", study.metrics.join(", ")) } else { near };
+            if !report.study.metrics.contains(m) {
+                let near = hint(m, report.study.metrics.iter().map(String::as_str));
+                let list =
+                    if near.is_empty() { format!("; it lists: {}", report.study.metrics.join(", ")) } else { near };
                 return Err(Error::Config(format!("--metric {m}: not among the scenario's metrics{list}")));
             }
         }
-        study.speed_metrics = self.metrics.clone();
+        report.view.speed_metrics = self.metrics.clone();
         if self.target.is_some_and(|t| !t.is_finite()) {
             return Err(Error::Config("--target must be a finite number".into()));
         }
-        study.target = self.target;
-        if study.arms.iter().all(|a| a.runs.is_empty()) {
+        report.view.target = self.target;
+        if report.study.arms.iter().all(|a| a.runs.is_empty()) {
             return Err(Error::Data(format!(
                 "{}: no finished run of this scenario; first do: screenwright run {}{}",
                 plan.store.folder().display(),
@@ -106,18 +109,18 @@ impl Report {
         }
         super::print(&plan.headline());
         if let Some(arm) = &self.alignment {
-            let (study, stem) = alignment(&plan, &study, &runs, arm)?;
-            for path in study.write_curves(&plan.store.folder().join("report"), &stem)? {
+            let (study, stem) = alignment(&plan, &report.study, &runs, arm)?;
+            for path in report::write_curves(&study, &report.view, &plan.store.folder().join("report"), &stem)? {
                 super::print(&format!("wrote {}", path.display()));
             }
             return Ok(super::OK);
         }
-        add_published(&mut study, &plan, self.against.as_deref())?;
-        super::print(&study.table());
-        for path in write(&plan, &study, &runs, &folder)? {
+        add_published(&mut report, &plan, self.against.as_deref())?;
+        super::print(&report::table(&report));
+        for path in write(&plan, &report, &runs, &folder)? {
             super::print(&format!("wrote {}", path.display()));
         }
-        Ok(if study.unreadable.is_empty() { super::OK } else { super::SOME_FAILED })
+        Ok(if report.study.unreadable.is_empty() { super::OK } else { super::SOME_FAILED })
     }
 }
 
@@ -133,26 +136,30 @@ impl Report {
         for file in &self.scenario {
             let plan = Plan::read(file, &self.which, &self.folders)?;
             let (one, _) = study(&plan)?;
-            if one.arms.iter().all(|a| a.runs.is_empty()) {
+            if one.study.arms.iter().all(|a| a.runs.is_empty()) {
                 return Err(Error::Data(format!("{}: no finished run; first do: {}", file.display(), plan.command())));
             }
             super::print(&plan.headline());
             studies.push(one);
         }
-        let mut study = combined(studies)?;
-        let folder = restrict(&mut study, &self.only)?;
-        let dir = self.folders.results_dir.join(study.name.replace(" and ", "+")).join(folder);
-        super::print(&study.table());
-        for path in study.write(&dir)? {
+        let mut report = combined(studies)?;
+        let folder = restrict(&mut report, &self.only)?;
+        let dir = self.folders.results_dir.join(report.study.name.replace(" and ", "+")).join(folder);
+        super::print(&report::table(&report));
+        for path in report::write(&report, &dir)? {
             super::print(&format!("wrote {}", path.display()));
         }
-        Ok(if study.unreadable.is_empty() { super::OK } else { super::SOME_FAILED })
+        Ok(if report.study.unreadable.is_empty() { super::OK } else { super::SOME_FAILED })
     }
 }
 
 /// Several studies as one whose first axis is the scenario.
-fn combined(studies: Vec<Study>) -> Result<Study> {
-    let Some(first) = studies.first() else { return Err(Error::Config("no scenario given".into())) };
+fn combined(reports: Vec<report::Report>) -> Result<report::Report> {
+    let Some(cost) = reports.first().map(|r| r.view.cost) else {
+        return Err(Error::Config("no scenario given".into()));
+    };
+    let studies: Vec<Study> = reports.into_iter().map(|r| r.study).collect();
+    let first = &studies[0];
     let metrics: Vec<String> =
         first.metrics.iter().filter(|m| studies.iter().all(|s| s.metrics.contains(m))).cloned().collect();
     if metrics.is_empty() {
@@ -167,7 +174,6 @@ fn combined(studies: Vec<Study>) -> Result<Study> {
         axes: std::iter::once("scenario".to_string()).chain(own).collect(),
         screens: Some("scenario".into()),
         seeds: first.seeds.clone(),
-        cost: first.cost,
         command: studies.iter().map(|s| s.command.as_str()).collect::<Vec<_>>().join(" && "),
         ..Study::default()
     };
@@ -189,14 +195,14 @@ fn combined(studies: Vec<Study>) -> Result<Study> {
         }
         out.unreadable.extend(s.unreadable);
     }
-    Ok(out)
+    Ok(report::Report { study: out, view: View { cost, ..View::default() }, ..Default::default() })
 }
 
 /// Finished runs of a plan by id: header and rounds.
 pub(crate) type Runs = HashMap<String, (RunHeader, Table)>;
 
 /// Finished runs of a plan by arm, and as they were read.
-pub(crate) fn study(plan: &Plan) -> Result<(Study, Runs)> {
+pub(crate) fn study(plan: &Plan) -> Result<(report::Report, Runs)> {
     let (finished, unreadable) = plan.store.read(&plan.ids);
     let seeds: Vec<u64> = plan.sweep.seeds.iter().collect();
     let metrics = plan.sweep.arms[0].scenario.metrics.clone();
@@ -219,7 +225,8 @@ pub(crate) fn study(plan: &Plan) -> Result<(Study, Runs)> {
                 .chain(kept)
                 .filter_map(|m| rounds.numbers_or_missing(&m).ok().map(|v| (m, v)))
                 .collect();
-            add_hits_per_cost(&mut values, &metrics, &n_measured, plan.sweep.cost);
+            let usd = |(t, n): (usize, &f64)| plan.sweep.cost.money(t as f64, *n);
+            when_reported(&metrics, &mut values, &n_measured.iter().enumerate().map(usd).collect::<Vec<_>>());
             runs.push(RunCurve { seed, n_measured, values });
             times.push(header.seconds);
         }
@@ -240,16 +247,14 @@ pub(crate) fn study(plan: &Plan) -> Result<(Study, Runs)> {
         screens: axes.iter().find(|a| sets_the_screen(&plan.sweep.arms, a)).cloned(),
         axes,
         arms,
-        by: plan.sweep.by.clone(),
-        cost: plan.sweep.cost,
-        claims: plan.sweep.claims.clone(),
         seeds,
         command: plan.command(),
         provenance: provenance(finished.values().map(|f| &f.0)),
         unreadable,
-        ..Study::default()
     };
-    Ok((study, finished))
+    let view = View { by: plan.sweep.by.clone(), cost: plan.sweep.cost, ..View::default() };
+    let comparisons = Comparisons { claims: plan.sweep.claims.clone(), ..Comparisons::default() };
+    Ok((report::Report { study, view, comparisons }, finished))
 }
 
 fn mean_seconds(of: &[Seconds]) -> Option<Seconds> {
@@ -324,17 +329,6 @@ fn sets_the_screen(arms: &[Arm], axis: &str) -> bool {
     all && different.any(|o| Some(o) != first)
 }
 
-/// Fills the metric that is made of `hits` and prices.
-fn add_hits_per_cost(values: &mut BTreeMap<String, Vec<f64>>, metrics: &[String], n_measured: &[f64], cost: Cost) {
-    if metrics.iter().any(|m| m == HITS_PER_KUSD)
-        && let Some(hits) = values.get("hits")
-    {
-        let money = n_measured.iter().enumerate().map(|(t, n)| cost.money(t as f64, *n));
-        let per = hits.iter().zip(money).map(|(h, m)| if m > 0.0 { 1000.0 * h / m } else { f64::NAN }).collect();
-        values.insert(HITS_PER_KUSD.into(), per);
-    }
-}
-
 fn known_axis(study: &Study, axis: &str, option: &str) -> Result<usize> {
     study.axes.iter().position(|a| a == axis).ok_or_else(|| {
         let near = hint(axis, study.axes.iter().map(String::as_str));
@@ -344,7 +338,8 @@ fn known_axis(study: &Study, axis: &str, option: &str) -> Result<usize> {
 }
 
 /// Keeps the arms with the values asked for and gives the name of the report's folder.
-pub(crate) fn restrict(study: &mut Study, only: &[String]) -> Result<String> {
+pub(crate) fn restrict(report: &mut report::Report, only: &[String]) -> Result<String> {
+    let study = &report.study;
     let mut wanted: BTreeMap<usize, Vec<&str>> = BTreeMap::new();
     for rule in only {
         let Some((axis, value)) = rule.split_once('=') else {
@@ -370,10 +365,9 @@ pub(crate) fn restrict(study: &mut Study, only: &[String]) -> Result<String> {
     if keep.is_empty() {
         return Err(Error::Config(format!("no arm fits all of: {}", only.join(", "))));
     }
-    let mut arms: Vec<StudyArm> = keep.iter().map(|&i| study.arms[i].clone()).collect();
-    for arm in &mut arms {
-        arm.reference = arm.reference.and_then(|r| keep.iter().position(|&k| k == r));
-    }
+    report.keep(&keep);
+    let report::Report { study, view, .. } = report;
+    let arms = &mut study.arms;
     let folder = std::iter::once("report".to_string()).chain(only.iter().map(|rule| {
         let safe = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
         rule.chars().map(safe).collect::<String>()
@@ -384,24 +378,23 @@ pub(crate) fn restrict(study: &mut Study, only: &[String]) -> Result<String> {
         (0..study.axes.len()).map(|x| arms.iter().any(|a| a.cell.get(x) != arms[0].cell.get(x))).collect();
     if !only.is_empty() {
         let kept = |all: &[String]| all.iter().zip(&differs).filter(|d| *d.1).map(|d| d.0.clone()).collect::<Vec<_>>();
-        for arm in &mut arms {
+        for arm in arms {
             arm.cell = kept(&arm.cell);
             if !arm.cell.is_empty() {
                 arm.label = arm.cell.join(" / ");
             }
         }
         study.axes = kept(&study.axes);
-        study.by.retain(|b| study.axes.contains(b));
+        view.by.retain(|b| study.axes.contains(b));
         study.name = format!("{}: {}", study.name, only.join(", "));
     }
-    study.arms = arms;
     Ok(folder)
 }
 
 /// Adds the published curves that the command or the scenario names; without their file it says so and goes on.
-pub(crate) fn add_published(study: &mut Study, plan: &Plan, against: Option<&Path>) -> Result<()> {
+pub(crate) fn add_published(report: &mut report::Report, plan: &Plan, against: Option<&Path>) -> Result<()> {
     let rules = plan.sweep.published.clone().unwrap_or_default();
-    add_published_values(study, plan, &rules)?;
+    add_published_values(report, plan, &rules)?;
     let Some(file) = against.map(Path::to_path_buf).or(rules.file.clone()) else { return Ok(()) };
     let below = plan.data.path(&file);
     let path = if against.is_some() && file.is_file() { file.clone() } else { below };
@@ -414,12 +407,13 @@ pub(crate) fn add_published(study: &mut Study, plan: &Plan, against: Option<&Pat
         return Ok(());
     }
     let source = file.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
-    study.published = Some(PublishedCurves::read(&table::read(&path)?, &rules, source, study)?);
+    let curves = PublishedCurves::read(&table::read(&path)?, &rules, source, &report.study)?;
+    report.comparisons.curves = Some(curves);
     Ok(())
 }
 
 /// Adds the published numbers that the scenario names; without their file it says so and goes on.
-fn add_published_values(study: &mut Study, plan: &Plan, rules: &crate::scenario::Published) -> Result<()> {
+fn add_published_values(report: &mut report::Report, plan: &Plan, rules: &crate::scenario::Published) -> Result<()> {
     let Some(values) = &rules.values else { return Ok(()) };
     let path = plan.data.path(&values.file);
     if !path.is_file() {
@@ -427,11 +421,12 @@ fn add_published_values(study: &mut Study, plan: &Plan, rules: &crate::scenario:
         return Ok(());
     }
     let source = values.file.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
+    let study = &report.study;
     let axes = |arm: &StudyArm| -> Vec<(String, String)> {
         let of = plan.sweep.arms.iter().find(|a| a.label == arm.label);
         of.map_or_else(|| study.axes.iter().cloned().zip(arm.cell.iter().cloned()).collect(), |a| a.axes.clone())
     };
-    study.published_values = Some(PublishedTable::read(&table::read(&path)?, values, source, study, axes)?);
+    report.comparisons.values = Some(PublishedTable::read(&table::read(&path)?, values, source, study, axes)?);
     Ok(())
 }
 
@@ -483,15 +478,12 @@ fn alignment(plan: &Plan, study: &Study, read: &Runs, arm: &str) -> Result<(Stud
     curves.sort_by(|a, b| (a.0 != "model", &a.0).cmp(&(b.0 != "model", &b.0)));
     let arms = curves.into_iter().map(|(label, runs)| StudyArm { label, runs, ..StudyArm::default() }).collect();
     let name = format!("{}: kernel alignment, {}", study.name, labels[at]);
-    Ok((
-        Study { name, metrics, arms, along: study.along, cost: study.cost, ..Study::default() },
-        format!("alignment_{}", labels[at]),
-    ))
+    Ok((Study { name, metrics, arms, ..Study::default() }, format!("alignment_{}", labels[at])))
 }
 
 /// Figures and tables in the store, and the long table beside it.
-pub(crate) fn write(plan: &Plan, study: &Study, runs: &Runs, folder: &str) -> Result<Vec<PathBuf>> {
-    let mut written = study.write(&plan.store.folder().join(folder))?;
+pub(crate) fn write(plan: &Plan, report: &report::Report, runs: &Runs, folder: &str) -> Result<Vec<PathBuf>> {
+    let mut written = report::write(report, &plan.store.folder().join(folder))?;
     let path = plan.store.folder().with_extension("parquet");
     table::write_parquet(&long_table(plan, runs)?, &path)?;
     written.push(path);

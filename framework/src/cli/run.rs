@@ -237,11 +237,11 @@ impl Run {
         ));
         let mut unreadable = false;
         if n > left {
-            let (mut study, runs) = super::report::study(&plan)?;
-            super::report::add_published(&mut study, &plan, None)?;
-            super::print(&study.table());
-            unreadable = !study.unreadable.is_empty();
-            let written = super::report::write(&plan, &study, &runs, "report")?;
+            let (mut report, runs) = super::report::study(&plan)?;
+            super::report::add_published(&mut report, &plan, None)?;
+            super::print(&crate::report::table(&report));
+            unreadable = !report.study.unreadable.is_empty();
+            let written = super::report::write(&plan, &report, &runs, "report")?;
             // The curves of the first metric; where nothing is drawn over rounds, any figure.
             let named = |p: &&PathBuf, start: &str, end: &str| {
                 p.file_name().and_then(|n| n.to_str()).is_some_and(|n| n.starts_with(start) && n.ends_with(end))
@@ -254,7 +254,7 @@ impl Run {
                     super::print(&format!("{word}: {}", path.display()));
                 }
             }
-            super::print(&study.best_lines());
+            super::print(&crate::report::best_lines(&report.study));
         }
         if stopped {
             super::print("stopped; the same command goes on from here");

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 pub struct PairStudy {
     /// Names the output.
     pub name: String,
-    /// Seeds, each a world and samples of its own where an oracle simulates them. Default: seed 0 alone.
+    /// Seeds; where an oracle simulates samples, each seed has its own world and samples. Default: seed 0 alone.
     #[serde(default = "one_seed")]
     pub seeds: Seeds,
     /// Where samples come from, if from an oracle.
@@ -43,7 +43,7 @@ fn one_seed() -> Seeds {
     Seeds { from: 0, count: 1 }
 }
 
-/// A table of samples (cells or wells): one row each, a column of labels and columns of features.
+/// A table of samples (cells or wells): one row per sample, a column of labels and columns of features.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SampleFile {

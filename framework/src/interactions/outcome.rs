@@ -102,7 +102,7 @@ impl TestTable {
         first.map(|o| o.diagnostics.iter().map(|d| d.0.clone()).collect()).unwrap_or_default()
     }
 
-    /// The table as it is written: one row a seed and pair, highest score first within a seed.
+    /// The table as it is written: one row for each seed and pair, highest score first within a seed.
     pub fn table(&self) -> Table {
         let mut rows: Vec<&Row> = self.rows.iter().collect();
         let key = |r: &Row| if r.score().is_nan() { f64::NEG_INFINITY } else { r.score() };
@@ -175,8 +175,8 @@ impl TestTable {
             Null::Additive => Relation::Disjoint,
             Null::Separable => Relation::Separable,
         };
-        let told = |r: &&Row| r.relation.is_some_and(|r| r == holds || r == Relation::Interacting);
-        let known: Vec<&Row> = self.rows.iter().filter(told).filter(|r| !r.p().is_nan()).collect();
+        let decided = |r: &&Row| r.relation.is_some_and(|r| r == holds || r == Relation::Interacting);
+        let known: Vec<&Row> = self.rows.iter().filter(decided).filter(|r| !r.p().is_nan()).collect();
         let real = |r: &&&Row| r.relation == Some(Relation::Interacting);
         let called = known.iter().filter(|r| r.called).count();
         let true_calls = known.iter().filter(real).filter(|r| r.called).count();
@@ -184,7 +184,7 @@ impl TestTable {
         (!known.is_empty()).then_some([called, called - true_calls, planted, true_calls])
     }
 
-    /// How well scores tell known pairs from others: area under the receiver operating curve, average precision, and the
+    /// How well scores separate known pairs from others: area under the receiver operating curve, average precision, and the
     /// share of known pairs, which is the average precision of a random order.
     pub fn against_known(&self) -> Option<[f64; 3]> {
         let rows: Vec<&Row> = self.rows.iter().filter(|r| r.known.is_some() && r.outcome.is_some()).collect();

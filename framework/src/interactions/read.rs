@@ -1,20 +1,24 @@
 //! Samples from a file.
 
-use super::Loaded;
 use super::file::{SampleFile, Scale};
+use super::loaded::Loaded;
 use crate::data::DataRoot;
 use crate::domain::{Labels, Samples};
 use crate::error::{Error, Result};
 use ndarray::Array2;
+use numerics::memory::Limit;
 use std::path::Path;
 
-/// Most numbers that are held (8 GB).
-const MOST: usize = 1 << 31;
+/// 8 GB.
+const MOST: Limit = Limit::singles(1 << 31);
 
-/// The parts of a file, before its rows become classes.
-struct Parts {
+/// What a file holds, before its rows become classes.
+struct Contents {
+    /// Samples x features.
     x: Array2<f32>,
+    /// By sample.
     labels: Vec<Option<String>>,
+    /// By sample.
     unit: Option<Vec<Option<String>>>,
 }
 
@@ -27,16 +31,16 @@ impl SampleFile {
             ));
         }
         let is_h5ad = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("h5ad"));
-        let parts = if is_h5ad { self.read_h5ad(&path)? } else { self.read_table(data, &path)? };
+        let contents = if is_h5ad { self.read_h5ad(&path)? } else { self.read_table(data, &path)? };
         let at = |e: Error| Error::Data(format!("{}: {e}", path.display()));
         let mut notes = vec![];
-        let kept: Vec<usize> = (0..parts.labels.len()).filter(|r| parts.labels[*r].is_some()).collect();
-        let dropped = parts.labels.len() - kept.len();
+        let kept: Vec<usize> = (0..contents.labels.len()).filter(|r| contents.labels[*r].is_some()).collect();
+        let dropped = contents.labels.len() - kept.len();
         if dropped > 0 {
             notes.push(format!("{dropped} samples have no label in `{}` and are left out", self.labels.join("`, `")));
         }
-        let labels: Vec<String> = kept.iter().filter_map(|r| parts.labels[*r].clone()).collect();
-        let unit = match (&parts.unit, &self.unit) {
+        let labels: Vec<String> = kept.iter().filter_map(|r| contents.labels[*r].clone()).collect();
+        let unit = match (&contents.unit, &self.unit) {
             (Some(u), Some(column)) => {
                 let of = |r: &usize| {
                     u[*r].clone().ok_or_else(|| {
@@ -47,7 +51,7 @@ impl SampleFile {
             }
             _ => None,
         };
-        let mut x = if dropped > 0 { parts.x.select(ndarray::Axis(0), &kept) } else { parts.x };
+        let mut x = if dropped > 0 { contents.x.select(ndarray::Axis(0), &kept) } else { contents.x };
         if let Some(((row, column), v)) = x.indexed_iter().find(|(_, v)| !v.is_finite()) {
             return Err(at(Error::Data(format!(
                 "sample {}, feature {} is {v}; values must be finite: fill it in, or leave the sample or the feature out",
@@ -92,7 +96,7 @@ impl SampleFile {
         Ok(Loaded { samples: grouped.samples, relations: None, known: None, left_out: grouped.left_out, notes })
     }
 
-    fn read_table(&self, data: &DataRoot, path: &Path) -> Result<Parts> {
+    fn read_table(&self, data: &DataRoot, path: &Path) -> Result<Contents> {
         let t = data.table(&self.path)?;
         let named: Vec<Vec<&str>> = self.labels.iter().map(|c| t.text(c)).collect::<Result<_, _>>()?;
         let label = |row: usize| named.iter().map(|c| c[row]).collect::<Vec<_>>().join(&self.separator);
@@ -124,10 +128,10 @@ impl SampleFile {
         for (j, c) in columns.iter().enumerate() {
             x.column_mut(j).iter_mut().zip(t.numbers(c)?).for_each(|(x, v)| *x = v as f32);
         }
-        Ok(Parts { x, labels, unit })
+        Ok(Contents { x, labels, unit })
     }
 
-    fn read_h5ad(&self, path: &Path) -> Result<Parts> {
+    fn read_h5ad(&self, path: &Path) -> Result<Contents> {
         let of = |e: cells::CellsError| Error::Data(e.to_string());
         let file = cells::AnnData::open(path, self.layer.as_deref(), None).map_err(of)?;
         let named = self.labels.iter().map(|c| file.column(c)).collect::<Result<Vec<_>, _>>().map_err(of)?;
@@ -160,17 +164,15 @@ impl SampleFile {
             }
             Ok(())
         })?;
-        Ok(Parts { x, labels, unit })
+        Ok(Contents { x, labels, unit })
     }
 }
 
 fn check_size(path: &Path, rows: usize, columns: usize) -> Result<()> {
-    if rows.saturating_mul(columns) > MOST {
-        return Err(Error::Data(format!(
-            "{}: {rows} samples x {columns} features take {:.0} GB; name fewer `features`, or reduce them beforehand",
-            path.display(),
-            rows as f64 * columns as f64 * 4e-9
-        )));
-    }
-    Ok(())
+    MOST.check(&[rows, columns]).map_err(|size| {
+        Error::Data(format!(
+            "{}: {rows} samples x {columns} features take {size}; name fewer `features`, or reduce them beforehand",
+            path.display()
+        ))
+    })
 }

@@ -3,18 +3,116 @@
 //! focal, top 20 and opposite direction; Roohani et al. 2025 (Virtual Cell Challenge) for discrimination. Cost: one pass
 //! over perturbations x outputs; discrimination one matrix product of test x outputs x test.
 
-use super::{Scored, pair};
-use crate::domain::Posterior;
+use crate::inventory;
+use crate::metric::{Formula, Metric, Need, Scored};
 use ndarray::{Array1, Array2, ArrayView1, Axis, s};
 use numerics::stats;
 
+/// What a metric over all outputs needs, and one over the clearest.
+const PROFILES: &[Need] = &[Need::TestTruth, Need::TestPrediction, Need::Profiles];
+const CLEAREST: &[Need] = &[Need::TestTruth, Need::TestPrediction, Need::Profiles, Need::ClearestOutputs];
+
+inventory::submit! {
+    Metric {
+        name: "focal",
+        definition: "mean over test perturbations of the mean over all outputs of (prediction - truth)^4 (the GEARS training loss of IterPert's figures, on profiles averaged over cells); needs profiles",
+        larger_is_better: false,
+        needs: PROFILES,
+        formula: Formula::AfterRound(|s| over_all(s, |p, t| power(p, t, 4))),
+        yardsticks: None,
+    }
+}
+
+inventory::submit! {
+    Metric {
+        name: "focal_top20",
+        definition: "focal over the 20 outputs of each perturbation that differ most clearly from control: by the screen's |t| score where it gives one (outputs that it leaves out never count), else by |truth|",
+        larger_is_better: false,
+        needs: CLEAREST,
+        formula: Formula::AfterRound(|s| over_clearest(s, |p, t| power(p, t, 4))),
+        yardsticks: None,
+    }
+}
+
+inventory::submit! {
+    Metric {
+        name: "mse_top20",
+        definition: "mean over test perturbations of the mean of (prediction - truth)^2 over the 20 clearest outputs of each, chosen as for focal_top20",
+        larger_is_better: false,
+        needs: CLEAREST,
+        formula: Formula::AfterRound(|s| over_clearest(s, |p, t| power(p, t, 2))),
+        yardsticks: None,
+    }
+}
+
+inventory::submit! {
+    Metric {
+        name: "pearson_delta",
+        definition: "Pearson correlation over outputs of predicted and true difference from control, mean over test perturbations; 0 where one side is constant",
+        larger_is_better: true,
+        needs: PROFILES,
+        formula: Formula::AfterRound(|s| over_all(s, |p, t| correlation(p, t, None))),
+        yardsticks: None,
+    }
+}
+
+inventory::submit! {
+    Metric {
+        name: "pearson_delta_top20",
+        definition: "pearson_delta over the 20 clearest outputs of each perturbation, chosen as for focal_top20",
+        larger_is_better: true,
+        needs: CLEAREST,
+        formula: Formula::AfterRound(|s| over_clearest(s, |p, t| correlation(p, t, None))),
+        yardsticks: None,
+    }
+}
+
+inventory::submit! {
+    Metric {
+        name: "pearson_centred",
+        definition: "pearson_delta after subtracting from both sides the mean of the profiles measured so far, which removes the response that all perturbations share; 0 for a model that predicts that mean",
+        larger_is_better: true,
+        needs: PROFILES,
+        formula: Formula::AfterRound(pearson_centred),
+        yardsticks: None,
+    }
+}
+
+inventory::submit! {
+    Metric {
+        name: "opposite_direction",
+        definition: "share of the 20 clearest outputs (chosen as for focal_top20) whose predicted and true difference from control have opposite signs, both not zero; mean over test perturbations",
+        larger_is_better: false,
+        needs: CLEAREST,
+        formula: Formula::AfterRound(|s| over_clearest(s, opposite)),
+        yardsticks: None,
+    }
+}
+
+inventory::submit! {
+    Metric {
+        name: "discrimination",
+        definition: "share of the other test perturbations whose true profile is farther (Euclidean) from the prediction than its own true profile, ties count half, mean over test perturbations; 1 is best and 0.5 chance, as in the Virtual Cell Challenge's perturbation discrimination score, which counts itself too, takes L1 and leaves out the target gene",
+        larger_is_better: true,
+        needs: PROFILES,
+        formula: Formula::AfterRound(discrimination),
+        yardsticks: None,
+    }
+}
+
+inventory::submit! {
+    Metric {
+        name: "e_distance",
+        definition: "energy distance, squared Euclidean base and all pairs of cells counted, between the cells of a test perturbation and control cells shifted by the predicted difference, mean over test perturbations; exactly 2 |prediction - truth|^2, so 2 x outputs x mse",
+        larger_is_better: false,
+        needs: PROFILES,
+        formula: Formula::AfterRound(|s| over_all(s, |p, t| 2.0 * power(p, t, 2) * t.len() as f64)),
+        yardsticks: None,
+    }
+}
+
 /// Outputs of the "top" metrics.
 const TOP: usize = 20;
-
-/// Whether a metric looks only at the clearest outputs.
-pub(super) fn reads_top(metric: &str) -> bool {
-    metric.ends_with("_top20") || metric == "opposite_direction"
-}
 
 /// For each test perturbation its [`TOP`] outputs that differ most clearly from control, clearest first, ties to the
 /// lower output: by `clarity` where the screen gives one (minus infinity and NaN: never), else by |true value|.
@@ -36,11 +134,6 @@ pub(super) fn top_outputs(truth: &Array2<f64>, clarity: Option<&Array2<f64>>) ->
         .collect()
 }
 
-/// Test truth and predictions of profiles; nothing for scalar readouts.
-fn profiles<'a>(s: &Scored<'a>) -> Option<(&'a Array2<f64>, &'a Posterior)> {
-    pair(s).filter(|(t, _)| t.ncols() > 1)
-}
-
 /// Mean of a number over test perturbations that have one.
 fn mean_of(values: impl Iterator<Item = Option<f64>>) -> Option<f64> {
     let values: Vec<f64> = values.flatten().collect();
@@ -49,19 +142,19 @@ fn mean_of(values: impl Iterator<Item = Option<f64>>) -> Option<f64> {
 
 /// Mean over test perturbations of a number of (prediction, truth) over all outputs.
 fn over_all(s: &Scored, f: impl Fn(&[f64], &[f64]) -> f64) -> Option<f64> {
-    let (t, p) = profiles(s)?;
+    let (t, p) = (s.test_truth?, s.test_posterior?);
     mean_of(t.outer_iter().zip(p.mean.outer_iter()).map(|(t, m)| Some(f(&m.to_vec(), &t.to_vec()))))
 }
 
 /// The same over the clearest outputs of each perturbation; those without any do not count.
-fn over_top(s: &Scored, f: impl Fn(&[f64], &[f64]) -> f64) -> Option<f64> {
-    let (t, p) = profiles(s)?;
-    let top = s.top?;
+fn over_clearest(s: &Scored, f: impl Fn(&[f64], &[f64]) -> f64) -> Option<f64> {
+    let (t, p) = (s.test_truth?, s.test_posterior?);
+    let clearest = s.clearest?;
     let pick = |row: ArrayView1<f64>, of: &[usize]| -> Vec<f64> { of.iter().map(|&v| row[v]).collect() };
     mean_of(
         t.outer_iter()
             .zip(p.mean.outer_iter())
-            .zip(top)
+            .zip(clearest)
             .map(|((t, m), of)| (!of.is_empty()).then(|| f(&pick(m, of), &pick(t, of)))),
     )
 }
@@ -83,27 +176,12 @@ fn correlation(p: &[f64], t: &[f64], centre: Option<&Array1<f64>>) -> f64 {
     stats::pearson(&less(p), &less(t))
 }
 
-pub(super) fn focal(s: &Scored) -> Option<f64> {
-    over_all(s, |p, t| power(p, t, 4))
+/// Share of outputs with the other sign.
+fn opposite(p: &[f64], t: &[f64]) -> f64 {
+    p.iter().zip(t).filter(|(p, t)| *p * *t < 0.0).count() as f64 / t.len() as f64
 }
 
-pub(super) fn focal_top20(s: &Scored) -> Option<f64> {
-    over_top(s, |p, t| power(p, t, 4))
-}
-
-pub(super) fn mse_top20(s: &Scored) -> Option<f64> {
-    over_top(s, |p, t| power(p, t, 2))
-}
-
-pub(super) fn pearson_delta(s: &Scored) -> Option<f64> {
-    over_all(s, |p, t| correlation(p, t, None))
-}
-
-pub(super) fn pearson_delta_top20(s: &Scored) -> Option<f64> {
-    over_top(s, |p, t| correlation(p, t, None))
-}
-
-pub(super) fn pearson_centred(s: &Scored) -> Option<f64> {
+fn pearson_centred(s: &Scored) -> Option<f64> {
     if s.observed.is_empty() {
         return None;
     }
@@ -111,16 +189,8 @@ pub(super) fn pearson_centred(s: &Scored) -> Option<f64> {
     over_all(s, |p, t| correlation(p, t, Some(&shared)))
 }
 
-pub(super) fn opposite_direction(s: &Scored) -> Option<f64> {
-    over_top(s, |p, t| p.iter().zip(t).filter(|(p, t)| *p * *t < 0.0).count() as f64 / t.len() as f64)
-}
-
-pub(super) fn e_distance(s: &Scored) -> Option<f64> {
-    over_all(s, |p, t| 2.0 * power(p, t, 2) * t.len() as f64)
-}
-
-pub(super) fn discrimination(s: &Scored) -> Option<f64> {
-    let (t, p) = profiles(s)?;
+fn discrimination(s: &Scored) -> Option<f64> {
+    let (t, p) = (s.test_truth?, s.test_posterior?);
     let n = t.nrows();
     if n < 2 {
         return None;
@@ -157,9 +227,9 @@ pub(super) fn discrimination(s: &Scored) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::find;
     use super::*;
-    use crate::domain::{Observed, Target};
+    use crate::domain::{Observed, Posterior, Target};
+    use crate::metric::find;
     use ndarray::array;
 
     fn value(
@@ -170,20 +240,9 @@ mod tests {
         top: Option<&[Vec<usize>]>,
     ) -> Option<f64> {
         let p = Posterior { mean: p.clone(), sd: None };
-        let s = Scored {
-            test_truth: Some(t),
-            test_posterior: Some(&p),
-            is_hit: None,
-            is_hit_all: None,
-            n_choosable: 0,
-            top,
-            observed,
-            target: Target::default(),
-            search: super::super::Search::default(),
-            test: &[],
-            since_start: None,
-        };
-        (find(name).unwrap().compute)(&s)
+        let nothing = Scored::new(observed, Target::default());
+        let s = Scored { test_truth: Some(t), test_posterior: Some(&p), clearest: top, ..nothing };
+        find(name).unwrap().value(&s)
     }
 
     #[track_caller]

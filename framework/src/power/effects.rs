@@ -1,6 +1,6 @@
 //! Where effect sizes come from.
 
-use super::PlanStudy;
+use super::file::{Pilot, PlanStudy};
 use crate::context::Setup;
 use crate::data::DataRoot;
 use crate::error::{Error, Result};
@@ -57,7 +57,7 @@ impl EffectSizes {
         }
     }
 
-    fn of_pilot(pilot: &super::Pilot, data: &DataRoot) -> Result<Self> {
+    fn of_pilot(pilot: &Pilot, data: &DataRoot) -> Result<Self> {
         let table = data.table(&pilot.path)?;
         let columns: Vec<Vec<f64>> =
             pilot.values.iter().map(|c| table.numbers_or_missing(c)).collect::<std::result::Result<_, _>>()?;
@@ -142,5 +142,42 @@ impl EffectSizes {
             return rand::seq::index::sample(rng, self.known.len(), n).into_iter().map(|i| self.known[i]).collect();
         }
         (0..n).map(|_| self.known[rng.random_range(0..self.known.len())]).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    #[test]
+    fn a_pilot_gives_its_effects_without_their_errors() {
+        let dir = std::env::temp_dir().join(format!("screenwright-pilot-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let mut rng = Streams::new(4).rng("pilot");
+        let mut text = "gene,a,b\n".to_string();
+        for i in 0..4000 {
+            let mut z = || -> f64 { StandardNormal.sample(&mut rng) };
+            let effect = z();
+            text += &format!("g{i},{},{}\n", effect + 0.5 * z(), effect + 0.5 * z());
+        }
+        std::fs::write(dir.join("p.csv"), text).unwrap();
+        let of = |values: Value, error: Value| {
+            let s: PlanStudy = serde_json::from_value(json!({
+                "name": "t", "pilot": { "path": "p.csv", "values": values, "error": error }, "noise": { "cell": 2.0 },
+                "plans": { "cells": [40], "batch": [200], "worlds": 300, "perturbations": 400 },
+            }))
+            .unwrap();
+            EffectSizes::of(&s, &DataRoot::new(&dir))
+        };
+        let both = of(json!(["a", "b"]), Value::Null).unwrap();
+        assert!((sd(&both.known) - 1.0).abs() < 0.05 && (both.replicate.unwrap() - 0.5).abs() < 0.02, "{}", both.note);
+        let one = of(json!(["a"]), Value::Null).unwrap();
+        assert!((sd(&one.known) - 1.25f64.sqrt()).abs() < 0.05 && one.replicate.is_none());
+        let missing = of(json!(["c"]), Value::Null).unwrap_err().to_string();
+        assert!(missing.contains("`c`") || missing.contains("c"), "{missing}");
+        std::fs::write(dir.join("p.csv"), "gene,a,b\nx,1,2\n").unwrap();
+        assert!(of(json!(["a"]), Value::Null).unwrap_err().to_string().contains("at least 10"));
+        std::fs::remove_dir_all(&dir).unwrap();
     }
 }

@@ -39,7 +39,7 @@ pub struct PlanStudy {
     pub plans: Plans,
 }
 
-/// A table of effects measured before, a row a perturbation.
+/// A table of effects measured before, one row per perturbation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pilot {
@@ -134,7 +134,7 @@ pub struct Plans {
     /// Replicates; default `[1]`.
     #[serde(default = "one")]
     pub replicates: Vec<usize>,
-    /// Perturbations a round.
+    /// Perturbations measured in each round.
     pub batch: Vec<usize>,
     /// Rounds; default `[1]`.
     #[serde(default = "one")]

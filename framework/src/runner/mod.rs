@@ -4,7 +4,7 @@ mod round;
 mod workers;
 mod world;
 
-pub use round::{CEILING, RoundRecord, Seconds, Start, execute};
+pub use round::{RoundRecord, Seconds, Start, execute};
 pub use workers::{Event, Job, Outcome, run_all};
 pub(crate) use world::known_pairs;
 pub use world::{Base, RunSeeds, Split, Worlds};

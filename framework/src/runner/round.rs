@@ -5,7 +5,8 @@ use crate::compatibility::misfits;
 use crate::context::{FitContext, Round, RunContext, fill_note, select_batch};
 use crate::domain::{Batch, Candidates, Inputs, Observed, Pool};
 use crate::error::{Error, Result};
-use crate::metrics::{self, Scored};
+use crate::metric::{Need, Scored, Search, Setting};
+use crate::metrics;
 use crate::plugin::{Model, Relation, Surrogate};
 use crate::scenario::Scenario;
 use numerics::stats::calls::lord;
@@ -15,9 +16,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
-
-/// What is recorded of the noise ceiling of a metric is named by this word and the metric.
-pub const CEILING: &str = "ceiling";
 
 /// Share of false calls that the online procedure accepts.
 const ONLINE_RATE: f64 = 0.1;
@@ -104,19 +102,26 @@ pub fn execute(
     let Start { scenario, seeds, base, done, stop } = start;
     let split = Split::new(base, scenario, seeds)?;
     let inputs = base.inputs(scenario)?;
-    let aligned = metrics::prior_alignments(&scenario.metrics, &inputs, &split.test, split.test_truth.as_ref());
-    let top = metrics::top_outputs(&scenario.metrics, split.test_truth.as_ref(), || base.clarity(&split.test));
-    let ceilings = base.replicates(&split.test).map(|r| metrics::ceilings(r.view())).unwrap_or_default();
-    let listed = |name: &str| scenario.metrics.iter().any(|m| m == name);
-    let replicate_hits = base
-        .replicates(&split.choosable)
-        .filter(|_| listed("hit_ratio"))
-        .and_then(|r| metrics::replicate_hits(r.view(), &scenario.target));
-    let known =
-        if scenario.metrics.iter().any(|m| m.starts_with("known_")) { base.known(&split.choosable) } else { None };
+    let names = &scenario.metrics;
+    let yardsticks = metrics::yardsticks(
+        names,
+        &Setting {
+            inputs: &inputs,
+            target: scenario.target,
+            test: &split.test,
+            test_truth: split.test_truth.as_ref(),
+            choosable: &split.choosable,
+            replicates: &|ids| base.replicates(ids),
+        },
+    );
+    let clearest = metrics::clearest_outputs(names, split.test_truth.as_ref(), || base.clarity(&split.test));
+    let known = if metrics::ask(names, Need::Known, |_| true) { base.known(&split.choosable) } else { None };
     // All of the pool is predicted only for a metric that can be told.
-    let reads_predicted = (known.is_some() && metrics::reads_predicted(&scenario.metrics))
-        || (split.is_hit_all.is_some() && listed(metrics::FRACTION_DISCOVERED));
+    let reads_predicted = metrics::ask(names, Need::PoolPrediction, |need| match need {
+        Need::Known => known.is_some(),
+        Need::HitsOfAll => split.is_hit_all.is_some(),
+        _ => true,
+    });
     let pool = base.pool();
     let noise = Streams::new(seeds.world).child("noise");
     let training = Streams::new(seeds.training).child("training");
@@ -131,7 +136,8 @@ pub fn execute(
     let mut surrogate: Option<Box<dyn Surrogate>> = None;
     let mut fitted_at = None;
     let mut n_measured = 0;
-    if split.is_hit.is_none() && scenario.metrics.iter().any(|m| m.starts_with("hit")) {
+    let asks_hits = [Need::Hits, Need::HitsOfAll].into_iter().any(|need| metrics::ask(names, need, |_| true));
+    if split.is_hit.is_none() && asks_hits {
         log("hits cannot be told: the truth is not known, or all perturbations are equally wanted".into());
     }
     if split.rounds < scenario.rounds {
@@ -210,37 +216,27 @@ pub fn execute(
             recorded.extend(s.record());
             s.notes().into_iter().for_each(|text| log(format!("round {index}: {text}")));
         }
-        recorded.extend(aligned.iter().cloned());
-        recorded.extend(ceilings.iter().filter(|c| listed(c.0)).map(|(m, v)| (format!("{CEILING} {m}"), *v)));
-        let found = replicate_hits.as_ref().map(|shares| shares[n_measured.min(shares.len() - 1)]);
-        recorded.extend(found.map(|f| (format!("{CEILING} hit_ratio"), f)));
+        recorded.extend(yardsticks.iter().filter_map(|y| Some((y.name.clone(), y.at(n_measured)?))));
         recorded.extend(online_calls(base, &observed));
         let scored = Scored {
-            test_truth: split.test_truth.as_ref(),
-            test_posterior: posterior.as_ref(),
-            is_hit: split.is_hit.as_deref(),
-            is_hit_all: split.is_hit_all.as_deref(),
-            n_choosable: split.choosable.len(),
-            top: top.as_deref(),
+            round: index,
+            initial: records.first().map(|r| &r.metrics),
             observed: &observed,
             target: scenario.target,
-            search: metrics::Search {
+            test: &split.test,
+            test_truth: split.test_truth.as_ref(),
+            test_posterior: posterior.as_ref(),
+            clearest: clearest.as_deref(),
+            is_hit: split.is_hit.as_deref(),
+            is_hit_all: split.is_hit_all.as_deref(),
+            search: Search {
                 ids: &split.choosable,
                 merit: split.merit.as_deref(),
                 known: known.as_deref(),
                 predicted: predicted.as_deref(),
             },
-            test: &split.test,
-            since_start: records.first().and_then(|r| r.metrics.get(metrics::FRACTION_DISCOVERED)).map(|f| (index, *f)),
         };
-        let metrics: BTreeMap<String, f64> = scenario
-            .metrics
-            .iter()
-            .filter_map(|name| {
-                let v = (metrics::find(name)?.compute)(&scored)?;
-                v.is_finite().then(|| (name.clone(), v))
-            })
-            .collect();
+        let metrics = metrics::after_round(names, &scored);
         recorded.retain(|_, v| v.is_finite());
         let record = RoundRecord {
             round: index,

@@ -3,7 +3,7 @@
 use super::round::{Seconds, Start, execute};
 use super::world::{RunSeeds, Worlds};
 use crate::error::{Error, Result};
-use crate::metrics;
+use crate::metric;
 use crate::scenario::Scenario;
 use crate::store::{DataHashes, FORMAT, Partial, Provenance, RunHeader, Store};
 use serde_json::Value;
@@ -139,7 +139,7 @@ fn run_one(
             .scenario
             .metrics
             .iter()
-            .filter_map(|m| metrics::find(m))
+            .filter_map(|m| metric::find(m))
             .map(|m| (m.name.to_string(), m.definition.to_string()))
             .collect(),
     };

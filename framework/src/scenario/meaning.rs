@@ -4,7 +4,7 @@ use super::file::Scenario;
 use super::path::{Location, Mistake};
 use crate::compatibility::misfits;
 use crate::error::hint;
-use crate::metrics::{self, FRACTION_DISCOVERED, HITS_PER_KUSD, MARGINAL_GAIN};
+use crate::{metric, metrics};
 use serde_json::{Map, Value};
 
 /// Checks a scenario whose every key was checked. Gives apart what only another model would mend.
@@ -30,19 +30,16 @@ pub(super) fn check(table: &Map<String, Value>, mistakes: &mut Vec<Mistake>) -> 
 
 fn check_metrics(listed: &[String], mistakes: &mut Vec<Mistake>) {
     for (i, name) in listed.iter().enumerate() {
-        if metrics::find(name).is_none() {
-            let near = hint(name, metrics::names());
-            let known = || metrics::names().collect::<Vec<_>>().join(", ");
-            let list = if near.is_empty() { format!("; known: {}", known()) } else { near };
+        if metric::find(name).is_none() {
+            let known: Vec<&str> = metric::catalogue().into_iter().map(|m| m.name).collect();
+            let near = hint(name, known.iter().copied());
+            let list = if near.is_empty() { format!("; known: {}", known.join(", ")) } else { near };
             let text = format!("unknown metric `{name}`{list}");
             mistakes.push(Mistake::in_value(Location::of(["metrics"]).item(i), text));
         }
     }
-    let lists = |name: &str| listed.iter().any(|n| n == name);
-    for (derived, source) in [(HITS_PER_KUSD, "hits"), (MARGINAL_GAIN, FRACTION_DISCOVERED)] {
-        if lists(derived) && !lists(source) {
-            mistakes.push(Mistake::at(&["metrics"], format!("`{derived}` is made of `{source}`; list that too")));
-        }
+    for (metric, part) in metrics::lacking_parts(listed) {
+        mistakes.push(Mistake::at(&["metrics"], format!("`{metric}` is made of `{part}`; list that too")));
     }
 }
 

@@ -1,7 +1,8 @@
 //! The optimistic linear function.
 
-use super::{MOST, Oae, Reward, WIDE, best_left, too_large};
+use super::{Oae, Reward, WIDE, best_left, too_large};
 use framework::domain::Top;
+use framework::numerics::memory::Limit;
 use framework::numerics::stats::sd;
 use framework::numerics::{Explained, lbfgs, symmetric_product};
 use framework::prelude::*;
@@ -36,9 +37,7 @@ impl<'a> Fit<'a> {
                  priors"
             )));
         }
-        if ids.len().saturating_mul(d + 1) > MOST {
-            return Err(too_large(ids.len() * (d + 1)));
-        }
+        Limit::USUAL.check(&[ids.len(), d + 1]).map_err(too_large)?;
         let mut observed = cx.observed.clone();
         let outputs = observed.n_outputs();
         if outputs > 1 {

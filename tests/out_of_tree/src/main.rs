@@ -13,3 +13,4 @@ mod broken;
 mod far_and_uncertain;
 mod pathway_screen;
 mod rational_quadratic;
+mod right_direction;

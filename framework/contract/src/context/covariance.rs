@@ -5,6 +5,7 @@ use crate::error::{Error, Result};
 use crate::plugin::{PosteriorCovariance, Surrogate};
 use ndarray::{Array1, Array2, ArrayView3, Axis, s};
 use numerics::matmul_t;
+use numerics::memory::Limit;
 use numerics::streams::StreamRng;
 use rayon::prelude::*;
 
@@ -29,8 +30,6 @@ enum Form<'a> {
 
 /// Positions whose columns are computed in one piece.
 const TILE: usize = 2048;
-/// Numbers held at most: 8 GB.
-const MOST: usize = 1 << 30;
 
 impl<'a> Covariance<'a> {
     /// From the predictions of `ids` with their sds; see [`super::RunContext::covariance`].
@@ -135,11 +134,10 @@ impl<'a> Covariance<'a> {
     /// Covariances of some positions with all: some x all.
     pub fn columns(&self, some: &[usize]) -> Result<Array2<f64>> {
         let n = self.ids.len();
-        if some.len().saturating_mul(n) > MOST {
+        if let Err(size) = Limit::USUAL.check(&[some.len(), n]) {
             return Err(Error::Config(format!(
-                "covariances of {} with {n} perturbations would take {:.0} GB; make the batch or the pool smaller",
-                some.len(),
-                some.len() as f64 * n as f64 * 8e-9
+                "covariances of {} with {n} perturbations would take {size}; make the batch or the pool smaller",
+                some.len()
             )));
         }
         let mut out = Array2::zeros((some.len(), n));
@@ -163,13 +161,6 @@ fn sample(
     draws: usize,
     rng: &mut StreamRng,
 ) -> Result<Array2<f64>> {
-    let too_large = |m: usize| {
-        let n = ids.len();
-        Error::Config(format!(
-            "{m} functions of {n} perturbations would take {:.0} GB; lower `draws`, or make the pool smaller",
-            m as f64 * n as f64 * mean.ncols() as f64 * 8e-9
-        ))
-    };
     let check = |f: ArrayView3<f64>, m: usize, n: usize| match f.dim() == (m, n, mean.ncols()) {
         true => Ok(()),
         false => Err(Error::Plugin(format!(
@@ -186,8 +177,11 @@ fn sample(
     if m == 0 {
         return Err(Error::Config("covariances by draws need at least one draw; raise `draws`".into()));
     }
-    if m.saturating_mul(mean.len()) > MOST {
-        return Err(too_large(m));
+    if let Err(size) = Limit::USUAL.check(&[m, ids.len(), mean.ncols()]) {
+        return Err(Error::Config(format!(
+            "{m} functions of {} perturbations would take {size}; lower `draws`, or make the pool smaller",
+            ids.len()
+        )));
     }
     let mut z = Array2::zeros((ids.len(), m));
     let mut enter = |start: usize, f: ArrayView3<f64>| {

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::Arc;
 
-/// Checks everything in the catalogue and panics with the list of what is wrong. Prints one line a
+/// Checks everything in the catalogue, and all metrics, and panics with the list of what is wrong. Prints one line a
 /// plugin.
 ///
 /// # Panics
@@ -28,6 +28,7 @@ pub fn conformance() {
         .flat_map(|w| all.iter().filter(move |e| e.name == w[0].name && !std::ptr::eq(**e, w[0])))
         .map(|e| format!("{}: registered twice; names are unique over all kinds", e.name))
         .collect();
+    wrong.extend(super::metrics::flaws(&crate::metric::catalogue()));
     for entry in &all {
         let folder = dir.join(entry.name);
         let made = std::fs::create_dir_all(&folder).map_err(Error::io(&folder, "creating a test folder"));

@@ -7,6 +7,7 @@
 //! ```
 
 mod conformance;
+mod metrics;
 mod mixture;
 
 pub use conformance::{check_entry, conformance};

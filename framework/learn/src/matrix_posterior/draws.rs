@@ -12,7 +12,7 @@ const BLOCK: usize = 16;
 /// Draws of rows of `width` numbers: block x draw x number, each for the rows of the block.
 pub(super) struct Table {
     width: usize,
-    pub(super) x: Vec<[f32; BLOCK]>,
+    x: Vec<[f32; BLOCK]>,
 }
 
 impl Table {
@@ -52,7 +52,7 @@ impl Table {
 
     /// The numbers of a block in one draw.
     #[inline(always)]
-    pub(super) fn of(&self, block: usize, n: usize, draw: usize) -> &[[f32; BLOCK]] {
+    fn of(&self, block: usize, n: usize, draw: usize) -> &[[f32; BLOCK]] {
         let at = (block * n + draw) * self.width;
         &self.x[at..at + self.width]
     }
@@ -72,11 +72,11 @@ pub struct MatrixDraws {
 
 /// Entries of one row and of columns that follow one another within a block.
 struct Run {
-    pub(super) row: usize,
+    row: usize,
     block: usize,
     from: usize,
     to: usize,
-    pub(super) at: usize,
+    at: usize,
 }
 
 impl MatrixDraws {

@@ -217,12 +217,14 @@ impl GramSource for FeatureGram {
         self.held.as_ref().filter(|_| self.radial.is_none()).map(|h| &h.features)
     }
     fn sketch(&self, p: usize, streams: &Streams) -> Option<Gram> {
+        // A function of distances has no features to project.
+        let rows = GramSource::rows(self)?;
         let mut rng = streams.rng("sketch");
         let scale = (p as f64).sqrt().recip();
-        let g = Array2::from_shape_simple_fn((self.rows.d(), p), || -> f64 {
+        let g = Array2::from_shape_simple_fn((rows.d(), p), || -> f64 {
             let z: f64 = StandardNormal.sample(&mut rng);
             z * scale
         });
-        Some(FeatureGram::linear(self.rows.clone().map(p, move |x| matmul(x.view(), g.view()))).into())
+        Some(FeatureGram::linear(rows.map(p, move |x| matmul(x.view(), g.view()))).into())
     }
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::streams::Streams;
 use ndarray::{Array2, array};
 use std::sync::Arc;
 
@@ -40,6 +41,18 @@ fn every_form_answers_alike() {
     let sum = Gram::new(Sum::new(vec![(0.25, both.clone()), (0.75, both)]).unwrap());
     agree(&sum, dot);
     assert!(sum.restrict(&[0, 1]).features().is_some(), "a sum of features stays in feature form");
+}
+
+#[test]
+fn only_features_are_projected() {
+    let x = Rows::Held(Arc::new(rows()));
+    let linear = Gram::from(FeatureGram::linear(x.clone()));
+    let sketch = |g: &Gram| g.sketch(5, &Streams::new(1)).map(|s| s.rows().unwrap().d());
+    assert_eq!(sketch(&linear), Some(5));
+    assert_eq!(sketch(&Gram::new(Affine::new(linear.clone(), 2.0, 0.0))), Some(5));
+    let radial = |v: &mut [f64]| v.iter_mut().for_each(|v| *v = (-*v).exp());
+    assert_eq!(sketch(&Gram::from(FeatureGram::radial(x, radial))), None);
+    assert_eq!(sketch(&Gram::stored(linear.to_dense(&[0, 1, 2, 3]))), None);
 }
 
 #[test]

@@ -69,9 +69,9 @@ impl Halves {
 /// P of many estimates: its index, its own neighbours, its halves.
 pub struct Base {
     index: Index,
-    pub(super) own: Neighbours,
-    pub(super) halves: Option<Halves>,
-    pub(super) k: usize,
+    own: Neighbours,
+    halves: Option<Halves>,
+    k: usize,
     spread: f64,
     mean: Array1<f64>,
 }

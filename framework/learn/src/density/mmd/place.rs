@@ -65,7 +65,7 @@ impl<'a> Place<'a> {
         Ok(OwnSums { sum, same, lever, forms: f.forms })
     }
 
-    pub(super) fn forms(
+    fn forms(
         &self,
         kernel: MeanKernel,
         x: &Points<f32>,

@@ -64,14 +64,14 @@ wide! {
 
 /// What one tile of rows works in.
 struct Scratch<T> {
-    pub(super) k: Array2<T>,
-    pub(super) spare: Vec<T>,
+    k: Array2<T>,
+    spare: Vec<T>,
     /// Kernel rows times factors.
-    pub(super) v: Array2<T>,
+    v: Array2<T>,
 }
 
 impl<T: Real> Scratch<T> {
-    pub(super) fn new(rows: usize, columns: usize, draws: usize) -> Self {
+    fn new(rows: usize, columns: usize, draws: usize) -> Self {
         let columns = columns.min(COLUMNS);
         Self { k: Array2::zeros((rows, columns)), spare: vec![T::zero(); columns], v: Array2::zeros((rows, draws)) }
     }

@@ -35,10 +35,10 @@ pub trait Encoder: Send + Sync {
 
 /// A fully connected encoder; ReLU after every layer.
 pub struct MlpEncoder {
-    pub(super) network: Network<f32>,
-    pub(super) pass: Pass<f32>,
-    pub(super) adam: Adam<f32>,
-    pub(super) dropout: f64,
+    network: Network<f32>,
+    pass: Pass<f32>,
+    adam: Adam<f32>,
+    dropout: f64,
     kept: Option<Network<f32>>,
 }
 
@@ -109,11 +109,11 @@ impl Encoder for MlpEncoder {
 pub struct ConvEncoder {
     net: ConvNet<f32>,
     dense: Option<MlpEncoder>,
-    pub(super) pass: ConvPass<f32>,
-    pub(super) adam: Adam<f32>,
-    pub(super) input: Array2<f32>,
-    pub(super) out: Array2<f32>,
-    pub(super) signal: Array2<f32>,
+    pass: ConvPass<f32>,
+    adam: Adam<f32>,
+    input: Array2<f32>,
+    out: Array2<f32>,
+    signal: Array2<f32>,
     kept: Option<ConvNet<f32>>,
 }
 

@@ -12,10 +12,10 @@ const SHARED: usize = 1 << 18;
 /// The head: joint and marginal values of some rows, their loss, and the derivatives.
 pub(super) struct Head {
     pub(super) width: usize,
-    pub(super) rectified: bool,
+    rectified: bool,
     pub(super) w: Vec<f32>,
     pub(super) gradient: Vec<f32>,
-    pub(super) adam: Adam<f32>,
+    adam: Adam<f32>,
     /// What enters, and the derivatives of the loss by the two values, of each row of a batch.
     pub(super) h: Vec<f32>,
     pub(super) by: Vec<[f32; 2]>,

@@ -17,18 +17,18 @@ const SMALL: usize = 1 << 20;
 #[derive(Clone, Debug)]
 pub struct Pass<T> {
     /// What enters each layer, and the output: rows x width each.
-    pub(super) values: Vec<Array2<T>>,
+    values: Vec<Array2<T>>,
     /// Signal at the sums of each layer: rows x outputs each.
-    pub(super) signals: Vec<Array2<T>>,
+    signals: Vec<Array2<T>>,
     /// Derivative of each hidden layer's values by its sums; none where the sign of the value tells it.
-    pub(super) slopes: Vec<Array2<T>>,
-    pub(super) masks: Vec<Array2<T>>,
-    pub(super) input_signal: Array2<T>,
+    slopes: Vec<Array2<T>>,
+    masks: Vec<Array2<T>>,
+    input_signal: Array2<T>,
     /// Of all parameters, layer by layer; filled by a step.
-    pub(super) gradient: Vec<T>,
+    gradient: Vec<T>,
     /// The output layer, and whether the whole is too small to be cut.
-    pub(super) last: usize,
-    pub(super) small: bool,
+    last: usize,
+    small: bool,
 }
 
 impl<T: Real> Pass<T> {
@@ -180,9 +180,9 @@ struct ParameterBlock<'a, T> {
     layer: usize,
     /// Where it begins: the input of the layer, or none for the bias.
     from: Option<usize>,
-    pub(super) factor: f64,
+    factor: f64,
     parameters: &'a mut [T],
     mean: &'a mut [T],
     square: &'a mut [T],
-    pub(super) gradient: &'a mut [T],
+    gradient: &'a mut [T],
 }

@@ -52,7 +52,7 @@ impl<T: Real> Network<T> {
     }
 
     /// What comes out of the first `depth` layers.
-    pub(super) fn values(&self, x: ArrayView2<T>, depth: usize) -> Array2<T> {
+    fn values(&self, x: ArrayView2<T>, depth: usize) -> Array2<T> {
         let widths = &self.widths()[..=depth];
         let mut out = [Array2::zeros((x.nrows(), widths[depth]))];
         tiles(&mut out).into_par_iter().zip(x.axis_chunks_iter(Axis(0), TILE)).for_each(|(out, x)| {

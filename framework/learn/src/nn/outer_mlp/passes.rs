@@ -27,7 +27,7 @@ pub struct OuterPass<T> {
     /// x W₁, H W₂ and the derivative by x W₁'s normalised values, each block of u after another, in it p after p.
     first: Vec<T>,
     second: Vec<T>,
-    pub(super) signal: Vec<T>,
+    signal: Vec<T>,
     /// a_u and b_p centred, and as they enter the ReLU.
     centred: [Array2<T>; 2],
     scaled: [Array2<T>; 2],

@@ -7,21 +7,21 @@ use super::sizes::SetSizes;
 use crate::nn::fused::add_product;
 
 /// Rows that are predicted in one piece.
-pub(super) const ROWS: usize = 1024;
+const ROWS: usize = 1024;
 
 /// A network that predicts.
 #[derive(Clone, Debug)]
 pub struct Ready<T> {
     /// Its sizes.
     pub sizes: SetSizes,
-    pub(super) w1: Vec<T>,
-    pub(super) w2: Vec<T>,
-    pub(super) out: Vec<T>,
-    pub(super) constant: T,
+    w1: Vec<T>,
+    w2: Vec<T>,
+    out: Vec<T>,
+    constant: T,
     /// Of each gene, what it adds to the sums of the encoder.
-    pub(super) coded: Vec<T>,
-    pub(super) bias: Vec<T>,
-    pub(super) head: Vec<T>,
+    coded: Vec<T>,
+    bias: Vec<T>,
+    head: Vec<T>,
 }
 
 impl<T: Lane> SetNetwork<T> {

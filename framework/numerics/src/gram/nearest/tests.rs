@@ -4,6 +4,7 @@ use crate::gram::Gram;
 use crate::gram::features::Rows;
 use crate::streams::Streams;
 use ndarray::Array2;
+use ndarray::Axis;
 use rand_distr::{Distribution, StandardNormal};
 use std::sync::Arc;
 

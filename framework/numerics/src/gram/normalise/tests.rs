@@ -3,6 +3,7 @@ use super::*;
 use crate::gram::Gram;
 use crate::streams::Streams;
 use crate::{Product, Sum, eigh};
+use ndarray::Axis;
 use ndarray::{Array2, s};
 use rand_distr::{Distribution, StandardNormal};
 use std::sync::Arc;
