@@ -1,6 +1,5 @@
 use super::Folders;
-use super::report::{add_published, restrict, study};
-use super::run::{Plan, Why};
+use crate::campaign::{Plan, Why, add_published, restrict, study};
 use crate::error::{Error, Result};
 use crate::report::{Finding, latex};
 use crate::scenario::Form;
@@ -173,7 +172,7 @@ impl Paper {
 
     fn status(&self, item: &Item) -> Result<Status> {
         let form = Form { variants: item.variants.clone(), quick: false };
-        let plan = match Plan::of(&item.scenario, &form, &self.folders) {
+        let plan = match self.folders.plan(&item.scenario, &form) {
             Ok(plan) => plan,
             // A scenario that is wrong is an error; data that is not here is something to fetch.
             Err(Error::Data(why)) => return Ok(Status::NoData(why)),
@@ -223,7 +222,7 @@ fn read(file: &Path) -> Result<Listing> {
 fn make(item: &Item, plan: &Plan, folder: &Path) -> Result<Made> {
     let (mut study, runs) = study(plan)?;
     restrict(&mut study, &item.only)?;
-    add_published(&mut study, plan, None)?;
+    super::warn(&add_published(&mut study, plan, None)?);
     study.narrow = item.width_mm < 120.0;
     let scratch = Scratch::new(folder)?;
     let written = study.write(&scratch.0)?;

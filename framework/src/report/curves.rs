@@ -6,7 +6,7 @@ use super::canvas::{Canvas, Point, fit, text_width, wrapped};
 use super::summary::{CurvePoint, larger_is_better};
 use super::theme::{FAINT_STYLE, GRID, INK, Marker, SOFT_INK, Style, reference_style, style};
 use crate::metrics::find;
-use crate::runner::CEILING;
+use crate::store::CEILING;
 use plotters::style::text_anchor::HPos;
 use std::collections::HashMap;
 

@@ -39,8 +39,8 @@ pub use summary::{ArmSummary, Difference, Paired};
 pub use values::{PublishedTable, PublishedValue};
 
 use crate::error::{Error, Result};
-use crate::runner::Seconds;
 use crate::scenario::{Claim, Cost};
+use crate::store::Seconds;
 use claims::Judged;
 use rayon::prelude::*;
 use speedup::{Ratio, Reach, SpeedUp};

@@ -5,7 +5,7 @@ use super::summary::larger_is_better;
 use super::theme::{self, Style};
 use super::{ArmSummary, Paired, Study};
 use crate::metrics::find;
-use crate::runner::CEILING;
+use crate::store::CEILING;
 use serde_json::{Value, json};
 use table::{Column, Table};
 

@@ -2,7 +2,7 @@
 
 use super::{Along, RunCurve, Study, StudyArm};
 use crate::metrics::{aulc, find};
-use crate::runner::CEILING;
+use crate::store::CEILING;
 use numerics::stats::compare::{bootstrap_mean_95, seeds_needed, wilcoxon_p};
 use numerics::stats::{half_width_95, holm, mean, sd, sign_flip_p};
 use rayon::prelude::*;
