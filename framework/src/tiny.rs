@@ -138,7 +138,7 @@ pub(crate) fn scenario(acquisition: Value) -> Scenario {
     let form = json!({
         "name": "tiny", "seeds": { "from": 3, "count": 2 }, "rounds": 4, "batch": 3,
         "metrics": ["hits", "rmse", "fraction_discovered", "marginal_gain", "hits_per_kusd"],
-        "pool": { "init": 5, "test": 0.2 }, "target": { "direction": "max" },
+        "pool": { "init": 5, "test": 0.2 }, "target": { "direction": "max", "hit_fraction": 0.2 },
         "oracle": { "use": "tiny_bell", "genes": 40 }, "model": { "use": "tiny_near" }, "acquisition": acquisition,
     });
     serde_json::from_value(form).expect("a scenario")

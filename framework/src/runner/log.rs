@@ -1,7 +1,7 @@
 //! What becomes of events in the folder of a run: rounds are kept, and what a reader should know is a line of its log.
 
 use super::event::Event;
-use super::workers::Job;
+use super::job::Job;
 use crate::error::Result;
 use crate::store::{Partial, RoundRecord};
 

@@ -2,6 +2,7 @@
 //! already, then select, measure, fit and score, round by round. What happens is heard as [`Event`]s while it happens.
 
 mod event;
+mod job;
 mod log;
 pub(crate) mod panics;
 mod replay;
@@ -15,14 +16,16 @@ mod workers;
 mod world;
 
 pub use event::{Event, Listener};
+pub use job::Job;
 pub use setup::Start;
 pub use split::Split;
-pub use workers::{Job, Workers};
+pub use workers::Workers;
 pub(crate) use world::known_pairs;
 pub use world::{Base, Worlds};
 
 use crate::error::Result;
 use crate::store::{RoundRecord, Seconds};
+use score::Scorer;
 use setup::{Fixed, State};
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -36,6 +39,7 @@ use std::time::Instant;
 pub fn execute(start: Start, listen: &mut Listener) -> Result<Option<(Vec<RoundRecord>, Seconds)>> {
     let Start { scenario, seeds, base, done, stop } = start;
     let fixed = Fixed::new(scenario, seeds, base)?;
+    let scorer = Scorer::new(&fixed);
     for text in fixed.notes() {
         listen(Event::Note { round: None, text })?;
     }
@@ -47,7 +51,7 @@ pub fn execute(start: Start, listen: &mut Listener) -> Result<Option<(Vec<RoundR
         }
         match done.get(index) {
             Some(record) => replay::replay(&fixed, &mut state, index, record)?,
-            None => round::round(&fixed, &mut state, index, &mut seconds, listen)?,
+            None => round::round(&fixed, &scorer, &mut state, index, &mut seconds, listen)?,
         }
     }
     Ok(Some((state.records, seconds)))

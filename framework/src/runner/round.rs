@@ -1,7 +1,7 @@
 //! One round: select a batch, measure it, fit the model again, predict, score, and hand on what came of it.
 
 use super::event::{Event, Listener};
-use super::score::{self, Predictions};
+use super::score::{Predictions, Scorer};
 use super::setup::{Fixed, State};
 use super::timed;
 use crate::context::{fill_note, select_batch};
@@ -16,6 +16,7 @@ type Recorded = BTreeMap<String, f64>;
 
 pub(super) fn round(
     fixed: &Fixed,
+    scorer: &Scorer,
     state: &mut State,
     index: usize,
     seconds: &mut Seconds,
@@ -26,9 +27,9 @@ pub(super) fn round(
     let readouts = timed(&mut seconds.measure, || fixed.base.measure(&batch.ids, index, &fixed.noise))?;
     let mut record = timed(&mut seconds.other, || take(fixed, state, index, batch, recorded, &readouts))?;
     timed(&mut seconds.fit, || state.fit(fixed, index))?;
-    let predictions = timed(&mut seconds.predict, || score::predict(fixed, state))?;
+    let predictions = timed(&mut seconds.predict, || scorer.predict(fixed, state))?;
     timed(&mut seconds.other, || {
-        judge(fixed, state, &predictions, &mut record, listen)?;
+        judge(fixed, scorer, state, &predictions, &mut record, listen)?;
         state.records.push(record.clone());
         listen(Event::RoundFinished { record })
     })
@@ -102,6 +103,7 @@ fn batch_values(ids: &[usize], readouts: &Readouts) -> Vec<f64> {
 /// Fills in what is known once the model is fitted: what it recorded, and how the round is scored.
 fn judge(
     fixed: &Fixed,
+    scorer: &Scorer,
     state: &State,
     predictions: &Predictions,
     record: &mut RoundRecord,
@@ -113,8 +115,8 @@ fn judge(
             listen(Event::Note { round: Some(record.round), text })?;
         }
     }
-    record.recorded.extend(score::beside(fixed, state));
+    record.recorded.extend(scorer.beside(fixed, state));
     record.recorded.retain(|_, v| v.is_finite());
-    record.metrics = score::metrics(fixed, state, record.round, predictions);
+    record.metrics = scorer.metrics(fixed, state, record.round, predictions);
     Ok(())
 }

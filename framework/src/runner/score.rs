@@ -2,9 +2,8 @@
 //! readouts, alignment of priors, calls of an online test).
 
 use super::setup::{Fixed, State};
-use super::split::Split;
 use super::world::Base;
-use crate::domain::{Inputs, Observed, Posterior};
+use crate::domain::{Observed, Posterior};
 use crate::error::Result;
 use crate::metrics::{self, Scored, Search};
 use crate::plugin::{Relation, Surrogate};
@@ -31,12 +30,13 @@ pub(super) struct Scorer {
     replicate_hits: Option<Vec<f64>>,
     /// For each perturbation that may be chosen whether it is known to interact.
     known: Option<Vec<bool>>,
-    /// Whether everything that may be chosen is predicted: only for a metric that can be told.
+    /// Whether everything that may be chosen is predicted: only if a listed metric reads it and can be computed.
     predicts_choosable: bool,
 }
 
 impl Scorer {
-    pub(super) fn new(scenario: &Scenario, base: &Base, split: &Split, inputs: &Inputs) -> Self {
+    pub(super) fn new(fixed: &Fixed) -> Self {
+        let Fixed { scenario, base, split, inputs, .. } = fixed;
         let listed = |name: &str| scenario.metrics.iter().any(|m| m == name);
         let ceilings = base.replicates(&split.test).map(|r| metrics::ceilings(r.view())).unwrap_or_default();
         let known =
@@ -58,6 +58,68 @@ impl Scorer {
             known,
         }
     }
+
+    /// Asks the model of a round.
+    pub(super) fn predict(&self, fixed: &Fixed, state: &State) -> Result<Predictions> {
+        let (split, n_outputs) = (&fixed.split, fixed.base.n_outputs());
+        let test = match &state.surrogate {
+            Some(s) if !split.test.is_empty() => {
+                let p = s.predict(&split.test)?;
+                p.check(split.test.len(), n_outputs)?;
+                Some(p)
+            }
+            _ => None,
+        };
+        let merits = match &state.surrogate {
+            Some(s) if self.predicts_choosable => {
+                Some(predicted_merits(&**s, &split.choosable, n_outputs, fixed.scenario)?)
+            }
+            _ => None,
+        };
+        Ok(Predictions { test, merits })
+    }
+
+    /// The scenario's metrics after a round, those that could be computed.
+    pub(super) fn metrics(
+        &self,
+        fixed: &Fixed,
+        state: &State,
+        index: usize,
+        predictions: &Predictions,
+    ) -> BTreeMap<String, f64> {
+        let split = &fixed.split;
+        let at_start = state.records.first().and_then(|r| r.metrics.get(metrics::FRACTION_DISCOVERED));
+        let scored = Scored {
+            test_truth: split.test_truth.as_ref(),
+            test_posterior: predictions.test.as_ref(),
+            is_hit: split.is_hit.as_deref(),
+            is_hit_all: split.is_hit_all.as_deref(),
+            n_choosable: split.choosable.len(),
+            top: self.top.as_deref(),
+            observed: &state.observed,
+            target: fixed.scenario.target,
+            search: Search {
+                ids: &split.choosable,
+                merit: split.merit.as_deref(),
+                known: self.known.as_deref(),
+                predicted: predictions.merits.as_deref(),
+            },
+            test: &split.test,
+            since_start: at_start.map(|share| (index, *share)),
+        };
+        let value = |name: &String| (metrics::find(name)?.compute)(&scored).filter(|v| v.is_finite());
+        fixed.scenario.metrics.iter().filter_map(|name| Some((name.clone(), value(name)?))).collect()
+    }
+
+    /// What is recorded beside the metrics.
+    pub(super) fn beside(&self, fixed: &Fixed, state: &State) -> Vec<(String, f64)> {
+        let mut all = self.alignments.clone();
+        all.extend(self.ceilings.iter().cloned());
+        let found = self.replicate_hits.as_ref().map(|shares| shares[state.n_measured.min(shares.len() - 1)]);
+        all.extend(found.map(|share| (format!("{CEILING} hit_ratio"), share)));
+        all.extend(online_calls(fixed.base, &state.observed));
+        all
+    }
 }
 
 /// What the model of a round says of what it is judged on.
@@ -68,26 +130,6 @@ pub(super) struct Predictions {
     merits: Option<Vec<f64>>,
 }
 
-/// Asks the model of a round.
-pub(super) fn predict(fixed: &Fixed, state: &State) -> Result<Predictions> {
-    let (split, n_outputs) = (&fixed.split, fixed.base.n_outputs());
-    let test = match &state.surrogate {
-        Some(s) if !split.test.is_empty() => {
-            let p = s.predict(&split.test)?;
-            p.check(split.test.len(), n_outputs)?;
-            Some(p)
-        }
-        _ => None,
-    };
-    let merits = match &state.surrogate {
-        Some(s) if fixed.scorer.predicts_choosable => {
-            Some(predicted_merits(&**s, &split.choosable, n_outputs, fixed.scenario)?)
-        }
-        _ => None,
-    };
-    Ok(Predictions { test, merits })
-}
-
 fn predicted_merits(s: &dyn Surrogate, ids: &[usize], n_outputs: usize, scenario: &Scenario) -> Result<Vec<f64>> {
     let mut all = Vec::with_capacity(ids.len());
     for tile in ids.chunks(TILE) {
@@ -96,43 +138,6 @@ fn predicted_merits(s: &dyn Surrogate, ids: &[usize], n_outputs: usize, scenario
         all.extend((0..tile.len()).map(|i| p.merit(i, &scenario.target)));
     }
     Ok(all)
-}
-
-/// The scenario's metrics after a round, those that could be computed.
-pub(super) fn metrics(fixed: &Fixed, state: &State, index: usize, predictions: &Predictions) -> BTreeMap<String, f64> {
-    let (split, scorer) = (&fixed.split, &fixed.scorer);
-    let at_start = state.records.first().and_then(|r| r.metrics.get(metrics::FRACTION_DISCOVERED));
-    let scored = Scored {
-        test_truth: split.test_truth.as_ref(),
-        test_posterior: predictions.test.as_ref(),
-        is_hit: split.is_hit.as_deref(),
-        is_hit_all: split.is_hit_all.as_deref(),
-        n_choosable: split.choosable.len(),
-        top: scorer.top.as_deref(),
-        observed: &state.observed,
-        target: fixed.scenario.target,
-        search: Search {
-            ids: &split.choosable,
-            merit: split.merit.as_deref(),
-            known: scorer.known.as_deref(),
-            predicted: predictions.merits.as_deref(),
-        },
-        test: &split.test,
-        since_start: at_start.map(|share| (index, *share)),
-    };
-    let value = |name: &String| (metrics::find(name)?.compute)(&scored).filter(|v| v.is_finite());
-    fixed.scenario.metrics.iter().filter_map(|name| Some((name.clone(), value(name)?))).collect()
-}
-
-/// What is recorded beside the metrics.
-pub(super) fn beside(fixed: &Fixed, state: &State) -> Vec<(String, f64)> {
-    let scorer = &fixed.scorer;
-    let mut all = scorer.alignments.clone();
-    all.extend(scorer.ceilings.iter().cloned());
-    let found = scorer.replicate_hits.as_ref().map(|shares| shares[state.n_measured.min(shares.len() - 1)]);
-    all.extend(found.map(|share| (format!("{CEILING} hit_ratio"), share)));
-    all.extend(online_calls(fixed.base, &state.observed));
-    all
 }
 
 /// Where readouts are scores of a test: how many measured pairs an online procedure calls, in the order in which they were

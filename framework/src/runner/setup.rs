@@ -1,6 +1,5 @@
 //! Before the first round: what stays the same over all rounds of a run, and what changes with each.
 
-use super::score::Scorer;
 use super::split::Split;
 use super::world::Base;
 use crate::domain::{Candidates, Inputs, Observed};
@@ -32,7 +31,6 @@ pub(super) struct Fixed<'a> {
     pub(super) base: &'a Base,
     pub(super) split: Split,
     pub(super) inputs: Arc<Inputs>,
-    pub(super) scorer: Scorer,
     /// Of the oracle; it keys them by perturbation and round.
     pub(super) noise: Streams,
     /// Of models and acquisitions; keyed by round.
@@ -44,10 +42,9 @@ impl<'a> Fixed<'a> {
         let split = Split::new(base, scenario, seeds)?;
         let inputs = base.inputs(scenario)?;
         check_model(scenario, base)?;
-        let scorer = Scorer::new(scenario, base, &split, &inputs);
         let noise = Streams::new(seeds.world).child("noise");
         let training = Streams::new(seeds.training).child("training");
-        Ok(Self { scenario, base, split, inputs, scorer, noise, training })
+        Ok(Self { scenario, base, split, inputs, noise, training })
     }
 
     /// The streams of a round.

@@ -1,38 +1,16 @@
 //! Many runs at once, each its own fault domain.
 
 use super::event::Event;
+use super::job::Job;
 use super::setup::Start;
 use super::world::Worlds;
 use super::{execute, log, panics};
 use crate::error::{Error, Result};
 use crate::metrics;
-use crate::scenario::Scenario;
-use crate::store::{DataHashes, FORMAT, Partial, Provenance, RoundRecord, RunHeader, RunSeeds, Seconds, Store};
-use serde_json::Value;
+use crate::store::{FORMAT, Partial, Provenance, RoundRecord, RunHeader, RunSeeds, Seconds, Store};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::mpsc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
-
-/// One run to do.
-#[derive(Clone, Debug)]
-pub struct Job {
-    /// Run id.
-    pub id: String,
-    /// Scenario name (the results folder).
-    pub name: String,
-    /// Label of its arm.
-    pub arm: String,
-    /// Axis values of its arm.
-    pub axes: Vec<(String, String)>,
-    /// Seed.
-    pub seed: u64,
-    /// What to run.
-    pub scenario: Arc<Scenario>,
-    /// The same as plain data.
-    pub resolved: Value,
-    /// Hashes of its data files.
-    pub data: DataHashes,
-}
 
 /// Who does runs, and where they are stored.
 pub struct Workers<'a> {
