@@ -4,12 +4,14 @@
 //! ```no_run
 //! // In a test of your crate, after `use my_plugins as _;`:
 //! framework::testing::conformance(); // panics with the list of everything that is wrong
+//! framework::testing::conformance_of("my_plugin"); // one of them alone
 //! ```
 
 mod conformance;
 mod mixture;
+mod panics;
 
-pub use conformance::{check_entry, conformance};
+pub use conformance::{check_entry, conformance, conformance_of};
 pub use mixture::Mixture;
 
 use crate::data::DataRoot;
