@@ -266,7 +266,7 @@ mod tests {
     fn published_sequences() {
         let mut cases = 0;
         for file in ["a", "b", "c"] {
-            let path = format!("{}/tests/golden/select_{file}.json", env!("CARGO_MANIFEST_DIR"));
+            let path = format!("{}/../tests/golden/select_{file}.json", env!("CARGO_MANIFEST_DIR"));
             let golden: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
             let rows = |v: &serde_json::Value| -> Vec<Vec<f64>> { serde_json::from_value(v.clone()).unwrap() };
             let (pool, train) = (rows(&golden["pool"]), rows(&golden["train"]));

@@ -440,7 +440,7 @@ mod tests {
 
     #[test]
     fn published_sequences() {
-        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/select_a.json");
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/select_a.json");
         let golden: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
         let rows = |v: &serde_json::Value| -> Vec<Vec<f64>> { serde_json::from_value(v.clone()).unwrap() };
         let (pool, train) = (rows(&golden["pool"]), rows(&golden["train"]));

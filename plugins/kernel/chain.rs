@@ -154,7 +154,7 @@ mod tests {
     /// `kernels` of the golden files: base kernels and transforms of the reference implementation.
     #[test]
     fn published_kernels() {
-        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden");
         let mut compared = 0;
         for file in ["select_a", "select_b", "select_c"] {
             let text = std::fs::read_to_string(folder.join(file).with_extension("json")).unwrap();

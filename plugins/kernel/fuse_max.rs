@@ -99,7 +99,7 @@ mod tests {
     #[test]
     fn golden_maximum() {
         use framework::serde_json::{self, Value};
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/numerics.json");
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden/numerics.json");
         let golden: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
         let matrix = |v: &Value| {
             let rows: Vec<Vec<f64>> = serde_json::from_value(v.clone()).unwrap();

@@ -70,7 +70,7 @@ mod tests {
 
     #[test]
     fn golden_values() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden/numerics.json");
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/numerics.json");
         let all: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
         for case in all["smile"].as_array().unwrap() {
             let list = |name: &str| -> Vec<f64> { serde_json::from_value(case[name].clone()).unwrap() };

@@ -59,7 +59,7 @@ fn neighbours_are_those_of_brute_force() {
 
 #[test]
 fn golden_divergences() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden/numerics.json");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/numerics.json");
     let all: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
     let mut seen = 0;
     for case in all["two_sample"].as_array().unwrap() {

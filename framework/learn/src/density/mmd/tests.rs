@@ -29,7 +29,7 @@ fn plain(kernel: MeanKernel, x: ndarray::ArrayView1<f64>, y: ndarray::ArrayView1
 
 #[test]
 fn golden_values() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden/numerics.json");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/numerics.json");
     let golden: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
     let rows = |v: &serde_json::Value| {
         let rows: Vec<Vec<f64>> = serde_json::from_value(v.clone()).unwrap();

@@ -14,7 +14,7 @@ fn normals(n: usize, d: usize, seed: u64) -> Array2<f64> {
 }
 
 fn golden() -> serde_json::Value {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden/numerics.json");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/numerics.json");
     let all: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
     all["kernels"].clone()
 }
