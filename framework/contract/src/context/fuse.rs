@@ -24,10 +24,10 @@ pub trait Fusion {
 /// The crate that uses it needs `serde` and `typetag`.
 ///
 /// ```
-/// use screenwright_contract::context::Fusion;
-/// use screenwright_contract::prelude::*;
+/// use contract::context::Fusion;
+/// use contract::prelude::*;
 ///
-/// screenwright_contract::fusion! {
+/// contract::fusion! {
 ///     "fuse_first",
 ///     /// The first kernel, times a number.
 ///     pub struct FuseFirst {

@@ -3,6 +3,7 @@
 //!
 //! ```no_run
 //! // In a test of your crate, after `use my_plugins as _;`:
+//! # use contract as framework;
 //! framework::testing::conformance(); // panics with the list of everything that is wrong
 //! ```
 
