@@ -376,7 +376,8 @@ mod tests {
 
     #[test]
     fn agrees_with_the_golden_scores() {
-        let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden/numerics.json")).unwrap();
+        let text =
+            std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden/numerics.json")).unwrap();
         let golden = &serde_json::from_str::<serde_json::Value>(&text).unwrap()["ids"];
         let draws: Vec<Vec<f64>> = serde_json::from_value(golden["samples_draws_by_pairs"].clone()).unwrap();
         let s = Array2::from_shape_fn((draws.len(), draws[0].len()), |(d, a)| draws[d][a]);
