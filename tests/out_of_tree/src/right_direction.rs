@@ -5,7 +5,7 @@ use framework::metric::{Formula, Metric, Need, Scored};
 framework::inventory::submit! {
     Metric {
         name: "right_direction",
-        definition: "share of test perturbations and outputs whose prediction has the sign of the truth; 1 is best",
+        definition: "share of the true test readouts other than 0 whose prediction has the same sign; 1 is best",
         larger_is_better: true,
         needs: &[Need::TestTruth, Need::TestPrediction],
         formula: Formula::AfterRound(right_direction),
@@ -15,8 +15,13 @@ framework::inventory::submit! {
 
 fn right_direction(s: &Scored) -> Option<f64> {
     let (truth, predicted) = (s.test_truth?, &s.test_posterior?.mean);
-    let right = truth.iter().zip(predicted).filter(|(t, p)| *t * *p > 0.0 || t == p).count();
-    Some(right as f64 / truth.len() as f64)
+    // Half the pathways of a simulated screen have no effect, and 0 has no direction.
+    let (mut right, mut of) = (0, 0);
+    for (t, p) in truth.iter().zip(predicted).filter(|(t, _)| **t != 0.0) {
+        right += usize::from(t * p > 0.0);
+        of += 1;
+    }
+    (of > 0).then(|| right as f64 / of as f64)
 }
 
 #[cfg(test)]
@@ -27,7 +32,7 @@ mod tests {
 
     #[test]
     fn signs_are_counted_and_sizes_are_not() {
-        let (truth, mean) = (array![[1.0], [-2.0], [0.5]], array![[9.0], [-0.1], [-0.5]]);
+        let (truth, mean) = (array![[1.0], [-2.0], [0.5], [0.0]], array![[9.0], [-0.1], [-0.5], [0.3]]);
         let (observed, posterior) = (Observed::empty(1), Posterior { mean, sd: None });
         let known = Scored { test_truth: Some(&truth), ..Scored::new(&observed, Target::default()) };
         let metric = framework::metric::find("right_direction").unwrap();
