@@ -6,6 +6,7 @@
 //! The floor counts the products alone, each block once and its half where it is symmetric, at the speed of one large
 //! product of the same library measured in the same run. Processor seconds are what to compare on a shared machine.
 
+use framework::domain::{Class, PairClass, Samples};
 use framework::numerics::linalg::product;
 use framework::prelude::*;
 use learn::density::mmd::mmd2;

@@ -75,16 +75,7 @@ fn main() -> Result<()> {
             cpus.push(on_processor() - cpu);
             if let Some(rule) = &rule {
                 let streams = Streams::new(1).child("rule");
-                let cx = RunContext::new(
-                    round,
-                    Target::default(),
-                    &inputs,
-                    &candidates,
-                    &observed,
-                    Some(&*fitted),
-                    None,
-                    streams,
-                );
+                let cx = RunContext::new(round, &inputs, &candidates, &observed, streams).with_surrogate(Some(&*fitted));
                 let start = Instant::now();
                 rule.select(&cx)?;
                 choices.push(start.elapsed().as_secs_f64());

@@ -38,16 +38,8 @@ fn main() -> Result<()> {
                     serde_json::from_value(serde_json::json!({ "use": name })).map_err(config)?;
                 let (median, least) = milliseconds(if name == "sosd" { 1 } else { 5 }, || {
                     let round = Round { index: 1, of: 1, batch };
-                    let cx = RunContext::new(
-                        round,
-                        Target::default(),
-                        &inputs,
-                        &candidates,
-                        &observed,
-                        None,
-                        Some(&*kernel),
-                        Streams::new(1),
-                    );
+                    let cx = RunContext::new(round, &inputs, &candidates, &observed, Streams::new(1))
+                        .with_kernel(Some(&*kernel));
                     black_box(rule.select(&cx).expect("a batch"));
                 });
                 println!("  {precision} {name:10} {median:8.1} ms (least {least:.1})");

@@ -8,6 +8,7 @@
 //! plugin, with the error on the rest in units of the mean's.
 
 use framework::domain::Readouts;
+use framework::domain::{Cells, Control};
 use framework::numerics::Sparse;
 use framework::prelude::*;
 use plugins::model::gears::Gears;

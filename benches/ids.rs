@@ -8,9 +8,9 @@
 //!
 //! cargo bench --profile dev -p screenwright-benches --bench ids -- genes=2000 threads=2
 
+use framework::context::Round;
 use framework::data::DataRoot;
 use framework::error::Error;
-use framework::plugin::Round;
 use framework::prelude::*;
 use framework::runner::{Base, RunSeeds, Start, execute};
 use framework::scenario::Scenario;
@@ -47,7 +47,9 @@ fn round(inputs: &Arc<Inputs>, observed: &Observed, model: &Value, rule: &Value)
     let candidates = Candidates::new(inputs.pool().len(), observed.ids.clone());
     let target = Target { direction: Direction::Max, ..Target::default() };
     let at = Round { index: 1, of: 1, batch: 10 };
-    let cx = RunContext::new(at, target, inputs, &candidates, observed, Some(&*s), None, Streams::new(1));
+    let cx = RunContext::new(at, inputs, &candidates, observed, Streams::new(1))
+        .with_target(target)
+        .with_surrogate(Some(&*s));
     let start = Instant::now();
     let batch = rule.select(&cx)?;
     Ok((fit, start.elapsed().as_secs_f64(), batch))

@@ -82,7 +82,7 @@ fn main() -> Result<()> {
                 let round = Round { index: 1, of: 1, batch: 1000 };
                 let target = Target { direction: Direction::Min, ..Target::default() };
                 let (model, streams) = (Some(&*fitted), Streams::new(1));
-                let cx = RunContext::new(round, target, &inputs, &candidates, &observed, model, None, streams);
+                let cx = RunContext::new(round, &inputs, &candidates, &observed, streams).with_target(target).with_surrogate(model);
                 let rule: Box<dyn Acquisition> = serde_json::from_value(serde_json::json!({ "use": "greedy" }))
                     .map_err(|e| Error::Config(e.to_string()))?;
                 rule.select(&cx)?;

@@ -1,7 +1,7 @@
 //! Farthest-first selection among all pairs of many genes, which are never listed:
 //! `cargo bench -p screenwright-benches --bench pairs -- [genes] [features] [picks] [measured] [sum|product]`.
 
-use framework::plugin::Round;
+use framework::context::Round;
 use framework::prelude::*;
 use rand_distr::{Distribution, StandardNormal};
 use std::sync::Arc;
@@ -37,8 +37,7 @@ fn main() -> Result<()> {
     let round = Round { index: 1, of: 1, batch: picks };
     let start = Instant::now();
     let tick = |done: usize, of: usize| eprintln!("{:8.1} s  {done} of {of}", start.elapsed().as_secs_f64());
-    let cx = RunContext::new(round, Target::default(), &inputs, &candidates, &observed, None, None, Streams::new(1))
-        .with_progress(&tick);
+    let cx = RunContext::new(round, &inputs, &candidates, &observed, Streams::new(1)).with_progress(&tick);
     let batch = rule.select(&cx)?;
     let seconds = start.elapsed().as_secs_f64();
     println!(

@@ -4,6 +4,7 @@
 //! cargo bench --profile dev -p screenwright-benches --bench ratio -- work=knn x=FILE y=FILE d=3 k=5 threads=1
 //! cargo bench --profile dev -p screenwright-benches --bench ratio -- work=nre x=FILE d=3 hidden=128,64 epochs=5 threads=1
 
+use framework::domain::{Class, PairClass, Samples};
 use framework::prelude::*;
 use learn::density::knn_kl::knn_kl;
 use learn::density::ratio::{Keep, MlpEncoder, Schedule, Trained, train};

@@ -8,10 +8,11 @@
 //! the Gram matrix, its restriction to the candidates, and the picks. One JSON line.
 
 use framework::Result;
-use framework::domain::{Block, Candidates, Compose, Genes, Inputs, Observed, Pool, Readouts, Target};
+use framework::context::{KernelContext, Round, RunContext};
+use framework::domain::{Block, Candidates, Compose, Genes, Inputs, Observed, Pool, Readouts};
 use framework::error::Error;
 use framework::ndarray::{Array2, Axis, concatenate};
-use framework::plugin::{Acquisition, Kernel, KernelContext, Round, RunContext};
+use framework::plugin::{Acquisition, Kernel};
 use framework::streams::Streams;
 use plugins as _;
 use rand_distr::{Distribution, StandardNormal};
@@ -78,16 +79,8 @@ fn main() -> Result<()> {
         for _ in 0..=repeats {
             let round = Round { index: 1, of: 1, batch };
             let streams = Streams::new(1).child("bench");
-            let cx = RunContext::new(
-                round,
-                Target::default(),
-                &inputs,
-                &candidates,
-                &observed,
-                None,
-                Some(&*kernel),
-                streams.clone(),
-            );
+            let cx =
+                RunContext::new(round, &inputs, &candidates, &observed, streams.clone()).with_kernel(Some(&*kernel));
             let start = Instant::now();
             ids = rule.select(&cx)?.ids;
             times.push(start.elapsed().as_secs_f64());

@@ -3,10 +3,11 @@
 mod common;
 
 use common::root;
+use framework::context::{KernelContext, Round, RunContext};
 use framework::domain::{Block, Candidates, Compose, Genes, Inputs, Observed, Pool, Readouts, Target};
 use framework::ndarray::{Array2, Axis, concatenate};
 use framework::numerics::Gram;
-use framework::plugin::{Acquisition, Kernel, KernelContext, Round, RunContext, find};
+use framework::plugin::{Acquisition, Kernel, find};
 use framework::streams::Streams;
 use plugins as _;
 use serde::{Deserialize, Serialize};
@@ -142,7 +143,9 @@ fn difference(p: &Problem, case: &Value, stored: bool) -> Option<String> {
     let batch = case["batch"].as_u64().expect("a number") as usize;
     let round = Round { index: 1, of: 1, batch };
     let (target, streams) = (Target::default(), Streams::new(1).child("golden"));
-    let cx = RunContext::new(round, target, &p.inputs, &p.candidates, &p.observed, None, Some(&*kernel), streams);
+    let cx = RunContext::new(round, &p.inputs, &p.candidates, &p.observed, streams)
+        .with_target(target)
+        .with_kernel(Some(&*kernel));
     let mut want: Vec<usize> = serde_json::from_value(case["selected"].clone()).expect("row numbers");
     if case["method"] == "maxdiag" {
         // The reference gives the largest last.

@@ -5,6 +5,7 @@
 //! by name: whatever is linked into the program and registered with [`register!`] is in the catalogue.
 
 pub mod cli;
+pub mod compatibility;
 pub mod interactions;
 pub mod metrics;
 pub mod power;

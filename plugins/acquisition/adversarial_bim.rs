@@ -84,8 +84,8 @@ impl Acquisition for AdversarialBim {
         }
     }
 
-    fn needs(&self) -> Needs {
-        Needs { model: true, variance_gradient: true, ..Needs::default() }
+    fn needs(&self) -> Abilities {
+        Abilities::of([Ability::Model, Ability::VarianceGradient])
     }
 }
 
@@ -179,7 +179,7 @@ fn sign(v: f64) -> f64 {
 
 /// Variance and gradient, every one a number.
 fn checked(surrogate: &dyn Surrogate, x: ArrayView2<f64>) -> Result<(Array1<f64>, Array2<f64>)> {
-    let (variance, gradient) = surrogate.variance_gradient(x)?;
+    let (variance, gradient) = surrogate.try_variance_gradient()?.at(x)?;
     if variance.len() != x.nrows() || gradient.dim() != x.dim() {
         return Err(Error::Plugin(format!(
             "the model gave {} variances and gradients of {:?} for {} points of {} features",
@@ -282,7 +282,13 @@ mod tests {
             Ok(Posterior { mean: Array2::zeros((ids.len(), 1)), sd: None })
         }
 
-        fn variance_gradient(&self, x: ArrayView2<f64>) -> Result<(Array1<f64>, Array2<f64>)> {
+        fn variance_gradient(&self) -> Option<&dyn VarianceGradient> {
+            Some(self)
+        }
+    }
+
+    impl VarianceGradient for Bowl {
+        fn at(&self, x: ArrayView2<f64>) -> Result<(Array1<f64>, Array2<f64>)> {
             self.asked.fetch_add(x.nrows(), Ordering::Relaxed);
             let away = &x - &self.centre;
             Ok(((&away * &away).dot(&self.weight), 2.0 * away * &self.weight))

@@ -15,6 +15,7 @@
 //! Cost: features, O(nd²) once and O(nd + d²) a pick, d at most 4,096; other kernels hold the n x n matrix,
 //! n at most 5,000, and take O(n²) a pick.
 
+use framework::numerics::Features;
 use framework::numerics::{Cholesky, Explained, matmul, matmul_t, symmetric_product};
 use framework::prelude::*;
 
@@ -130,8 +131,8 @@ impl Acquisition for Bait {
         Ok(cx.fill(Batch { ids: picks.into_iter().map(|i| ids[i]).collect(), scores }))
     }
 
-    fn needs(&self) -> Needs {
-        Needs { gram: true, ..Needs::default() }
+    fn needs(&self) -> Abilities {
+        Abilities::of([Ability::Similarity])
     }
 }
 

@@ -162,8 +162,8 @@ impl Acquisition for Discobax {
         Ok(top.into_batch())
     }
 
-    fn needs(&self) -> Needs {
-        Needs { model: true, sd: true, draws: true, ..Needs::default() }
+    fn needs(&self) -> Abilities {
+        Abilities::of([Ability::Model, Ability::Sd, Ability::Draws])
     }
 }
 
@@ -263,7 +263,7 @@ impl Discobax {
         let mut merits = Array2::zeros((self.draws, scope.len()));
         for start in (0..self.draws).step_by(at_once) {
             let n = at_once.min(self.draws - start);
-            let f = cx.surrogate()?.draw(scope, n, &mut rng)?;
+            let f = cx.surrogate()?.try_draws()?.draw(scope, n, &mut rng)?;
             if f.dim() != (n, scope.len(), outputs) {
                 return Err(Error::Plugin(format!(
                     "the model returned draws of shape {:?} for {n} draws of {} perturbations and {outputs} outputs",

@@ -6,6 +6,7 @@
 //! Ranked by the logarithm (Ament et al. 2023), so that candidates far below the best are still told apart. One
 //! prediction of the pool.
 
+use framework::context::Best;
 use framework::numerics::stats::log_normal_excess;
 use framework::prelude::*;
 
@@ -35,8 +36,8 @@ impl Acquisition for Ei {
         cx.top_by_log_tail(|mean, sd| log_gain(mean, sd, tau))
     }
 
-    fn needs(&self) -> Needs {
-        Needs { model: true, sd: true, ..Needs::default() }
+    fn needs(&self) -> Abilities {
+        Abilities::of([Ability::Model, Ability::Sd])
     }
 }
 

@@ -42,7 +42,7 @@ impl Acquisition for EpsilonMix {
         Ok(batch)
     }
 
-    fn needs(&self) -> Needs {
+    fn needs(&self) -> Abilities {
         self.of.needs()
     }
 }
@@ -85,7 +85,7 @@ mod tests {
         let chi: f64 = seen[2..].iter().map(|s: &f64| (s - 500.0).powi(2) / 500.0).sum();
         // 57 degrees of freedom (and less spread without replacement): above 95.8 with probability 0.001.
         assert!(chi < 95.8, "chi-square {chi}");
-        assert!(mix(0.1).needs() == Needs { model: true, sd: true, ..Needs::default() });
+        assert!(mix(0.1).needs() == Abilities::of([Ability::Model, Ability::Sd]));
         let e = mix(1.5).select(&world.context(2, &candidates, &observed, Some(&model), None, 1)).unwrap_err();
         assert!(e.to_string().contains("epsilon = 1.5 is not within 0 to 1"));
     }

@@ -10,6 +10,7 @@
 //! Cost: features, O(nd) a pick; other kernels, one column a pick after one pass over the n x n matrix,
 //! which is formed in tiles and not held.
 
+use framework::numerics::Features;
 use framework::prelude::*;
 use rayon::prelude::*;
 
@@ -42,8 +43,8 @@ impl Acquisition for FrankWolfe {
         Ok(cx.fill(Batch { ids: at.into_iter().map(|i| ids[i]).collect(), scores }))
     }
 
-    fn needs(&self) -> Needs {
-        Needs { gram: true, ..Needs::default() }
+    fn needs(&self) -> Abilities {
+        Abilities::of([Ability::Similarity])
     }
 }
 

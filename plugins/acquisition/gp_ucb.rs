@@ -96,8 +96,8 @@ impl Acquisition for GpUcb {
         Ok(batch)
     }
 
-    fn needs(&self) -> Needs {
-        Needs { model: true, sd: true, draws: true, ..Needs::default() }
+    fn needs(&self) -> Abilities {
+        Abilities::of([Ability::Model, Ability::Sd, Ability::Draws])
     }
 }
 
@@ -218,7 +218,8 @@ mod tests {
             let p = s.predict(&ids).unwrap();
             let weight = |i: usize, o: usize| p.mean[(i, o)] / p.mean.row(i).dot(&p.mean.row(i)).sqrt();
             let columns = k.columns(&[3, 8]).unwrap();
-            let each: Vec<Array2<f64>> = (0..4).map(|o| s.covariance(&ids, &ids, o).unwrap()).collect();
+            let each: Vec<Array2<f64>> =
+                (0..4).map(|o| s.covariance().unwrap().between(&ids, &ids, o).unwrap()).collect();
             let noise = k.noise(&cx.noise_variance().unwrap());
             for i in 0..21 {
                 for (c, j) in [3, 8].into_iter().enumerate() {

@@ -21,8 +21,8 @@ impl Acquisition for Greedy {
         cx.top_by(|ids, p| Ok((0..ids.len()).map(|i| p.merit(i, &target)).collect()))
     }
 
-    fn needs(&self) -> Needs {
-        Needs { model: true, ..Needs::default() }
+    fn needs(&self) -> Abilities {
+        Abilities::of([Ability::Model])
     }
 }
 
@@ -44,7 +44,9 @@ mod tests {
             let round = Round { index: 1, of: 1, batch: 2 };
             let target = Target { direction: Direction::Max, ..Target::default() };
             let (model, streams) = (Some(&model as &dyn Surrogate), Streams::new(1));
-            let cx = RunContext::new(round, target, &inputs, &candidates, &observed, model, None, streams);
+            let cx = RunContext::new(round, &inputs, &candidates, &observed, streams)
+                .with_target(target)
+                .with_surrogate(model);
             Greedy { direction }.select(&cx).unwrap().ids
         };
         assert_eq!(of(None), [2, 0]);

@@ -16,6 +16,7 @@
 //! Two passes over the candidates, O(k) numbers each; draws that a model can evaluate piece by piece (`low_rank_matrix`)
 //! are never all in memory, so all pairs of 20,000 genes take the memory of the factors' draws.
 
+use framework::context::DrawnMerits;
 use framework::prelude::*;
 use rayon::prelude::*;
 
@@ -118,8 +119,8 @@ impl Acquisition for Ids {
         Ok(batch)
     }
 
-    fn needs(&self) -> Needs {
-        Needs { model: true, draws: true, ..Needs::default() }
+    fn needs(&self) -> Abilities {
+        Abilities::of([Ability::Model, Ability::Draws])
     }
 }
 
@@ -260,6 +261,13 @@ mod tests {
             let mean = self.0.mean_axis(Axis(0)).unwrap();
             Ok(Posterior { mean: Array2::from_shape_fn((ids.len(), 1), |(i, _)| mean[ids[i]]), sd: None })
         }
+
+        fn draws(&self) -> Option<&dyn JointDraws> {
+            Some(self)
+        }
+    }
+
+    impl JointDraws for Told {
         fn draw(&self, ids: &[usize], n: usize, _: &mut StreamRng) -> Result<Array3<f64>> {
             Ok(Array3::from_shape_fn((n, ids.len(), 1), |(s, i, _)| self.0[(s, ids[i])]))
         }
@@ -278,7 +286,9 @@ mod tests {
         let candidates = Candidates::new(draws.ncols(), gone.to_vec());
         let (model, target) = (Told(draws.clone()), Target { direction, ..Target::default() });
         let (round, observed) = (Round { index: 1, of: 1, batch }, Observed::empty(1));
-        let cx = RunContext::new(round, target, &inputs, &candidates, &observed, Some(&model), None, Streams::new(1));
+        let cx = RunContext::new(round, &inputs, &candidates, &observed, Streams::new(1))
+            .with_target(target)
+            .with_surrogate(Some(&model));
         let b = rule.select(&cx)?;
         Ok((b, cx.into_recorded()))
     }
@@ -416,7 +426,9 @@ mod tests {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| {
                 let streams = Streams::new(1);
-                let cx = RunContext::new(round, target, &inputs, &candidates, &observed, Some(&*s), None, streams);
+                let cx = RunContext::new(round, &inputs, &candidates, &observed, streams)
+                    .with_target(target)
+                    .with_surrogate(Some(&*s));
                 Ids { samples: 100, ..Ids::default() }.select(&cx).unwrap()
             })
         };

@@ -46,8 +46,8 @@ impl Acquisition for KmeansPp {
         Ok(cx.fill(batch))
     }
 
-    fn needs(&self) -> Needs {
-        Needs { gram: true, ..Needs::default() }
+    fn needs(&self) -> Abilities {
+        Abilities::of([Ability::Similarity])
     }
 }
 

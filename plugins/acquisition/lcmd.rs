@@ -66,8 +66,8 @@ impl Acquisition for Lcmd {
         Ok(cx.fill(batch))
     }
 
-    fn needs(&self) -> Needs {
-        Needs { gram: true, ..Needs::default() }
+    fn needs(&self) -> Abilities {
+        Abilities::of([Ability::Similarity])
     }
 }
 

@@ -57,15 +57,11 @@ impl Acquisition for Margin {
         let empty = |n: usize| {
             (Array2::from_elem((n, outputs), f64::INFINITY), Array2::from_elem((n, outputs), f64::NEG_INFINITY))
         };
-        let some: Vec<usize> = cx.candidates.iter().take(1).collect();
-        if surrogate.functions(&some)?.is_some() {
+        if let Some(functions) = surrogate.functions() {
             let mut top = Top::new(cx.batch());
             cx.candidates.tiles(TILE, |ids| {
-                let f = surrogate
-                    .functions(ids)?
-                    .ok_or_else(|| Error::Plugin("the model gave functions of some perturbations only".into()))?;
                 let (mut low, mut high) = empty(ids.len());
-                widen(&mut low, &mut high, &f)?;
+                widen(&mut low, &mut high, &functions.evaluate(ids)?)?;
                 top.extend(ids, &(high - low).sum_axis(Axis(1)).to_vec())
             })?;
             return Ok(top.into_batch());
@@ -76,18 +72,18 @@ impl Acquisition for Margin {
         let ids = cx.candidates.to_vec();
         let at_once = (MOST / (ids.len() * outputs).max(1)).clamp(1, self.draws);
         let (mut low, mut high) = empty(ids.len());
-        let mut rng = cx.rng("margin");
+        let (draws, mut rng) = (surrogate.try_draws()?, cx.rng("margin"));
         let mut done = 0;
         while done < self.draws {
             let n = at_once.min(self.draws - done);
-            widen(&mut low, &mut high, &surrogate.draw(&ids, n, &mut rng)?)?;
+            widen(&mut low, &mut high, &draws.draw(&ids, n, &mut rng)?)?;
             done += n;
         }
         Batch::top(&ids, &(high - low).sum_axis(Axis(1)).to_vec(), cx.batch())
     }
 
-    fn needs(&self) -> Needs {
-        Needs { model: true, draws: true, ..Needs::default() }
+    fn needs(&self) -> Abilities {
+        Abilities::of([Ability::Model, Ability::Draws])
     }
 }
 

@@ -11,6 +11,7 @@
 //! kernels: a pivoted Cholesky by columns, O(n s²) and n s numbers, without the n x n matrix.
 
 use framework::numerics::Explained;
+use framework::numerics::Features;
 use framework::prelude::*;
 use rayon::prelude::*;
 
@@ -72,8 +73,8 @@ impl Acquisition for MaxDet {
         Ok(cx.fill(Batch { ids: at.into_iter().map(|i| ids[i]).collect(), scores }))
     }
 
-    fn needs(&self) -> Needs {
-        Needs { gram: true, ..Needs::default() }
+    fn needs(&self) -> Abilities {
+        Abilities::of([Ability::Similarity])
     }
 }
 

@@ -23,8 +23,8 @@ impl Acquisition for MaxDiag {
         Ok(cx.fill(top.into_batch()))
     }
 
-    fn needs(&self) -> Needs {
-        Needs { gram: true, ..Needs::default() }
+    fn needs(&self) -> Abilities {
+        Abilities::of([Ability::Similarity])
     }
 }
 

@@ -49,8 +49,8 @@ impl Acquisition for MaxDist {
         Ok(cx.fill(batch))
     }
 
-    fn needs(&self) -> Needs {
-        Needs { gram: true, ..Needs::default() }
+    fn needs(&self) -> Abilities {
+        Abilities::of([Ability::Similarity])
     }
 }
 
@@ -426,8 +426,7 @@ mod tests {
             o
         });
         let round = Round { index: 1, of: 1, batch: 4 };
-        let cx =
-            RunContext::new(round, Target::default(), &inputs, &candidates, &observed, None, None, Streams::new(1));
+        let cx = RunContext::new(round, &inputs, &candidates, &observed, Streams::new(1));
         let b = MaxDist::default().select(&cx).unwrap();
         assert_eq!(b.ids[0], 3);
         let mut sorted = b.ids.clone();

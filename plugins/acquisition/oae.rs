@@ -133,9 +133,12 @@ impl Acquisition for Oae {
         }
     }
 
-    fn needs(&self) -> Needs {
-        let ensemble = self.form == Optimism::Ensemble;
-        Needs { model: ensemble, draws: ensemble, gram: self.diversity == Diversity::Determinant, ..Needs::default() }
+    fn needs(&self) -> Abilities {
+        let of_model = match self.form {
+            Optimism::Ensemble => Abilities::of([Ability::Model, Ability::Draws]),
+            Optimism::Fit => Abilities::NONE,
+        };
+        of_model.with_if(Ability::Similarity, self.diversity == Diversity::Determinant)
     }
 }
 
@@ -182,18 +185,18 @@ impl Oae {
             }
             Ok(())
         };
-        let Some(one) = surrogate.functions(&ids[..ids.len().min(1)])? else {
+        let Some(functions) = surrogate.functions() else {
             Limit::USUAL.check(&[ids.len(), self.draws, outputs]).map_err(too_large)?;
-            enter(0, ids.len(), surrogate.draw(ids, self.draws, &mut cx.rng("oae"))?)?;
+            enter(0, ids.len(), surrogate.try_draws()?.draw(ids, self.draws, &mut cx.rng("oae"))?)?;
             return Ok(self.draws);
         };
+        let mut n = 0;
         for (t, tile) in ids.chunks(TILE).enumerate() {
-            let f = surrogate
-                .functions(tile)?
-                .ok_or_else(|| Error::Plugin("the model gave functions of some perturbations only".into()))?;
+            let f = functions.evaluate(tile)?;
+            n = f.dim().0;
             enter(t * TILE, tile.len(), f)?;
         }
-        Ok(one.dim().0)
+        Ok(n)
     }
 
     /// The greedy batch by score over its sd plus the weighted log of what the determinant of similarities (the kernel

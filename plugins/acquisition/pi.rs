@@ -5,6 +5,7 @@
 //! counts by its norm, taken as Gaussian. Ranked by the logarithm, so that candidates far below the best are still
 //! told apart; with a threshold of one's own it is `probability_of_hit`. One prediction of the pool.
 
+use framework::context::Best;
 use framework::numerics::stats::log_normal_cdf;
 use framework::prelude::*;
 
@@ -33,8 +34,8 @@ impl Acquisition for Pi {
         cx.top_by_log_tail(|mean, sd| log_beyond(mean, sd, tau))
     }
 
-    fn needs(&self) -> Needs {
-        Needs { model: true, sd: true, ..Needs::default() }
+    fn needs(&self) -> Abilities {
+        Abilities::of([Ability::Model, Ability::Sd])
     }
 }
 

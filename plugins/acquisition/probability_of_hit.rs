@@ -66,8 +66,8 @@ impl Acquisition for ProbabilityOfHit {
         })
     }
 
-    fn needs(&self) -> Needs {
-        Needs { model: true, sd: true, ..Needs::default() }
+    fn needs(&self) -> Abilities {
+        Abilities::of([Ability::Model, Ability::Sd])
     }
 }
 
@@ -96,7 +96,9 @@ mod tests {
         let round = Round { index: 1, of: 1, batch: 3 };
         let target = Target { direction, ..Target::default() };
         let streams = Streams::new(1);
-        let cx = RunContext::new(round, target, &inputs, &candidates, &observed, Some(&model), None, streams);
+        let cx = RunContext::new(round, &inputs, &candidates, &observed, streams)
+            .with_target(target)
+            .with_surrogate(Some(&model));
         rule.select(&cx)
     }
 

@@ -82,8 +82,9 @@ impl Acquisition for ResidualUcb {
         })
     }
 
-    fn needs(&self) -> Needs {
-        Needs { model: true, sd: self.kappa > 0.0, ..Needs::default() }
+    fn needs(&self) -> Abilities {
+        let of_simple = self.from.as_ref().map_or(Abilities::of([Ability::SingleEffects]), |m| m.needs());
+        of_simple.with(Ability::Model).with_if(Ability::Sd, self.kappa > 0.0)
     }
 }
 
@@ -113,16 +114,7 @@ mod tests {
         let candidates = Candidates::new(6, vec![0, 1, 2]);
         let model = MockSurrogate { mean, sd };
         let round = Round { index: 1, of: 1, batch: 3 };
-        let cx = RunContext::new(
-            round,
-            Target::default(),
-            &inputs,
-            &candidates,
-            &observed,
-            Some(&model),
-            None,
-            Streams::new(1),
-        );
+        let cx = RunContext::new(round, &inputs, &candidates, &observed, Streams::new(1)).with_surrogate(Some(&model));
         let batch = rule.select(&cx).unwrap();
         batch.ids.into_iter().zip(batch.scores).collect()
     }

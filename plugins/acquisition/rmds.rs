@@ -42,8 +42,8 @@ impl Acquisition for Rmds {
         Ok(cx.fill(batch))
     }
 
-    fn needs(&self) -> Needs {
-        Needs { gram: true, ..Needs::default() }
+    fn needs(&self) -> Abilities {
+        Abilities::of([Ability::Similarity])
     }
 }
 

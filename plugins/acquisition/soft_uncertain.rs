@@ -76,8 +76,8 @@ impl Acquisition for SoftUncertain {
         })
     }
 
-    fn needs(&self) -> Needs {
-        Needs { model: true, sd: true, ..Needs::default() }
+    fn needs(&self) -> Abilities {
+        Abilities::of([Ability::Model, Ability::Sd])
     }
 }
 

@@ -6,6 +6,7 @@
 //! piece (`low_rank_matrix`), memory does not grow with the pool; elsewhere O(batch x candidates), cut into several calls
 //! of the model above 2²⁷ numbers.
 
+use framework::context::DrawnMerits;
 use framework::prelude::*;
 use ndarray::s;
 use rayon::prelude::*;
@@ -30,7 +31,7 @@ impl Acquisition for Thompson {
         let mut batch = Batch::default();
         while batch.ids.len() < cx.batch() {
             let n = at_once.min(cx.batch() - batch.ids.len());
-            let draws = cx.surrogate()?.draw(&ids, n, &mut rng)?;
+            let draws = cx.surrogate()?.try_draws()?.draw(&ids, n, &mut rng)?;
             if draws.dim() != (n, ids.len(), cx.observed.n_outputs()) {
                 return Err(Error::Plugin(format!(
                     "the model returned draws of shape {:?} for {n} draws of {} candidates and {} outputs",
@@ -63,8 +64,8 @@ impl Acquisition for Thompson {
         Ok(batch)
     }
 
-    fn needs(&self) -> Needs {
-        Needs { model: true, draws: true, ..Needs::default() }
+    fn needs(&self) -> Abilities {
+        Abilities::of([Ability::Model, Ability::Draws])
     }
 }
 
@@ -104,6 +105,7 @@ framework::register!(Acquisition, Thompson, "thompson", "best candidate of one p
 #[cfg(test)]
 mod tests {
     use super::*;
+    use framework::plugin::Drawn;
     use std::sync::Arc;
 
     /// A model that believes what it is told: mean and sd of each id; draw l is mean + l sd.
@@ -113,6 +115,13 @@ mod tests {
             let column = |f: &dyn Fn(usize) -> f64| Array2::from_shape_fn((ids.len(), 1), |(i, _)| f(ids[i]));
             Ok(Posterior { mean: column(&|i| self.0[i].0), sd: Some(column(&|i| self.0[i].1)) })
         }
+
+        fn draws(&self) -> Option<&dyn JointDraws> {
+            Some(self)
+        }
+    }
+
+    impl JointDraws for Told {
         fn draw(&self, ids: &[usize], n: usize, _: &mut StreamRng) -> Result<Array3<f64>> {
             Ok(Array3::from_shape_fn((n, ids.len(), 1), |(l, i, _)| self.0[ids[i]].0 + l as f64 * self.0[ids[i]].1))
         }
@@ -129,7 +138,9 @@ mod tests {
         let round = Round { index: 1, of: 1, batch: 3 };
         let target = Target { direction, ..Target::default() };
         let streams = Streams::new(1);
-        let cx = RunContext::new(round, target, &inputs, &candidates, &observed, Some(&model), None, streams);
+        let cx = RunContext::new(round, &inputs, &candidates, &observed, streams)
+            .with_target(target)
+            .with_surrogate(Some(&model));
         rule.select(&cx)
     }
 
@@ -149,6 +160,17 @@ mod tests {
         fn predict(&self, ids: &[usize]) -> Result<Posterior> {
             self.0.predict(ids)
         }
+
+        fn draws(&self) -> Option<&dyn JointDraws> {
+            Some(self)
+        }
+    }
+
+    impl JointDraws for Pieces {
+        fn draw(&self, _: &[usize], _: usize, _: &mut StreamRng) -> Result<Array3<f64>> {
+            Err(Error::Plugin("all at once".into()))
+        }
+
         fn drawn(&self, n: usize, _: &mut StreamRng) -> Result<Option<Box<dyn Drawn + '_>>> {
             Ok(Some(Box::new(Piecewise(&self.0, n))))
         }
@@ -175,7 +197,9 @@ mod tests {
             let round = Round { index: 1, of: 1, batch: 30 };
             let target = Target { direction, ..Target::default() };
             let streams = Streams::new(1);
-            let cx = RunContext::new(round, target, &inputs, &candidates, &observed, Some(model), None, streams);
+            let cx = RunContext::new(round, &inputs, &candidates, &observed, streams)
+                .with_target(target)
+                .with_surrogate(Some(model));
             Thompson {}.select(&cx).unwrap()
         };
         for d in [Direction::Abs, Direction::Max, Direction::Min] {

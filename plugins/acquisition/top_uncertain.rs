@@ -21,8 +21,8 @@ impl Acquisition for TopUncertain {
         })
     }
 
-    fn needs(&self) -> Needs {
-        Needs { model: true, sd: true, ..Needs::default() }
+    fn needs(&self) -> Abilities {
+        Abilities::of([Ability::Model, Ability::Sd])
     }
 }
 

@@ -85,8 +85,8 @@ impl Acquisition for TypiClust {
         Ok(cx.fill(batch))
     }
 
-    fn needs(&self) -> Needs {
-        Needs { gram: true, ..Needs::default() }
+    fn needs(&self) -> Abilities {
+        Abilities::of([Ability::Similarity])
     }
 }
 

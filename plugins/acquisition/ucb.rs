@@ -30,8 +30,8 @@ impl Acquisition for Ucb {
         cx.top_by_mean_sd(|mean, sd| cx.target.merit(&[mean]) + self.beta * sd)
     }
 
-    fn needs(&self) -> Needs {
-        Needs { model: true, sd: true, ..Needs::default() }
+    fn needs(&self) -> Abilities {
+        Abilities::of([Ability::Model, Ability::Sd])
     }
 }
 
@@ -55,7 +55,9 @@ mod tests {
         let round = Round { index: 1, of: 1, batch: 3 };
         let target = Target { direction, ..Target::default() };
         let streams = Streams::new(1);
-        let cx = RunContext::new(round, target, &inputs, &candidates, &observed, Some(&model), None, streams);
+        let cx = RunContext::new(round, &inputs, &candidates, &observed, streams)
+            .with_target(target)
+            .with_surrogate(Some(&model));
         rule.select(&cx)
     }
 

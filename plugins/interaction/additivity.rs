@@ -7,6 +7,7 @@
 //! asks for no exchangeable samples, with one sign for each sample, or each guide or well where these are told apart.
 //! Control and singles are drawn once for all pairs. Cost O(resamples x N x d) for N samples of d features.
 
+use framework::domain::Class;
 use framework::numerics::matmul;
 use framework::prelude::*;
 use rayon::prelude::*;
@@ -202,6 +203,7 @@ framework::register!(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use framework::domain::{PairClass, Samples};
     use rand_distr::{Distribution, StandardNormal};
 
     /// The samples of one pair: Gaussian classes around the given means.

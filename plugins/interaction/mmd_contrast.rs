@@ -17,6 +17,7 @@ mod bootstrap;
 mod tests;
 
 use bootstrap::{Shared, Side, Signed, Tally, WORD};
+use framework::domain::Class;
 use framework::prelude::*;
 use learn::density::mmd::Place;
 use learn::density::{Bandwidth, MeanKernel, Shape};

@@ -7,6 +7,7 @@
 //! between X and Y, whole guides or wells where these are told apart. Cost O(N² (d + 2 permutations)) a pair of N
 //! samples; nothing N x N is stored.
 
+use framework::domain::Samples;
 use framework::prelude::*;
 use learn::density::mmd::{Pooled, two_sample};
 use learn::density::{Bandwidth, MeanKernel, Points, Shape};
@@ -178,6 +179,7 @@ framework::register!(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use framework::domain::Class;
     use framework::testing::Mixture;
 
     fn test(t: &MmdTwoSample, s: &Samples, seed: usize) -> TestOutcome {

@@ -9,6 +9,7 @@
 //! of control and N in all; a class is held whole while it is looked at. For images or many features use
 //! `separability_nre`.
 
+use framework::domain::Class;
 use framework::numerics::stats::Reference;
 use framework::prelude::*;
 use learn::density::knn_kl::{Base, Halves, Kl, half_error};
@@ -152,6 +153,7 @@ framework::register!(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use framework::domain::{PairClass, Samples};
     use rand_distr::{Distribution, StandardNormal};
 
     /// Control, singles and pairs of normal latents; each gene moves the latents of its mask by `shift`.

@@ -14,6 +14,7 @@ mod encoder;
 #[cfg(test)]
 mod tests;
 
+use framework::domain::Class;
 use framework::numerics::stats::{Reference, empirical_null_p, quantile};
 use framework::prelude::*;
 use learn::density::ratio::{Keep, Scale};

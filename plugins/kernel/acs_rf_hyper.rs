@@ -72,8 +72,8 @@ impl Kernel for AcsRfHyper {
         Ok(FeatureGram::linear(rows).into())
     }
 
-    fn needs(&self) -> KernelNeeds {
-        KernelNeeds::of(self.of.as_deref())
+    fn needs(&self) -> Abilities {
+        transform_needs(self.of.as_deref())
     }
 }
 

@@ -25,8 +25,8 @@ impl Kernel for Center {
         self.of.as_ref().is_none_or(|k| k.keeps_psd())
     }
 
-    fn needs(&self) -> KernelNeeds {
-        KernelNeeds::of(self.of.as_deref())
+    fn needs(&self) -> Abilities {
+        transform_needs(self.of.as_deref())
     }
 }
 

@@ -31,7 +31,7 @@ fn check(steps: &[Box<dyn Kernel>]) -> Result<()> {
                 .into(),
         ));
     }
-    match steps.iter().skip(1).position(|s| !s.needs().input) {
+    match steps.iter().skip(1).position(|s| !s.needs().contains(Ability::InputKernel)) {
         None => Ok(()),
         Some(i) => Err(Error::Config(format!(
             "step {} of the chain (`{}`) does not act on the steps before it: only the first step is a kernel of its \
@@ -50,7 +50,7 @@ impl Kernel for Chain {
         for (i, step) in self.steps.iter().enumerate() {
             let (name, streams) = (step.typetag_name(), cx.streams.index(i));
             let input = made.as_ref().or(cx.input);
-            if input.is_none() && step.needs().input {
+            if input.is_none() && step.needs().contains(Ability::InputKernel) {
                 return Err(Error::Config(format!(
                     "step 1 of the chain (`{name}`) is a transform and nothing stands before it; begin the chain with a \
                      kernel, such as {{ use = \"linear\" }}"
@@ -66,9 +66,10 @@ impl Kernel for Chain {
         self.steps.iter().all(|s| s.keeps_psd())
     }
 
-    fn needs(&self) -> KernelNeeds {
-        let all = self.steps.iter().fold(KernelNeeds::default(), |n, s| n.and(s.needs()));
-        KernelNeeds { input: self.steps.first().is_none_or(|s| s.needs().input), ..all }
+    fn needs(&self) -> Abilities {
+        let all = self.steps.iter().map(|s| s.needs()).collect::<Abilities>();
+        let of_first = self.steps.first().is_none_or(|s| s.needs().contains(Ability::InputKernel));
+        all.without(Ability::InputKernel).with_if(Ability::InputKernel, of_first)
     }
 }
 
@@ -135,8 +136,11 @@ mod tests {
     fn needs_are_those_of_all_steps_and_mistakes_name_theirs() {
         let k = chain(json!([{"use": "gradient"}, {"use": "posterior"}])).unwrap();
         let n = k.needs();
-        assert!(n.layers && n.model && n.measured && !n.input);
-        assert!(chain(json!([{"use": "scale"}])).unwrap().needs().input, "it can be a step of another chain");
+        assert_eq!(n, Abilities::of([Ability::Model, Ability::Layers, Ability::Measured]));
+        assert!(
+            chain(json!([{"use": "scale"}])).unwrap().needs().contains(Ability::InputKernel),
+            "it can be a step of another chain"
+        );
         let e = chain(json!([])).unwrap_err();
         assert!(e.contains("without steps"), "{e}");
         let e = chain(json!([{"use": "linear"}, {"use": "scale"}, {"use": "linear"}])).unwrap_err();

@@ -30,13 +30,13 @@ const COMPONENTS: usize = 100;
 #[typetag::serde(name = "embedding")]
 impl Kernel for Embedding {
     fn gram(&self, cx: &KernelContext) -> Result<Gram> {
-        let surrogate = cx.surrogate("embedding")?;
+        let representation = cx.surrogate("embedding")?.try_representation()?;
         let scope = cx.scope();
         let Some(first) = scope.first() else {
             return Err(Error::Data("`embedding`: the pool holds no perturbation".into()));
         };
-        let d = surrogate.embed(&[*first])?.ncols();
-        let mut rows = cx.hold("embedding", d, |ids| surrogate.embed(ids))?;
+        let d = representation.embed(&[*first])?.ncols();
+        let mut rows = cx.hold("embedding", d, |ids| representation.embed(ids))?;
         if self.pca && d > WIDE {
             let x = rows.get(&scope);
             drop(rows);
@@ -46,8 +46,8 @@ impl Kernel for Embedding {
         Ok(FeatureGram::linear(rows).into())
     }
 
-    fn needs(&self) -> KernelNeeds {
-        KernelNeeds { model: true, embedding: true, ..KernelNeeds::default() }
+    fn needs(&self) -> Abilities {
+        Abilities::of([Ability::Model, Ability::Embedding])
     }
 }
 
@@ -109,6 +109,13 @@ mod tests {
             fn predict(&self, ids: &[usize]) -> Result<Posterior> {
                 Ok(Posterior { mean: Array2::zeros((ids.len(), 1)), sd: None })
             }
+
+            fn representation(&self) -> Option<&dyn Representation> {
+                Some(self)
+            }
+        }
+
+        impl Representation for Wide {
             fn embed(&self, ids: &[usize]) -> Result<Array2<f64>> {
                 Ok(Array2::from_shape_fn((ids.len(), 10_001), |(i, j)| ((ids[i] * 37 + j * ids[i] + j) % 11) as f64))
             }

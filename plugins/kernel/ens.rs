@@ -36,8 +36,8 @@ impl Kernel for Ens {
         self.of.keeps_psd()
     }
 
-    fn needs(&self) -> KernelNeeds {
-        self.of.needs().and(KernelNeeds { model: true, ..KernelNeeds::default() })
+    fn needs(&self) -> Abilities {
+        self.of.needs().with(Ability::Model)
     }
 }
 
@@ -61,11 +61,19 @@ mod tests {
         fn predict(&self, ids: &[usize]) -> Result<Posterior> {
             self.0.predict(ids)
         }
+
+        fn layers(&self) -> Option<&dyn LayerGradients> {
+            Some(self)
+        }
+
         fn n_members(&self) -> usize {
             3
         }
-        fn layers(&self, ids: &[usize], member: usize, d: ArrayView2<f64>) -> Result<Vec<LayerFactors>> {
-            self.0.layers(ids, member, d)
+    }
+
+    impl LayerGradients for Three {
+        fn factors(&self, ids: &[usize], member: usize, d: ArrayView2<f64>) -> Result<Vec<LayerFactors>> {
+            self.0.factors(ids, member, d)
         }
     }
 

@@ -6,6 +6,7 @@
 //! perturbations. While fewer than two are measured, or where no source aligns, the weights are equal.
 
 use framework::context::Fusion;
+use framework::context::mean_readouts;
 use framework::numerics::alignment;
 use framework::prelude::*;
 

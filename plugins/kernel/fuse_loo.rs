@@ -9,6 +9,7 @@
 //! little weight. with = [] weighs the priors against each other alone.
 
 use framework::context::Fusion;
+use framework::context::{fit_weights, gp_problem};
 use framework::numerics::matmul;
 use framework::prelude::*;
 

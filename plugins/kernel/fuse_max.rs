@@ -4,6 +4,7 @@
 //! `repair` says what is done. Evaluated where it is read: an entry costs those of the sources.
 
 use framework::context::Fusion;
+use framework::numerics::GramSource;
 use framework::prelude::*;
 
 framework::fusion! {

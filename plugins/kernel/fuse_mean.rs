@@ -100,9 +100,12 @@ mod tests {
         let k = FuseMean::default().gram(&cx).unwrap().to_dense(&ids);
         let want = |i: usize, j: usize| (i as f64 - 7.5) * (j as f64 - 7.5) / 11.5f64.powi(2);
         assert!(k.indexed_iter().all(|((i, j), v)| (v - want(i, j)).abs() < 1e-12));
-        assert!(FuseMean::default().needs().model && !FuseMean::default().needs().features);
+        assert!(
+            FuseMean::default().needs().contains(Ability::Model)
+                && !FuseMean::default().needs().contains(Ability::Features)
+        );
         let alone = kernel(json!({ "with": [] }));
-        assert!(alone.needs().features && !alone.needs().model);
+        assert!(alone.needs().contains(Ability::Features) && !alone.needs().contains(Ability::Model));
         let e = alone.gram(&cx).unwrap_err().to_string();
         assert!(e.contains("no prior is active and `with` is empty"), "{e}");
         let flat = MockSurrogate { mean: vec![0.0; 20], sd: vec![1.0; 20] };

@@ -9,6 +9,7 @@
 //! measured, or where no weight is left, the weights are equal.
 
 use framework::context::Fusion;
+use framework::context::mean_readouts;
 use framework::numerics::eigh;
 use framework::prelude::*;
 

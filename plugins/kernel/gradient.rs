@@ -6,6 +6,7 @@
 //! product of two small projections. Cost: one pass forward and back over measured perturbations and
 //! candidates; the widths of all layers are held for each; a row is one product with each of them.
 
+use framework::context::Outputs;
 use framework::numerics::Sum;
 use framework::prelude::*;
 
@@ -35,8 +36,8 @@ impl Kernel for Gradient {
         Ok(Gram::new(Sum::new(layers.into_iter().map(|g| (1.0, g)).collect())?))
     }
 
-    fn needs(&self) -> KernelNeeds {
-        KernelNeeds { model: true, layers: true, ..KernelNeeds::default() }
+    fn needs(&self) -> Abilities {
+        Abilities::of([Ability::Model, Ability::Layers])
     }
 }
 
@@ -90,7 +91,13 @@ mod tests {
             Ok(Posterior { mean: self.forward(&self.first, &self.second).select(Axis(0), ids), sd: None })
         }
 
-        fn layers(&self, ids: &[usize], _: usize, directions: ArrayView2<f64>) -> Result<Vec<LayerFactors>> {
+        fn layers(&self) -> Option<&dyn LayerGradients> {
+            Some(self)
+        }
+    }
+
+    impl LayerGradients for Net {
+        fn factors(&self, ids: &[usize], _: usize, directions: ArrayView2<f64>) -> Result<Vec<LayerFactors>> {
             let input = with_one(self.x.select(Axis(0), ids));
             let hidden = input.dot(&self.first).mapv(f64::tanh);
             let units = hidden.ncols();
@@ -144,9 +151,16 @@ mod tests {
             fn predict(&self, ids: &[usize]) -> Result<Posterior> {
                 self.0.predict(ids)
             }
-            fn layers(&self, ids: &[usize], member: usize, d: ArrayView2<f64>) -> Result<Vec<LayerFactors>> {
+
+            fn layers(&self) -> Option<&dyn LayerGradients> {
+                Some(self)
+            }
+        }
+
+        impl LayerGradients for Careful {
+            fn factors(&self, ids: &[usize], member: usize, d: ArrayView2<f64>) -> Result<Vec<LayerFactors>> {
                 assert!(ids.iter().all(|i| *i != 2));
-                self.0.layers(ids, member, d)
+                self.0.factors(ids, member, d)
             }
         }
         let world = TinyWorld::new(6, 3, 1, false, 5).unwrap();

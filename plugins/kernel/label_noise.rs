@@ -59,8 +59,8 @@ impl Kernel for LabelNoise {
         Ok(FeatureGram::linear(Rows::Made(Arc::new(noisy))).into())
     }
 
-    fn needs(&self) -> KernelNeeds {
-        KernelNeeds::of(self.of.as_deref())
+    fn needs(&self) -> Abilities {
+        transform_needs(self.of.as_deref())
     }
 }
 
@@ -116,10 +116,10 @@ mod tests {
         let cx = KernelContext { surrogate: Some(&model), ..KernelContext::new(&world.inputs, &observed, &streams) };
         let kernel: Box<dyn Kernel> =
             framework::serde_json::from_str(r#"{"use": "label_noise", "of": {"use": "last_layer"}}"#).unwrap();
-        assert!(kernel.needs().layers);
+        assert!(kernel.needs().contains(Ability::Layers));
         let ids: Vec<usize> = (0..9).collect();
         let g = kernel.gram(&cx).unwrap();
-        let h = model.layers(&ids, 0, Array2::ones((1, 1)).view()).unwrap().pop().unwrap().input;
+        let h = model.factors(&ids, 0, Array2::ones((1, 1)).view()).unwrap().pop().unwrap().input;
         let rows = g.rows().unwrap().get(&ids);
         for i in 0..9 {
             let e = rows[(i, 3)];

@@ -5,6 +5,7 @@
 //! 2023, section 3.1). A linear head leaves features, one for each input of the layer. Cost: one pass of the
 //! network over measured perturbations and candidates, n features a perturbation held.
 
+use framework::context::Outputs;
 use framework::prelude::*;
 
 /// The model's last hidden representation as a linear model on top of it sees it. Needs a network; of an
@@ -32,8 +33,8 @@ impl Kernel for LastLayer {
         layers.pop().ok_or_else(|| Error::Plugin("the model gave no layers".into()))
     }
 
-    fn needs(&self) -> KernelNeeds {
-        KernelNeeds { model: true, layers: true, ..KernelNeeds::default() }
+    fn needs(&self) -> Abilities {
+        Abilities::of([Ability::Model, Ability::Layers])
     }
 }
 
@@ -52,7 +53,7 @@ mod tests {
         let model = MockSurrogate { sd: mean.iter().map(|m| 0.2 + m * m).collect(), mean };
         let cx = KernelContext { surrogate: Some(&model), ..KernelContext::new(&world.inputs, &observed, &streams) };
         let ids: Vec<usize> = (0..9).collect();
-        let h = model.layers(&ids, 0, Array2::ones((1, 1)).view()).unwrap().pop().unwrap().input;
+        let h = model.factors(&ids, 0, Array2::ones((1, 1)).view()).unwrap().pop().unwrap().input;
         for outputs in [Outputs::Sum, Outputs::Jacobian] {
             let k = LastLayer { outputs, projections: 8 }.gram(&cx).unwrap();
             assert!(k.rows().is_some_and(|r| r.d() == 4));
@@ -65,7 +66,7 @@ mod tests {
     fn without_a_network_it_says_what_to_do() {
         let world = TinyWorld::new(5, 2, 1, false, 2).unwrap();
         let k: Box<dyn Kernel> = serde_json::from_str(r#"{"use": "last_layer"}"#).unwrap();
-        assert!(k.needs().layers && k.needs().model);
+        assert!(k.needs().contains(Ability::Layers) && k.needs().contains(Ability::Model));
         let e = world.gram(&*k, &Observed::empty(1)).unwrap_err().to_string();
         assert!(e.contains("`last_layer`") && e.contains("[model]"), "{e}");
     }

@@ -51,8 +51,8 @@ impl Kernel for Nngp {
         )?)
     }
 
-    fn needs(&self) -> KernelNeeds {
-        KernelNeeds { features: true, ..KernelNeeds::default() }
+    fn needs(&self) -> Abilities {
+        Abilities::of([Ability::Features])
     }
 }
 

@@ -33,8 +33,8 @@ impl Kernel for Normalise {
         self.by != By::MinMax && self.of.as_ref().is_none_or(|k| k.keeps_psd())
     }
 
-    fn needs(&self) -> KernelNeeds {
-        KernelNeeds::of(self.of.as_deref())
+    fn needs(&self) -> Abilities {
+        transform_needs(self.of.as_deref())
     }
 }
 
@@ -88,7 +88,7 @@ mod tests {
         let cx = KernelContext { input: Some(&input), ..KernelContext::new(&world.inputs, &observed, &streams) };
         let kernel = Normalise { by: By::Cosine, of: None };
         assert!(kernel.gram(&cx).unwrap().diagonal(&ids).iter().all(|d| (d - 1.0).abs() < 1e-12));
-        assert!(kernel.needs().input);
+        assert!(kernel.needs().contains(Ability::InputKernel));
         let e = kernel.gram(&KernelContext { input: None, ..cx }).unwrap_err().to_string();
         assert!(e.contains("`normalise` transforms another kernel"), "{e}");
     }

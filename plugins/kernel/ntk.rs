@@ -53,8 +53,8 @@ impl Kernel for Ntk {
         )?)
     }
 
-    fn needs(&self) -> KernelNeeds {
-        KernelNeeds { features: true, ..KernelNeeds::default() }
+    fn needs(&self) -> Abilities {
+        Abilities::of([Ability::Features])
     }
 }
 

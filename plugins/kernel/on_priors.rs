@@ -37,9 +37,9 @@ impl Kernel for OnPriors {
         self.kernel.as_ref().is_none_or(|k| k.keeps_psd())
     }
 
-    fn needs(&self) -> KernelNeeds {
-        let of = self.kernel.as_ref().map_or(KernelNeeds::default(), |k| k.needs());
-        KernelNeeds { features: of.features || !self.priors.is_empty(), ..of }
+    fn needs(&self) -> Abilities {
+        let of = self.kernel.as_ref().map_or(Abilities::NONE, |k| k.needs());
+        of.with_if(Ability::Features, !self.priors.is_empty())
     }
 }
 
@@ -109,7 +109,8 @@ mod tests {
         assert!(kernel(json!({ "priors": ["a", "a"] })).gram(&cx).unwrap_err().to_string().contains("named twice"));
         assert!(kernel(json!({ "priors": [] })).gram(&cx).is_err());
         assert!(
-            !kernel(json!({ "priors": [] })).needs().features && kernel(json!({ "priors": ["a"] })).needs().features
+            !kernel(json!({ "priors": [] })).needs().contains(Ability::Features)
+                && kernel(json!({ "priors": ["a"] })).needs().contains(Ability::Features)
         );
     }
 }

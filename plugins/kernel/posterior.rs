@@ -69,9 +69,8 @@ impl Kernel for Posterior {
         self.of.as_deref().is_none_or(|k| k.keeps_psd())
     }
 
-    fn needs(&self) -> KernelNeeds {
-        let own = KernelNeeds { measured: self.on == On::Train, ..KernelNeeds::default() };
-        KernelNeeds::of(self.of.as_deref()).and(own)
+    fn needs(&self) -> Abilities {
+        transform_needs(self.of.as_deref()).with_if(Ability::Measured, self.on == On::Train)
     }
 }
 
@@ -136,7 +135,8 @@ mod tests {
     fn with_nothing_measured_it_says_so_before_and_during_a_run() {
         let world = TinyWorld::new(5, 3, 1, false, 2).unwrap();
         let p = |on| Posterior { sigma: 0.3, on, factor: None, of: of("linear") };
-        assert!(p(On::Train).needs().measured && !p(On::Pool).needs().measured && !p(On::Pool).needs().input);
+        assert_eq!(p(On::Train).needs(), Abilities::of([Ability::Measured]));
+        assert!(p(On::Pool).needs().is_empty());
         let e = world.gram(&p(On::Train), &Observed::empty(1)).unwrap_err().to_string();
         assert!(e.contains("nothing is measured"), "{e}");
         world.gram(&p(On::Pool), &Observed::empty(1)).unwrap();

@@ -23,8 +23,8 @@ impl Kernel for Prediction {
         Ok(FeatureGram::linear(rows).into())
     }
 
-    fn needs(&self) -> KernelNeeds {
-        KernelNeeds { model: true, ..KernelNeeds::default() }
+    fn needs(&self) -> Abilities {
+        Abilities::of([Ability::Model])
     }
 }
 

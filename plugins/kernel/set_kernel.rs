@@ -111,8 +111,8 @@ impl Kernel for SetKernel {
         self.of.as_ref().is_none_or(|k| k.keeps_psd())
     }
 
-    fn needs(&self) -> KernelNeeds {
-        self.of.as_ref().map_or(KernelNeeds { features: true, ..KernelNeeds::default() }, |k| k.needs())
+    fn needs(&self) -> Abilities {
+        self.of.as_ref().map_or(Abilities::of([Ability::Features]), |k| k.needs())
     }
 }
 

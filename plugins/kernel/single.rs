@@ -30,8 +30,8 @@ impl Kernel for Single {
         self.of.as_deref().is_none_or(|k| k.keeps_psd())
     }
 
-    fn needs(&self) -> KernelNeeds {
-        KernelNeeds::of(self.of.as_deref())
+    fn needs(&self) -> Abilities {
+        transform_needs(self.of.as_deref())
     }
 }
 
@@ -40,6 +40,7 @@ framework::register!(Kernel, Single, "single", "feature rows held in single prec
 #[cfg(test)]
 mod tests {
     use super::*;
+    use framework::numerics::Features;
     use framework::testing::TinyWorld;
 
     #[test]

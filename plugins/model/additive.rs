@@ -23,12 +23,12 @@ impl Model for Additive {
         Ok(Box::new(fitted))
     }
 
-    fn provides(&self) -> Provides {
-        Provides { sd: true, ..Provides::default() }
+    fn provides(&self) -> Abilities {
+        Abilities::of([Ability::Sd])
     }
 
-    fn requires(&self) -> Requires {
-        Requires { single_effects: true, ..Requires::default() }
+    fn needs(&self) -> Abilities {
+        Abilities::of([Ability::SingleEffects])
     }
 }
 

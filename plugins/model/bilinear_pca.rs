@@ -59,7 +59,7 @@ impl Model for BilinearPca {
         }
         let inputs = cx.inputs;
         let ids = cx.observed.distinct();
-        let change = framework::plugin::mean_readouts(cx.observed);
+        let change = framework::context::mean_readouts(cx.observed);
         let output_of = inputs.output_of_genes();
         if inputs.control().is_none() && (self.perturbation_embedding.is_none() || self.gene_embedding.is_some()) {
             return Err(Error::Config(
@@ -127,8 +127,8 @@ impl Model for BilinearPca {
         Ok(Box::new(fitted))
     }
 
-    fn provides(&self) -> Provides {
-        Provides { embedding: true, ..Provides::default() }
+    fn provides(&self) -> Abilities {
+        Abilities::of([Ability::Embedding])
     }
 }
 
@@ -222,13 +222,19 @@ impl Surrogate for Fitted {
         Ok(Posterior { mean, sd: None })
     }
 
-    /// The vectors p.
-    fn embed(&self, ids: &[usize]) -> Result<Array2<f64>> {
-        Ok(self.rows(ids))
+    fn representation(&self) -> Option<&dyn Representation> {
+        Some(self)
     }
 
     fn record(&self) -> Vec<(String, f64)> {
         vec![("bilinear_pca.used".into(), self.used as f64), ("bilinear_pca.dropped".into(), self.dropped as f64)]
+    }
+}
+
+impl Representation for Fitted {
+    /// The vectors p.
+    fn embed(&self, ids: &[usize]) -> Result<Array2<f64>> {
+        Ok(self.rows(ids))
     }
 }
 
@@ -243,6 +249,7 @@ framework::register!(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use framework::domain::Control;
     use rand_distr::{Distribution, StandardNormal};
 
     /// 9 perturbed genes of which the first 7 are among 12 outputs; pool of singles, or of listed pairs.
@@ -396,7 +403,7 @@ mod tests {
             assert!((p[(0, o)] - m).abs() < 1e-12);
         }
         assert_eq!(s.record(), [("bilinear_pca.used".into(), 3.0), ("bilinear_pca.dropped".into(), 1.0)]);
-        assert!(s.embed(&[7]).unwrap().iter().all(|v| *v == 0.0));
+        assert!(s.representation().unwrap().embed(&[7]).unwrap().iter().all(|v| *v == 0.0));
         // None used: the mean of all.
         let s = fit(&BilinearPca::default(), &inputs, &observe(&truth, &[7, 8])).unwrap();
         assert!((s.predict(&[0]).unwrap().mean[(0, 3)] - (truth[(7, 3)] + truth[(8, 3)]) / 2.0).abs() < 1e-12);
@@ -430,7 +437,7 @@ mod tests {
         let model = BilinearPca { gene_embedding: name(), perturbation_embedding: name(), ..BilinearPca::default() };
         let s = fit(&model, &inputs, &observe(&truth, &measured)).unwrap();
         assert_eq!(s.record()[1].1, 1.0, "gene 2 has no row");
-        assert_eq!(s.embed(&[3]).unwrap().row(0), x.row(3));
+        assert_eq!(s.representation().unwrap().embed(&[3]).unwrap().row(0), x.row(3));
         // Outputs 7 and beyond are no genes of the pool: the mean of the six.
         let p = s.predict(&[5]).unwrap().mean;
         let m: f64 = [0, 1, 3, 4, 7, 8].iter().map(|&i| truth[(i, 9)]).sum::<f64>() / 6.0;

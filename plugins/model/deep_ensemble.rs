@@ -196,19 +196,12 @@ impl Model for DeepEnsemble {
         Ok(Box::new(Fitted { ensemble, noise_variance, loss }))
     }
 
-    fn provides(&self) -> Provides {
-        Provides {
-            sd: true,
-            draws: true,
-            embedding: true,
-            layers: true,
-            variance_gradient: true,
-            ..Provides::default()
-        }
+    fn provides(&self) -> Abilities {
+        Abilities::of([Ability::Sd, Ability::Draws, Ability::Embedding, Ability::Layers, Ability::VarianceGradient])
     }
 
-    fn requires(&self) -> Requires {
-        Requires { features: true, ..Requires::default() }
+    fn needs(&self) -> Abilities {
+        Abilities::of([Ability::Features])
     }
 }
 
@@ -224,33 +217,32 @@ impl Surrogate for Fitted {
         Ok(Posterior { mean, sd })
     }
 
-    fn draw(&self, ids: &[usize], n: usize, rng: &mut StreamRng) -> Result<Array3<f64>> {
-        Ok(self.ensemble.draw(ids, n, rng)?)
+    fn draws(&self) -> Option<&dyn JointDraws> {
+        Some(self)
     }
 
-    fn functions(&self, ids: &[usize]) -> Result<Option<Array3<f64>>> {
-        Ok(self.ensemble.functions(ids)?)
+    fn functions(&self) -> Option<&dyn Functions> {
+        Some(self)
+    }
+
+    fn variance_gradient(&self) -> Option<&dyn VarianceGradient> {
+        Some(self)
+    }
+
+    fn representation(&self) -> Option<&dyn Representation> {
+        Some(self)
+    }
+
+    fn layers(&self) -> Option<&dyn LayerGradients> {
+        Some(self)
     }
 
     fn noise_variance(&self) -> Option<Array1<f64>> {
         Some(self.noise_variance.clone())
     }
 
-    fn variance_gradient(&self, x: ArrayView2<f64>) -> Result<(Array1<f64>, Array2<f64>)> {
-        Ok(self.ensemble.variance_gradient(x)?)
-    }
-
-    fn embed(&self, ids: &[usize]) -> Result<Array2<f64>> {
-        Ok(self.ensemble.embed(ids)?)
-    }
-
     fn n_members(&self) -> usize {
         self.ensemble.networks.len()
-    }
-
-    fn layers(&self, ids: &[usize], member: usize, directions: ArrayView2<f64>) -> Result<Vec<LayerFactors>> {
-        let factors = self.ensemble.factors(ids, member, directions)?;
-        Ok(factors.into_iter().map(|(input, signal)| LayerFactors { input, signal }).collect())
     }
 
     fn record(&self) -> Vec<(String, f64)> {
@@ -258,6 +250,37 @@ impl Surrogate for Fitted {
             ("deep_ensemble.loss".into(), self.loss),
             ("deep_ensemble.noise_variance".into(), self.noise_variance.sum() / self.noise_variance.len() as f64),
         ]
+    }
+}
+
+impl JointDraws for Fitted {
+    fn draw(&self, ids: &[usize], n: usize, rng: &mut StreamRng) -> Result<Array3<f64>> {
+        Ok(self.ensemble.draw(ids, n, rng)?)
+    }
+}
+
+impl Functions for Fitted {
+    fn evaluate(&self, ids: &[usize]) -> Result<Array3<f64>> {
+        Ok(self.ensemble.values(ids, &(0..self.n_members()).collect::<Vec<_>>())?)
+    }
+}
+
+impl VarianceGradient for Fitted {
+    fn at(&self, x: ArrayView2<f64>) -> Result<(Array1<f64>, Array2<f64>)> {
+        Ok(self.ensemble.variance_gradient(x)?)
+    }
+}
+
+impl Representation for Fitted {
+    fn embed(&self, ids: &[usize]) -> Result<Array2<f64>> {
+        Ok(self.ensemble.embed(ids)?)
+    }
+}
+
+impl LayerGradients for Fitted {
+    fn factors(&self, ids: &[usize], member: usize, directions: ArrayView2<f64>) -> Result<Vec<LayerFactors>> {
+        let factors = self.ensemble.factors(ids, member, directions)?;
+        Ok(factors.into_iter().map(|(input, signal)| LayerFactors { input, signal }).collect())
     }
 }
 
@@ -375,19 +398,19 @@ mod tests {
         let ids: Vec<usize> = (50..80).collect();
         let model = DeepEnsemble { widths: vec![16, 8], epochs: 20, members: 3, ..DeepEnsemble::default() };
         let s = fit(&model, &world.inputs, &observed).unwrap();
-        let (p, f) = (s.predict(&ids).unwrap(), s.functions(&ids).unwrap().unwrap());
+        let (p, f) = (s.predict(&ids).unwrap(), s.functions().unwrap().evaluate(&ids).unwrap());
         let (mean, sd) = (f.mean_axis(Axis(0)).unwrap(), f.std_axis(Axis(0), 0.0));
         let own = p.sd.unwrap();
         assert!((&p.mean - &mean).iter().chain(&(&own - &sd)).all(|d| d.abs() < 1e-12));
         assert!(own.iter().all(|s| *s > 0.0) && s.n_members() == 3);
-        let draws = s.draw(&ids, 20, &mut Streams::new(4).rng("draw")).unwrap();
+        let draws = s.draws().unwrap().draw(&ids, 20, &mut Streams::new(4).rng("draw")).unwrap();
         assert!(draws.outer_iter().all(|d| f.outer_iter().any(|f| f == d)));
-        assert_eq!(s.embed(&ids).unwrap().dim(), (30, 24));
-        let layers = s.layers(&ids, 1, Array2::eye(2).view()).unwrap();
+        assert_eq!(s.representation().unwrap().embed(&ids).unwrap().dim(), (30, 24));
+        let layers = s.layers().unwrap().factors(&ids, 1, Array2::eye(2).view()).unwrap();
         assert_eq!(layers.iter().map(|l| l.input.ncols()).collect::<Vec<_>>(), [5, 17, 9]);
-        assert!(s.layers(&ids, 3, Array2::eye(2).view()).is_err());
+        assert!(s.layers().unwrap().factors(&ids, 3, Array2::eye(2).view()).is_err());
         let x = world.inputs.features(&ids);
-        let (variance, gradient) = s.variance_gradient(x.view()).unwrap();
+        let (variance, gradient) = s.variance_gradient().unwrap().at(x.view()).unwrap();
         for i in 0..30 {
             let want: f64 = own.row(i).mapv(|s| s * s).sum();
             assert!((variance[i] / want - 1.0).abs() < 1e-9);
@@ -395,7 +418,7 @@ mod tests {
                 let by = |h: f64| {
                     let mut x = x.clone();
                     x[(i, j)] += h;
-                    s.variance_gradient(x.view()).unwrap().0[i]
+                    s.variance_gradient().unwrap().at(x.view()).unwrap().0[i]
                 };
                 let want = (by(1e-6) - by(-1e-6)) / 2e-6;
                 assert!((gradient[(i, j)] - want).abs() < 1e-6 * variance.sum(), "{} {want}", gradient[(i, j)]);

@@ -62,13 +62,13 @@ impl Model for EnsembleOf {
         Ok(Box::new(Fitted { members, ddof: self.ddof }))
     }
 
-    fn provides(&self) -> Provides {
-        let of = self.of.provides();
-        Provides { sd: true, draws: true, embedding: of.embedding, layers: of.layers, ..Provides::default() }
+    fn provides(&self) -> Abilities {
+        let kept = Abilities::of([Ability::Embedding, Ability::Layers]);
+        Abilities::of([Ability::Sd, Ability::Draws]) | self.of.provides().common(kept)
     }
 
-    fn requires(&self) -> Requires {
-        self.of.requires()
+    fn needs(&self) -> Abilities {
+        self.of.needs()
     }
 }
 
@@ -112,19 +112,20 @@ impl Surrogate for Fitted {
         Ok(Posterior { mean: first + centre, sd: Some(sd) })
     }
 
-    fn draw(&self, ids: &[usize], n: usize, rng: &mut StreamRng) -> Result<Array3<f64>> {
-        let drawn: Vec<usize> = (0..n).map(|_| rng.random_range(0..self.members.len())).collect();
-        let mut used = drawn.clone();
-        used.sort_unstable();
-        used.dedup();
-        let f = self.values(ids, &used)?;
-        let rows: Vec<usize> = drawn.iter().map(|m| used.partition_point(|u| u < m)).collect();
-        Ok(f.select(Axis(0), &rows))
+    fn draws(&self) -> Option<&dyn JointDraws> {
+        Some(self)
     }
 
-    /// With `ddof = 1` their spread is not quite the sd that `predict` gives.
-    fn functions(&self, ids: &[usize]) -> Result<Option<Array3<f64>>> {
-        self.values(ids, &(0..self.members.len()).collect::<Vec<_>>()).map(Some)
+    fn functions(&self) -> Option<&dyn Functions> {
+        Some(self)
+    }
+
+    fn representation(&self) -> Option<&dyn Representation> {
+        self.members[0].representation().map(|_| self as _)
+    }
+
+    fn layers(&self) -> Option<&dyn LayerGradients> {
+        self.members[0].layers().map(|_| self as _)
     }
 
     fn noise_variance(&self) -> Option<Array1<f64>> {
@@ -133,19 +134,8 @@ impl Surrogate for Fitted {
         all.into_iter().reduce(|a, b| a + b).map(|v| v / n)
     }
 
-    /// The members' side by side.
-    fn embed(&self, ids: &[usize]) -> Result<Array2<f64>> {
-        let parts = self.members.iter().map(|m| m.embed(ids)).collect::<Result<Vec<_>>>()?;
-        let views: Vec<ArrayView2<f64>> = parts.iter().map(|p| p.view()).collect();
-        framework::ndarray::concatenate(Axis(1), &views).map_err(|e| Error::Plugin(format!("model ensemble: {e}")))
-    }
-
     fn n_members(&self) -> usize {
         self.members.len()
-    }
-
-    fn layers(&self, ids: &[usize], member: usize, directions: ArrayView2<f64>) -> Result<Vec<LayerFactors>> {
-        self.members[member].layers(ids, 0, directions)
     }
 
     /// The first member's; means over members would hide that there are several.
@@ -155,6 +145,40 @@ impl Surrogate for Fitted {
 
     fn notes(&self) -> Vec<String> {
         self.members[0].notes()
+    }
+}
+
+impl JointDraws for Fitted {
+    fn draw(&self, ids: &[usize], n: usize, rng: &mut StreamRng) -> Result<Array3<f64>> {
+        let drawn: Vec<usize> = (0..n).map(|_| rng.random_range(0..self.members.len())).collect();
+        let mut used = drawn.clone();
+        used.sort_unstable();
+        used.dedup();
+        let f = self.values(ids, &used)?;
+        let rows: Vec<usize> = drawn.iter().map(|m| used.partition_point(|u| u < m)).collect();
+        Ok(f.select(Axis(0), &rows))
+    }
+}
+
+impl Functions for Fitted {
+    /// With `ddof = 1` their spread is not quite the sd that `predict` gives.
+    fn evaluate(&self, ids: &[usize]) -> Result<Array3<f64>> {
+        self.values(ids, &(0..self.members.len()).collect::<Vec<_>>())
+    }
+}
+
+impl Representation for Fitted {
+    /// The members' side by side.
+    fn embed(&self, ids: &[usize]) -> Result<Array2<f64>> {
+        let parts = self.members.iter().map(|m| m.try_representation()?.embed(ids)).collect::<Result<Vec<_>>>()?;
+        let views: Vec<ArrayView2<f64>> = parts.iter().map(|p| p.view()).collect();
+        framework::ndarray::concatenate(Axis(1), &views).map_err(|e| Error::Plugin(format!("model ensemble: {e}")))
+    }
+}
+
+impl LayerGradients for Fitted {
+    fn factors(&self, ids: &[usize], member: usize, directions: ArrayView2<f64>) -> Result<Vec<LayerFactors>> {
+        self.members[member].try_layers()?.factors(ids, 0, directions)
     }
 }
 
@@ -185,19 +209,28 @@ mod tests {
         let ids = [3, 44, 31];
         for ddof in [0, 1] {
             let s = fit(json!({ "of": of, "members": 4, "ddof": ddof }), &world).unwrap();
-            let (p, f) = (s.predict(&ids).unwrap(), s.functions(&ids).unwrap().unwrap());
+            let (p, f) = (s.predict(&ids).unwrap(), s.functions().unwrap().evaluate(&ids).unwrap());
             assert_eq!(f.dim(), (4, 3, 2));
             let (mean, sd) = (f.mean_axis(Axis(0)).unwrap(), f.std_axis(Axis(0), ddof as f64));
             assert!((&mean - &p.mean).iter().all(|v| v.abs() < 1e-12));
             assert!((&sd - p.sd.as_ref().unwrap()).iter().all(|v| v.abs() < 1e-12) && sd.iter().all(|v| *v > 0.0));
-            let d = s.draw(&ids, 40, &mut Streams::new(1).rng("draw")).unwrap();
+            let d = s.draws().unwrap().draw(&ids, 40, &mut Streams::new(1).rng("draw")).unwrap();
             let member = |d: ArrayView2<f64>| f.outer_iter().position(|f| f == d).unwrap();
             let mut seen: Vec<usize> = d.outer_iter().map(member).collect();
             seen.sort_unstable();
             seen.dedup();
             assert_eq!(seen, [0, 1, 2, 3]);
         }
-        assert_eq!(fit(json!({ "of": of, "members": 3 }), &world).unwrap().embed(&ids).unwrap().dim(), (3, 48));
+        assert_eq!(
+            fit(json!({ "of": of, "members": 3 }), &world)
+                .unwrap()
+                .representation()
+                .unwrap()
+                .embed(&ids)
+                .unwrap()
+                .dim(),
+            (3, 48)
+        );
     }
 
     #[test]

@@ -82,12 +82,12 @@ impl Model for Forest {
         Ok(Box::new(Fitted { trees, functions, mean, inputs: cx.inputs.clone() }))
     }
 
-    fn provides(&self) -> Provides {
-        Provides { sd: true, draws: true, ..Provides::default() }
+    fn provides(&self) -> Abilities {
+        Abilities::of([Ability::Sd, Ability::Draws])
     }
 
-    fn requires(&self) -> Requires {
-        Requires { features: true, ..Requires::default() }
+    fn needs(&self) -> Abilities {
+        Abilities::of([Ability::Features])
     }
 }
 
@@ -171,16 +171,28 @@ impl Surrogate for Fitted {
         Ok(Posterior { mean: shape(mean)? + &self.mean, sd: Some(shape(sd)?) })
     }
 
+    fn draws(&self) -> Option<&dyn JointDraws> {
+        Some(self)
+    }
+
+    fn functions(&self) -> Option<&dyn Functions> {
+        Some(self)
+    }
+}
+
+impl JointDraws for Fitted {
     /// A draw is a tree: `n` different ones in random order, starting over after the last.
     fn draw(&self, ids: &[usize], n: usize, rng: &mut StreamRng) -> Result<Array3<f64>> {
         let order = rand::seq::index::sample(rng, self.functions.len(), self.functions.len()).into_vec();
         let trees: Vec<usize> = (0..n).map(|l| self.functions[order[l % order.len()]]).collect();
         Ok(self.values(ids, &trees))
     }
+}
 
+impl Functions for Fitted {
     /// The trees that the spread is over.
-    fn functions(&self, ids: &[usize]) -> Result<Option<Array3<f64>>> {
-        Ok(Some(self.values(ids, &self.functions)))
+    fn evaluate(&self, ids: &[usize]) -> Result<Array3<f64>> {
+        Ok(self.values(ids, &self.functions))
     }
 }
 
@@ -289,7 +301,7 @@ mod tests {
         let s = fit(&Forest { trees: 30, ..Forest::default() }, &world, &observed);
         let ids: Vec<usize> = (40..60).collect();
         let p = s.predict(&ids).unwrap();
-        let d = s.draw(&ids, 30, &mut Streams::new(1).rng("draw")).unwrap();
+        let d = s.draws().unwrap().draw(&ids, 30, &mut Streams::new(1).rng("draw")).unwrap();
         // Thirty draws are the thirty trees once each, so their moments are the forest's.
         let (mean, sd) = (d.mean_axis(Axis(0)).unwrap(), d.std_axis(Axis(0), 0.0));
         assert!((&mean - &p.mean).iter().all(|v| v.abs() < 1e-9));
@@ -322,7 +334,8 @@ mod tests {
         let all = fit(&Forest { trees: 30, ..Forest::default() }, &world, &observed);
         let drawn = fit(&Forest { trees: 30, spread: Spread::Drawn, ..Forest::default() }, &world, &observed);
         let (p, q) = (all.predict(&ids).unwrap(), drawn.predict(&ids).unwrap());
-        let (f, g) = (all.functions(&ids).unwrap().unwrap(), drawn.functions(&ids).unwrap().unwrap());
+        let (f, g) =
+            (all.functions().unwrap().evaluate(&ids).unwrap(), drawn.functions().unwrap().evaluate(&ids).unwrap());
         assert_eq!((f.dim(), g.dim()), ((30, 30, 2), (30, 30, 2)));
         assert!(near(&f.mean_axis(Axis(0)).unwrap(), &p.mean));
         assert!(near(&f.std_axis(Axis(0), 0.0), p.sd.as_ref().unwrap()));
@@ -336,7 +349,10 @@ mod tests {
         trees.dedup();
         assert!((10..30).contains(&trees.len()), "{} different trees", trees.len());
         // Rows asked for alone get the same answers.
-        assert_eq!(drawn.functions(&ids[3..5]).unwrap().unwrap(), g.slice(framework::ndarray::s![.., 3..5, ..]));
+        assert_eq!(
+            drawn.functions().unwrap().evaluate(&ids[3..5]).unwrap(),
+            g.slice(framework::ndarray::s![.., 3..5, ..])
+        );
     }
 
     #[test]

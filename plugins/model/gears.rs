@@ -217,13 +217,12 @@ impl Model for Gears {
         Ok(Box::new(Fitted { inputs: cx.inputs.clone(), net, z, record }))
     }
 
-    fn provides(&self) -> Provides {
-        Provides { embedding: true, ..Provides::default() }
+    fn provides(&self) -> Abilities {
+        Abilities::of([Ability::Embedding])
     }
 
-    fn requires(&self) -> Requires {
-        let scalar = self.synthetic.is_some();
-        Requires { features: !scalar, scalar, ..Requires::default() }
+    fn needs(&self) -> Abilities {
+        Abilities::of([if self.synthetic.is_some() { Ability::Scalar } else { Ability::Features }])
     }
 }
 
@@ -262,13 +261,19 @@ impl Surrogate for Fitted {
         Ok(Posterior { mean: self.answer(ids, self.net.n_readouts(), |a| a.0), sd: None })
     }
 
-    /// The cross-gene state g.
-    fn embed(&self, ids: &[usize]) -> Result<Array2<f64>> {
-        Ok(self.answer(ids, self.net.width, |a| a.1))
+    fn representation(&self) -> Option<&dyn Representation> {
+        Some(self)
     }
 
     fn record(&self) -> Vec<(String, f64)> {
         self.record.clone()
+    }
+}
+
+impl Representation for Fitted {
+    /// The cross-gene state g.
+    fn embed(&self, ids: &[usize]) -> Result<Array2<f64>> {
+        Ok(self.answer(ids, self.net.width, |a| a.1))
     }
 }
 

@@ -99,12 +99,13 @@ impl Model for Gp {
         }))
     }
 
-    fn provides(&self) -> Provides {
-        Provides { sd: true, draws: true, covariance: true, ..Provides::default() }
+    fn provides(&self) -> Abilities {
+        Abilities::of([Ability::Sd, Ability::Draws, Ability::Covariance])
     }
 
-    fn requires(&self) -> Requires {
-        Requires { features: true, ..Requires::default() }
+    fn needs(&self) -> Abilities {
+        let of_kernel = self.kernel.as_ref().map_or(Abilities::NONE, |k| k.needs());
+        of_kernel.with(Ability::Features)
     }
 }
 
@@ -242,32 +243,12 @@ impl Surrogate for Fitted {
         Ok(Posterior { mean, sd: Some(sd) })
     }
 
-    /// Exact for kernels held as features and for at most 2,000 ids; for more, by Matheron's rule with random
-    /// features standing in for the prior (Wilson et al. 2020).
-    fn draw(&self, ids: &[usize], n: usize, rng: &mut StreamRng) -> Result<Array3<f64>> {
-        let l = self.y_mean.len();
-        let deviation = self.deviations(ids, n * l, rng)?;
-        let mean = self.predict_mean(ids)?;
-        Ok(Array3::from_shape_fn((n, ids.len(), l), |(k, i, o)| mean[(i, o)] + deviation[(i, k * l + o)]))
+    fn draws(&self) -> Option<&dyn JointDraws> {
+        Some(self)
     }
 
-    /// s²(k(a, b) - k_aᵀ(K + rI)⁻¹k_b), in feature space σ² φ_aᵀ(ΦᵀΦ + rI)⁻¹φ_b: the same for all outputs.
-    fn covariance(&self, a: &[usize], b: &[usize], _: usize) -> Result<Array2<f64>> {
-        let half = |ids: &[usize]| -> Result<Array2<f64>> {
-            Ok(match self.features.is_some() {
-                true => self.factor.half_solve(self.rows(ids)?.t()),
-                false => self.factor.half_solve(self.gram.block(&self.observed.ids, ids).view()),
-            })
-        };
-        let product = matmul(half(a)?.t(), half(b)?.view());
-        Ok(match self.features.is_some() {
-            true => product * (self.fit.scale2 * self.fit.ratio),
-            false => (self.gram.block(a, b) - product) * self.fit.scale2,
-        })
-    }
-
-    fn covariance_scales(&self) -> Option<Array1<f64>> {
-        Some(Array1::ones(self.y_mean.len()))
+    fn covariance(&self) -> Option<&dyn PosteriorCovariance> {
+        Some(self)
     }
 
     fn noise_variance(&self) -> Option<Array1<f64>> {
@@ -298,6 +279,38 @@ impl Surrogate for Fitted {
             kept.push(("gp.log_marginal".into(), self.fit.log_marginal));
         }
         kept
+    }
+}
+
+impl JointDraws for Fitted {
+    /// Exact for kernels held as features and for at most 2,000 ids; for more, by Matheron's rule with random
+    /// features standing in for the prior (Wilson et al. 2020).
+    fn draw(&self, ids: &[usize], n: usize, rng: &mut StreamRng) -> Result<Array3<f64>> {
+        let l = self.y_mean.len();
+        let deviation = self.deviations(ids, n * l, rng)?;
+        let mean = self.predict_mean(ids)?;
+        Ok(Array3::from_shape_fn((n, ids.len(), l), |(k, i, o)| mean[(i, o)] + deviation[(i, k * l + o)]))
+    }
+}
+
+impl PosteriorCovariance for Fitted {
+    /// s²(k(a, b) - k_aᵀ(K + rI)⁻¹k_b), in feature space σ² φ_aᵀ(ΦᵀΦ + rI)⁻¹φ_b: the same for all outputs.
+    fn between(&self, a: &[usize], b: &[usize], _: usize) -> Result<Array2<f64>> {
+        let half = |ids: &[usize]| -> Result<Array2<f64>> {
+            Ok(match self.features.is_some() {
+                true => self.factor.half_solve(self.rows(ids)?.t()),
+                false => self.factor.half_solve(self.gram.block(&self.observed.ids, ids).view()),
+            })
+        };
+        let product = matmul(half(a)?.t(), half(b)?.view());
+        Ok(match self.features.is_some() {
+            true => product * (self.fit.scale2 * self.fit.ratio),
+            false => (self.gram.block(a, b) - product) * self.fit.scale2,
+        })
+    }
+
+    fn scales(&self) -> Option<Array1<f64>> {
+        Some(Array1::ones(self.y_mean.len()))
     }
 }
 

@@ -86,13 +86,12 @@ impl Model for KernelRidge {
         }))
     }
 
-    fn provides(&self) -> Provides {
-        Provides { embedding: true, ..Provides::default() }
+    fn provides(&self) -> Abilities {
+        Abilities::of([Ability::Embedding])
     }
 
-    fn requires(&self) -> Requires {
-        let features = self.kernel.as_ref().is_none_or(|k| k.needs().features);
-        Requires { features, ..Requires::default() }
+    fn needs(&self) -> Abilities {
+        self.kernel.as_ref().map_or(Abilities::of([Ability::Features]), |k| k.needs())
     }
 }
 
@@ -208,8 +207,8 @@ impl Surrogate for Fitted {
         Ok(Posterior { mean, sd: None })
     }
 
-    fn embed(&self, ids: &[usize]) -> Result<Array2<f64>> {
-        Ok(self.factor.half_solve(self.similar(ids).t()).reversed_axes().as_standard_layout().into_owned())
+    fn representation(&self) -> Option<&dyn Representation> {
+        Some(self)
     }
 
     fn loo_residuals(&self) -> Option<Array2<f64>> {
@@ -218,6 +217,12 @@ impl Surrogate for Fitted {
 
     fn record(&self) -> Vec<(String, f64)> {
         vec![("kernel_ridge_penalty".into(), self.penalty)]
+    }
+}
+
+impl Representation for Fitted {
+    fn embed(&self, ids: &[usize]) -> Result<Array2<f64>> {
+        Ok(self.factor.half_solve(self.similar(ids).t()).reversed_axes().as_standard_layout().into_owned())
     }
 }
 
@@ -261,7 +266,7 @@ mod tests {
         let got = s.predict(&ids).unwrap().mean;
         assert!((&got - &want).iter().all(|d| d.abs() < 1e-9));
         // The embedding's inner products are the explained part of the kernel.
-        let (e, k) = (s.embed(&ids).unwrap(), all.dot(&x.t()));
+        let (e, k) = (s.representation().unwrap().embed(&ids).unwrap(), all.dot(&x.t()));
         let full = x.dot(&x.t()) + Array2::<f64>::eye(14) * lambda;
         let want = k.dot(&Cholesky::new(full.view()).unwrap().solve(k.t()));
         assert!((e.dot(&e.t()) - want).iter().all(|d| d.abs() < 1e-9));

@@ -81,12 +81,12 @@ impl Model for Knn {
         }
     }
 
-    fn provides(&self) -> Provides {
-        Provides { sd: true, draws: false, ..Provides::default() }
+    fn provides(&self) -> Abilities {
+        Abilities::of([Ability::Sd])
     }
 
-    fn requires(&self) -> Requires {
-        Requires { features: true, ..Requires::default() }
+    fn needs(&self) -> Abilities {
+        Abilities::of([Ability::Features])
     }
 }
 

@@ -11,6 +11,7 @@
 //! precision, and multiplied out where asked for: all pairs of 20,000 genes need 0.4 GB for 500 draws at rank 5.
 
 use framework::numerics::stats;
+use framework::plugin::Drawn;
 use framework::prelude::*;
 use learn::matrix_posterior::{
     Entries, Factorisation, Inference, Init, MatrixDraws, MatrixJob, MatrixPosterior, MatrixSettings,
@@ -180,12 +181,12 @@ impl Model for LowRankMatrix {
         Ok(Box::new(Fitted { pool: cx.inputs.pool().clone(), sides, posterior, scale }))
     }
 
-    fn provides(&self) -> Provides {
-        Provides { sd: true, draws: true, ..Provides::default() }
+    fn provides(&self) -> Abilities {
+        Abilities::of([Ability::Sd, Ability::Draws])
     }
 
-    fn requires(&self) -> Requires {
-        Requires { pairs: true, ..Requires::default() }
+    fn needs(&self) -> Abilities {
+        Abilities::of([Ability::Pairs, Ability::Scalar])
     }
 }
 
@@ -318,14 +319,8 @@ impl Surrogate for Fitted {
         Ok(Posterior { mean, sd: Some(sd) })
     }
 
-    fn draw(&self, ids: &[usize], n: usize, rng: &mut StreamRng) -> Result<Array3<f64>> {
-        let mut x = Vec::new();
-        self.pieces(n, rng).at(ids, &mut x)?;
-        Array3::from_shape_vec((n, ids.len(), 1), x).map_err(|e| Error::Plugin(e.to_string()))
-    }
-
-    fn drawn(&self, n: usize, rng: &mut StreamRng) -> Result<Option<Box<dyn Drawn + '_>>> {
-        Ok(Some(Box::new(self.pieces(n, rng))))
+    fn draws(&self) -> Option<&dyn JointDraws> {
+        Some(self)
     }
 
     fn noise_variance(&self) -> Option<Array1<f64>> {
@@ -340,6 +335,18 @@ impl Surrogate for Fitted {
             named("steps", self.posterior.steps as f64),
             named("constant", f64::from(u8::from(self.scale.constant))),
         ]
+    }
+}
+
+impl JointDraws for Fitted {
+    fn draw(&self, ids: &[usize], n: usize, rng: &mut StreamRng) -> Result<Array3<f64>> {
+        let mut x = Vec::new();
+        self.pieces(n, rng).at(ids, &mut x)?;
+        Array3::from_shape_vec((n, ids.len(), 1), x).map_err(|e| Error::Plugin(e.to_string()))
+    }
+
+    fn drawn(&self, n: usize, rng: &mut StreamRng) -> Result<Option<Box<dyn Drawn + '_>>> {
+        Ok(Some(Box::new(self.pieces(n, rng))))
     }
 }
 
@@ -416,13 +423,13 @@ mod tests {
             assert!(stats::mean(&error) < 4.0, "{symmetry:?}: {}", stats::mean(&error));
             // Draws have the predicted moments, in every way of asking for them.
             let sd = p.sd.unwrap();
-            let d = s.draw(&rest[..30], 4000, &mut Streams::new(2).rng("d")).unwrap();
+            let d = s.draws().unwrap().draw(&rest[..30], 4000, &mut Streams::new(2).rng("d")).unwrap();
             for i in 0..30 {
                 let column: Vec<f64> = (0..4000).map(|l| d[(l, i, 0)]).collect();
                 assert!((stats::mean(&column) - p.mean[(i, 0)]).abs() < 6.0 * sd[(i, 0)] / 4000f64.sqrt() + 1e-4);
                 assert!((stats::sd(&column) / sd[(i, 0)] - 1.0).abs() < 0.2);
             }
-            let drawn = s.drawn(4000, &mut Streams::new(2).rng("d")).unwrap().unwrap();
+            let drawn = s.draws().unwrap().drawn(4000, &mut Streams::new(2).rng("d")).unwrap().unwrap();
             let mut x = vec![];
             drawn.at(&rest[7..9], &mut x).unwrap();
             assert!((0..4000).all(|l| x[2 * l] == d[(l, 7, 0)] && x[2 * l + 1] == d[(l, 8, 0)]));

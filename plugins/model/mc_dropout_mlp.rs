@@ -186,19 +186,12 @@ impl Model for McDropoutMlp {
         Ok(Box::new(Fitted::new(cx.inputs.clone(), scaling, trained, masks, self.dropout, self.embedding)))
     }
 
-    fn provides(&self) -> Provides {
-        Provides {
-            sd: true,
-            draws: true,
-            embedding: true,
-            layers: true,
-            variance_gradient: true,
-            ..Provides::default()
-        }
+    fn provides(&self) -> Abilities {
+        Abilities::of([Ability::Sd, Ability::Draws, Ability::Embedding, Ability::Layers, Ability::VarianceGradient])
     }
 
-    fn requires(&self) -> Requires {
-        Requires { features: true, ..Requires::default() }
+    fn needs(&self) -> Abilities {
+        Abilities::of([Ability::Features])
     }
 }
 
@@ -370,19 +363,49 @@ impl Surrogate for Fitted {
         Ok(Posterior { mean: shaped(mean)?, sd: Some(shaped(sd)?) })
     }
 
+    fn draws(&self) -> Option<&dyn JointDraws> {
+        Some(self)
+    }
+
+    fn functions(&self) -> Option<&dyn Functions> {
+        Some(self)
+    }
+
+    fn variance_gradient(&self) -> Option<&dyn VarianceGradient> {
+        Some(self)
+    }
+
+    fn representation(&self) -> Option<&dyn Representation> {
+        Some(self)
+    }
+
+    fn layers(&self) -> Option<&dyn LayerGradients> {
+        Some(self)
+    }
+
+    fn record(&self) -> Vec<(String, f64)> {
+        self.record.clone()
+    }
+}
+
+impl JointDraws for Fitted {
     /// Each draw is a fresh mask.
     fn draw(&self, ids: &[usize], n: usize, rng: &mut StreamRng) -> Result<Array3<f64>> {
         self.values(ids, &masks(self.dropout, n, self.network.hidden, rng))
     }
+}
 
+impl Functions for Fitted {
     /// One for each mask of the fit.
-    fn functions(&self, ids: &[usize]) -> Result<Option<Array3<f64>>> {
-        self.values(ids, &self.masks).map(Some)
+    fn evaluate(&self, ids: &[usize]) -> Result<Array3<f64>> {
+        self.values(ids, &self.masks)
     }
+}
 
+impl VarianceGradient for Fitted {
     /// With s_o the rows of V on the readouts' scale, Var = relu(z)ᵀ C relu(z), C = Cov(m) ∘ Σ_o s_o s_oᵀ, and its
     /// gradient 2 Wᵀ (1[z > 0] ∘ C relu(z)) over the features' scale.
-    fn variance_gradient(&self, x: ArrayView2<f64>) -> Result<(Array1<f64>, Array2<f64>)> {
+    fn at(&self, x: ArrayView2<f64>) -> Result<(Array1<f64>, Array2<f64>)> {
         let n = &self.network;
         let weight =
             Array2::from_shape_vec((n.inputs, n.hidden), n.weight().flatten().map(|v| f64::from(*v)).collect());
@@ -408,7 +431,9 @@ impl Surrogate for Fitted {
             });
         Ok((variance, gradient))
     }
+}
 
+impl Representation for Fitted {
     fn embed(&self, ids: &[usize]) -> Result<Array2<f64>> {
         let shown = |z: f32| f64::from(if self.embedding == Embedding::Penultimate { z.max(0.0) } else { z });
         let h = self.network.hidden;
@@ -418,9 +443,11 @@ impl Surrogate for Fitted {
         let all = Array2::from_shape_vec((ids.len(), h), parts.concat());
         all.map_err(|e| Error::Plugin(format!("model mc_dropout_mlp: {e}")))
     }
+}
 
+impl LayerGradients for Fitted {
     /// Of the network without dropout, whose outputs are scaled as in training.
-    fn layers(&self, ids: &[usize], member: usize, directions: ArrayView2<f64>) -> Result<Vec<LayerFactors>> {
+    fn factors(&self, ids: &[usize], member: usize, directions: ArrayView2<f64>) -> Result<Vec<LayerFactors>> {
         if member > 0 || directions.nrows() != self.offset.len() {
             return Err(Error::Plugin(format!(
                 "member {member} and directions of {} outputs were asked of one network of {} outputs",
@@ -430,10 +457,6 @@ impl Surrogate for Fitted {
         }
         let factors = self.plain().gradient_factors(self.scaling.rows(&*self.inputs, ids)?.view(), directions);
         Ok(factors.into_iter().map(|(input, signal)| LayerFactors { input, signal }).collect())
-    }
-
-    fn record(&self) -> Vec<(String, f64)> {
-        self.record.clone()
     }
 }
 

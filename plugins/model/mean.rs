@@ -24,8 +24,8 @@ impl Model for Mean {
         Ok(Box::new(Fitted { mean, sd, residuals }))
     }
 
-    fn provides(&self) -> Provides {
-        Provides { sd: true, draws: true, ..Provides::default() }
+    fn provides(&self) -> Abilities {
+        Abilities::of([Ability::Sd, Ability::Draws])
     }
 }
 
@@ -41,6 +41,16 @@ impl Surrogate for Fitted {
         Ok(Posterior { mean: rows(&self.mean), sd: Some(rows(&self.sd)) })
     }
 
+    fn draws(&self) -> Option<&dyn JointDraws> {
+        Some(self)
+    }
+
+    fn loo_residuals(&self) -> Option<Array2<f64>> {
+        self.residuals.clone()
+    }
+}
+
+impl JointDraws for Fitted {
     /// A draw is a constant function: one normal number a draw and output, with the mean and sd of
     /// `predict`.
     fn draw(&self, ids: &[usize], n: usize, rng: &mut StreamRng) -> Result<Array3<f64>> {
@@ -52,10 +62,6 @@ impl Surrogate for Fitted {
             }
         }
         Ok(out)
-    }
-
-    fn loo_residuals(&self) -> Option<Array2<f64>> {
-        self.residuals.clone()
     }
 }
 
@@ -79,7 +85,7 @@ mod tests {
         // Leaving out row 2.
         let want = y[2] - (y[0] + y[1] + y[3]) / 3.0;
         assert!((s.loo_residuals().unwrap()[(2, 1)] - want).abs() < 1e-14);
-        let d = s.draw(&[3, 4], 4000, &mut Streams::new(2).rng("draw")).unwrap();
+        let d = s.draws().unwrap().draw(&[3, 4], 4000, &mut Streams::new(2).rng("draw")).unwrap();
         assert!(d.outer_iter().all(|f| f.row(0) == f.row(1)), "a draw is a constant function");
         let first: Vec<f64> = (0..4000).map(|l| d[(l, 0, 0)]).collect();
         let sd = p.sd.unwrap()[(0, 0)];

@@ -203,20 +203,14 @@ impl Model for Mlp {
         Ok(Box::new(Fitted { ensemble, error }))
     }
 
-    fn provides(&self) -> Provides {
-        let several = self.members > 1;
-        Provides {
-            sd: several,
-            draws: several,
-            embedding: true,
-            layers: true,
-            variance_gradient: several,
-            ..Provides::default()
-        }
+    fn provides(&self) -> Abilities {
+        let of_one = Abilities::of([Ability::Embedding, Ability::Layers]);
+        let of_several = Abilities::of([Ability::Sd, Ability::Draws, Ability::VarianceGradient]);
+        if self.members > 1 { of_one | of_several } else { of_one }
     }
 
-    fn requires(&self) -> Requires {
-        Requires { features: true, ..Requires::default() }
+    fn needs(&self) -> Abilities {
+        Abilities::of([Ability::Features])
     }
 }
 
@@ -226,40 +220,77 @@ struct Fitted {
     error: f64,
 }
 
+impl Fitted {
+    /// One network has no spread.
+    fn several(&self) -> bool {
+        self.ensemble.networks.len() > 1
+    }
+}
+
 impl Surrogate for Fitted {
     fn predict(&self, ids: &[usize]) -> Result<Posterior> {
         let (mean, sd) = self.ensemble.predict(ids)?;
         Ok(Posterior { mean, sd })
     }
 
-    fn draw(&self, ids: &[usize], n: usize, rng: &mut StreamRng) -> Result<Array3<f64>> {
-        Ok(self.ensemble.draw(ids, n, rng)?)
+    fn draws(&self) -> Option<&dyn JointDraws> {
+        self.several().then_some(self as _)
     }
 
-    fn functions(&self, ids: &[usize]) -> Result<Option<Array3<f64>>> {
-        Ok(self.ensemble.functions(ids)?)
+    fn functions(&self) -> Option<&dyn Functions> {
+        self.several().then_some(self as _)
     }
 
-    fn variance_gradient(&self, x: ArrayView2<f64>) -> Result<(Array1<f64>, Array2<f64>)> {
-        Ok(self.ensemble.variance_gradient(x)?)
+    fn variance_gradient(&self) -> Option<&dyn VarianceGradient> {
+        self.several().then_some(self as _)
     }
 
-    fn embed(&self, ids: &[usize]) -> Result<Array2<f64>> {
-        Ok(self.ensemble.embed(ids)?)
+    fn representation(&self) -> Option<&dyn Representation> {
+        Some(self)
+    }
+
+    fn layers(&self) -> Option<&dyn LayerGradients> {
+        Some(self)
     }
 
     fn n_members(&self) -> usize {
         self.ensemble.networks.len()
     }
 
-    /// Of the network itself, whose outputs are centred and scaled.
-    fn layers(&self, ids: &[usize], member: usize, directions: ArrayView2<f64>) -> Result<Vec<LayerFactors>> {
-        let factors = self.ensemble.factors(ids, member, directions)?;
-        Ok(factors.into_iter().map(|(input, signal)| LayerFactors { input, signal }).collect())
-    }
-
     fn record(&self) -> Vec<(String, f64)> {
         vec![("mlp.train_error".into(), self.error)]
+    }
+}
+
+impl JointDraws for Fitted {
+    fn draw(&self, ids: &[usize], n: usize, rng: &mut StreamRng) -> Result<Array3<f64>> {
+        Ok(self.ensemble.draw(ids, n, rng)?)
+    }
+}
+
+impl Functions for Fitted {
+    fn evaluate(&self, ids: &[usize]) -> Result<Array3<f64>> {
+        Ok(self.ensemble.values(ids, &(0..self.n_members()).collect::<Vec<_>>())?)
+    }
+}
+
+impl VarianceGradient for Fitted {
+    fn at(&self, x: ArrayView2<f64>) -> Result<(Array1<f64>, Array2<f64>)> {
+        Ok(self.ensemble.variance_gradient(x)?)
+    }
+}
+
+impl Representation for Fitted {
+    fn embed(&self, ids: &[usize]) -> Result<Array2<f64>> {
+        Ok(self.ensemble.embed(ids)?)
+    }
+}
+
+impl LayerGradients for Fitted {
+    /// Of the network itself, whose outputs are centred and scaled.
+    fn factors(&self, ids: &[usize], member: usize, directions: ArrayView2<f64>) -> Result<Vec<LayerFactors>> {
+        let factors = self.ensemble.factors(ids, member, directions)?;
+        Ok(factors.into_iter().map(|(input, signal)| LayerFactors { input, signal }).collect())
     }
 }
 
@@ -324,10 +355,11 @@ mod tests {
         let observed = world.observe(&(0..40).collect::<Vec<_>>(), 1).unwrap();
         let ids: Vec<usize> = (35..60).collect();
         let model = small(3);
-        assert!(model.provides().sd && model.provides().draws && !small(1).provides().sd && !small(1).provides().draws);
+        let spread = Abilities::of([Ability::Sd, Ability::Draws]);
+        assert!(model.provides().common(spread) == spread && !small(1).provides().meets(spread));
         let s = fit(&model, &world.inputs, &observed).unwrap();
         let p = s.predict(&ids).unwrap();
-        let draws = s.draw(&ids, 60, &mut Streams::new(4).rng("draw")).unwrap();
+        let draws = s.draws().unwrap().draw(&ids, 60, &mut Streams::new(4).rng("draw")).unwrap();
         let mut members: Vec<Array2<f64>> = vec![];
         for d in draws.outer_iter() {
             if !members.iter().any(|m| m == d) {
@@ -344,9 +376,8 @@ mod tests {
         // The first member of an ensemble is the network of one.
         let one = fit(&small(1), &world.inputs, &observed).unwrap();
         assert!(members.contains(&one.predict(&ids).unwrap().mean));
-        assert!(
-            one.predict(&ids).unwrap().sd.is_none() && one.draw(&ids, 1, &mut Streams::new(4).rng("draw")).is_err()
-        );
+        assert!(one.predict(&ids).unwrap().sd.is_none() && one.draws().is_none());
+        assert_eq!(one.try_draws().err().unwrap().to_string(), "this model gives no posterior draws");
     }
 
     #[test]
@@ -355,7 +386,7 @@ mod tests {
         let observed = world.observe(&(0..40).collect::<Vec<_>>(), 1).unwrap();
         let ids: Vec<usize> = (35..60).collect();
         let s = fit(&small(3), &world.inputs, &observed).unwrap();
-        let (p, f) = (s.predict(&ids).unwrap(), s.functions(&ids).unwrap().unwrap());
+        let (p, f) = (s.predict(&ids).unwrap(), s.functions().unwrap().evaluate(&ids).unwrap());
         assert_eq!(f.dim(), (3, 25, 2));
         let sd = p.sd.unwrap();
         for ((i, o), m) in p.mean.indexed_iter() {
@@ -365,7 +396,7 @@ mod tests {
             assert!((m - mean).abs() < 1e-12 && (sd[(i, o)] - var.sqrt()).abs() < 1e-12);
         }
         let x = world.inputs.features(&ids);
-        let (variance, gradient) = s.variance_gradient(x.view()).unwrap();
+        let (variance, gradient) = s.variance_gradient().unwrap().at(x.view()).unwrap();
         for (i, v) in variance.iter().enumerate() {
             let want: f64 = sd.row(i).mapv(|s| s * s).sum();
             assert!((v / want - 1.0).abs() < 1e-9);
@@ -373,7 +404,7 @@ mod tests {
                 let by = |h: f64| {
                     let mut x = x.clone();
                     x[(i, j)] += h;
-                    s.variance_gradient(x.view()).unwrap().0[i]
+                    s.variance_gradient().unwrap().at(x.view()).unwrap().0[i]
                 };
                 let want = (by(1e-6) - by(-1e-6)) / 2e-6;
                 assert!(
@@ -384,8 +415,11 @@ mod tests {
             }
         }
         let one = fit(&small(1), &world.inputs, &observed).unwrap();
-        assert!(one.functions(&ids).unwrap().is_none() && one.variance_gradient(x.view()).is_err());
-        assert!(small(3).provides().variance_gradient && !small(1).provides().variance_gradient);
+        assert!(one.functions().is_none() && one.variance_gradient().is_none());
+        assert!(
+            small(3).provides().contains(Ability::VarianceGradient)
+                && !small(1).provides().contains(Ability::VarianceGradient)
+        );
     }
 
     #[test]
@@ -394,10 +428,10 @@ mod tests {
         let observed = world.observe(&(0..20).collect::<Vec<_>>(), 1).unwrap();
         let ids = [3, 25, 29];
         let s = fit(&small(2), &world.inputs, &observed).unwrap();
-        let h = s.embed(&ids).unwrap();
+        let h = s.representation().unwrap().embed(&ids).unwrap();
         assert_eq!(h.dim(), (3, 32));
         for member in 0..2 {
-            let layers = s.layers(&ids, member, Array2::eye(2).view()).unwrap();
+            let layers = s.layers().unwrap().factors(&ids, member, Array2::eye(2).view()).unwrap();
             let shapes: Vec<_> = layers.iter().map(|l| (l.input.ncols(), l.signal.ncols())).collect();
             assert_eq!(shapes, [(5, 64), (33, 32), (17, 4)]);
             for i in 0..3 {
@@ -409,8 +443,8 @@ mod tests {
                 assert_eq!(layers[2].signal.row(i).to_vec(), [1.0, 0.0, 0.0, 1.0]);
             }
         }
-        assert!(s.layers(&ids, 2, Array2::eye(2).view()).is_err());
-        assert!(s.layers(&ids, 0, Array2::eye(3).view()).is_err());
+        assert!(s.layers().unwrap().factors(&ids, 2, Array2::eye(2).view()).is_err());
+        assert!(s.layers().unwrap().factors(&ids, 0, Array2::eye(3).view()).is_err());
     }
 
     #[test]
@@ -423,7 +457,7 @@ mod tests {
             pool.install(|| {
                 let s = fit(&model, &world.inputs, &observed).unwrap();
                 let p = s.predict(&[0, 290, 299]).unwrap();
-                let layers = s.layers(&[0, 290], 1, Array2::ones((1, 1)).view()).unwrap();
+                let layers = s.layers().unwrap().factors(&[0, 290], 1, Array2::ones((1, 1)).view()).unwrap();
                 (p.mean, p.sd, layers.into_iter().map(|l| (l.input, l.signal)).collect::<Vec<_>>())
             })
         };

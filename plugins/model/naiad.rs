@@ -331,12 +331,13 @@ impl Model for Naiad {
         Ok(Box::new(Fitted { inputs: inputs.clone(), network: network.ready(), orders, record, notes }))
     }
 
-    fn provides(&self) -> Provides {
-        Provides { embedding: true, ..Provides::default() }
+    fn provides(&self) -> Abilities {
+        Abilities::of([Ability::Embedding])
     }
 
-    fn requires(&self) -> Requires {
-        Requires { single_effects: true, scalar: true, features: self.genes != GeneTable::Free, ..Requires::default() }
+    fn needs(&self) -> Abilities {
+        Abilities::of([Ability::SingleEffects, Ability::Scalar])
+            .with_if(Ability::Features, self.genes != GeneTable::Free)
     }
 }
 
@@ -445,6 +446,20 @@ impl Surrogate for Fitted {
         Ok(Posterior { mean, sd: None })
     }
 
+    fn representation(&self) -> Option<&dyn Representation> {
+        Some(self)
+    }
+
+    fn record(&self) -> Vec<(String, f64)> {
+        self.record.clone()
+    }
+
+    fn notes(&self) -> Vec<String> {
+        self.notes.clone()
+    }
+}
+
+impl Representation for Fitted {
     /// The last hidden units of both branches, those of effects as the mean over orders.
     fn embed(&self, ids: &[usize]) -> Result<Array2<f64>> {
         let wide = self.network.sizes.hidden + self.network.sizes.width;
@@ -455,14 +470,6 @@ impl Surrogate for Fitted {
         let tiles: Vec<Vec<f64>> = ids.par_chunks(TILE).map(tile).collect::<Result<_>>()?;
         Array2::from_shape_vec((ids.len(), wide), tiles.concat())
             .map_err(|e| Error::Numerical(format!("model naiad: {e}")))
-    }
-
-    fn record(&self) -> Vec<(String, f64)> {
-        self.record.clone()
-    }
-
-    fn notes(&self) -> Vec<String> {
-        self.notes.clone()
     }
 }
 
@@ -565,7 +572,7 @@ mod tests {
         seen.sort_by(|a, b| a.partial_cmp(b).unwrap());
         seen.dedup();
         assert_eq!(seen.len(), 6);
-        let e = s.embed(&[0, 5]).unwrap();
+        let e = s.representation().unwrap().embed(&[0, 5]).unwrap();
         assert_eq!(e.dim(), (2, 20));
     }
 

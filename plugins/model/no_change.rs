@@ -18,8 +18,8 @@ impl Model for NoChange {
         Ok(Box::new(Fitted { sd, y: cx.observed.y.clone() }))
     }
 
-    fn provides(&self) -> Provides {
-        Provides { sd: true, ..Provides::default() }
+    fn provides(&self) -> Abilities {
+        Abilities::of([Ability::Sd])
     }
 }
 

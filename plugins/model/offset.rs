@@ -31,19 +31,13 @@ impl Model for Offset {
         Ok(Box::new(Fitted { base, of }))
     }
 
-    fn provides(&self) -> Provides {
+    fn provides(&self) -> Abilities {
         // The gradient of the base is not part of it.
-        Provides { layers: false, ..self.of.provides() }
+        self.of.provides().without(Ability::Layers)
     }
 
-    fn requires(&self) -> Requires {
-        let (b, o) = (self.base.requires(), self.of.requires());
-        Requires {
-            features: b.features || o.features,
-            single_effects: b.single_effects || o.single_effects,
-            pairs: b.pairs || o.pairs,
-            scalar: b.scalar || o.scalar,
-        }
+    fn needs(&self) -> Abilities {
+        self.base.needs() | self.of.needs()
     }
 }
 
@@ -66,32 +60,28 @@ impl Surrogate for Fitted {
         Ok(Posterior { mean: of.mean + &self.base.predict(ids)?.mean, sd: of.sd })
     }
 
-    fn draw(&self, ids: &[usize], n: usize, rng: &mut StreamRng) -> Result<Array3<f64>> {
-        self.raised(ids, self.of.draw(ids, n, rng)?)
+    fn draws(&self) -> Option<&dyn JointDraws> {
+        self.of.draws().map(|_| self as _)
     }
 
-    fn functions(&self, ids: &[usize]) -> Result<Option<Array3<f64>>> {
-        self.of.functions(ids)?.map(|f| self.raised(ids, f)).transpose()
+    fn functions(&self) -> Option<&dyn Functions> {
+        self.of.functions().map(|_| self as _)
     }
 
-    fn covariance(&self, a: &[usize], b: &[usize], output: usize) -> Result<Array2<f64>> {
-        self.of.covariance(a, b, output)
+    fn covariance(&self) -> Option<&dyn PosteriorCovariance> {
+        self.of.covariance()
     }
 
-    fn covariance_scales(&self) -> Option<Array1<f64>> {
-        self.of.covariance_scales()
+    fn variance_gradient(&self) -> Option<&dyn VarianceGradient> {
+        self.of.variance_gradient()
+    }
+
+    fn representation(&self) -> Option<&dyn Representation> {
+        self.of.representation()
     }
 
     fn noise_variance(&self) -> Option<Array1<f64>> {
         self.of.noise_variance()
-    }
-
-    fn variance_gradient(&self, x: ArrayView2<f64>) -> Result<(Array1<f64>, Array2<f64>)> {
-        self.of.variance_gradient(x)
-    }
-
-    fn embed(&self, ids: &[usize]) -> Result<Array2<f64>> {
-        self.of.embed(ids)
     }
 
     fn record(&self) -> Vec<(String, f64)> {
@@ -100,6 +90,19 @@ impl Surrogate for Fitted {
 
     fn notes(&self) -> Vec<String> {
         [self.base.notes(), self.of.notes()].concat()
+    }
+}
+
+impl JointDraws for Fitted {
+    fn draw(&self, ids: &[usize], n: usize, rng: &mut StreamRng) -> Result<Array3<f64>> {
+        self.raised(ids, self.of.try_draws()?.draw(ids, n, rng)?)
+    }
+}
+
+impl Functions for Fitted {
+    fn evaluate(&self, ids: &[usize]) -> Result<Array3<f64>> {
+        let of = self.of.functions().ok_or_else(|| Error::Plugin("model offset: no functions".into()))?;
+        self.raised(ids, of.evaluate(ids)?)
     }
 }
 
@@ -135,8 +138,8 @@ mod tests {
         assert!((&s.mean - &(&b.mean + &o.mean)).iter().all(|d| d.abs() < 1e-10));
         assert_eq!(s.sd, o.sd);
         let (d, e) = (
-            both.draw(&ids, 3, &mut Streams::new(1).rng("d")).unwrap(),
-            of.draw(&ids, 3, &mut Streams::new(1).rng("d")).unwrap(),
+            both.draws().unwrap().draw(&ids, 3, &mut Streams::new(1).rng("d")).unwrap(),
+            of.draws().unwrap().draw(&ids, 3, &mut Streams::new(1).rng("d")).unwrap(),
         );
         assert!((0..3).all(|k| (d[(k, 1, 0)] - e[(k, 1, 0)] - b.mean[(1, 0)]).abs() < 1e-10));
     }

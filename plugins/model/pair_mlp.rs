@@ -92,12 +92,12 @@ impl Model for PairMlp {
         Ok(Box::new(Fitted { inputs: cx.inputs.clone(), values: v, width: p, loss: loss / observed.len() as f64 }))
     }
 
-    fn provides(&self) -> Provides {
-        Provides { embedding: true, ..Provides::default() }
+    fn provides(&self) -> Abilities {
+        Abilities::of([Ability::Embedding])
     }
 
-    fn requires(&self) -> Requires {
-        Requires { scalar: true, ..Requires::default() }
+    fn needs(&self) -> Abilities {
+        Abilities::of([Ability::Scalar])
     }
 }
 
@@ -124,6 +124,16 @@ impl Surrogate for Fitted {
         Ok(Posterior { mean: mean.insert_axis(Axis(1)), sd: None })
     }
 
+    fn representation(&self) -> Option<&dyn Representation> {
+        Some(self)
+    }
+
+    fn record(&self) -> Vec<(String, f64)> {
+        vec![("pair_mlp.loss".into(), self.loss)]
+    }
+}
+
+impl Representation for Fitted {
     /// Sums of embeddings.
     fn embed(&self, ids: &[usize]) -> Result<Array2<f64>> {
         let mut out = Array2::zeros((ids.len(), self.width));
@@ -132,10 +142,6 @@ impl Surrogate for Fitted {
             self.inputs.pool().with_genes(id, |set| summed(&self.values, self.width, set, row));
         }
         Ok(out)
-    }
-
-    fn record(&self) -> Vec<(String, f64)> {
-        vec![("pair_mlp.loss".into(), self.loss)]
     }
 }
 
@@ -166,6 +172,6 @@ mod tests {
         // No interaction: f(1,2) + f(3,4) = f(1,4) + f(3,2).
         let at = |a, b| p[(id(a, b), 0)];
         assert!((at(1, 2) + at(3, 4) - at(1, 4) - at(2, 3)).abs() < 1e-9);
-        assert_eq!(s.embed(&[3]).unwrap().dim(), (1, 8));
+        assert_eq!(s.representation().unwrap().embed(&[3]).unwrap().dim(), (1, 8));
     }
 }

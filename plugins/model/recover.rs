@@ -316,13 +316,13 @@ impl Model for Recover {
         Ok(Box::new(Fitted { inputs: inputs.clone(), settings: self.clone(), forms, encoded, predictor, loss }))
     }
 
-    fn provides(&self) -> Provides {
-        Provides { embedding: true, ..Provides::default() }
+    fn provides(&self) -> Abilities {
+        Abilities::of([Ability::Embedding])
     }
 
-    fn requires(&self) -> Requires {
+    fn needs(&self) -> Abilities {
         let features = self.genes == Genetics::Features;
-        Requires { single_effects: true, scalar: true, features, ..Requires::default() }
+        Abilities::of([Ability::SingleEffects, Ability::Scalar]).with_if(Ability::Features, features)
     }
 }
 
@@ -358,13 +358,19 @@ impl Surrogate for Fitted {
         Ok(Posterior { mean, sd: None })
     }
 
-    /// z.
-    fn embed(&self, ids: &[usize]) -> Result<Array2<f64>> {
-        Ok(self.z(ids).mapv(f64::from))
+    fn representation(&self) -> Option<&dyn Representation> {
+        Some(self)
     }
 
     fn record(&self) -> Vec<(String, f64)> {
         vec![("recover.loss".into(), self.loss)]
+    }
+}
+
+impl Representation for Fitted {
+    /// z.
+    fn embed(&self, ids: &[usize]) -> Result<Array2<f64>> {
+        Ok(self.z(ids).mapv(f64::from))
     }
 }
 
@@ -432,7 +438,7 @@ mod tests {
         let (got, additive) = (error(&train, &s.predict(&train).unwrap().mean), error(&train, &known));
         assert!(got < 0.1 * additive, "{got} {additive}");
         assert!(error(&test, &s.predict(&test).unwrap().mean).is_finite());
-        assert_eq!(s.embed(&[0, 1, 2]).unwrap().dim(), (3, 16));
+        assert_eq!(s.representation().unwrap().embed(&[0, 1, 2]).unwrap().dim(), (3, 16));
     }
 
     #[test]

@@ -71,12 +71,12 @@ impl Model for Ridge {
         }))
     }
 
-    fn provides(&self) -> Provides {
-        Provides { sd: true, draws: true, covariance: true, ..Provides::default() }
+    fn provides(&self) -> Abilities {
+        Abilities::of([Ability::Sd, Ability::Draws, Ability::Covariance])
     }
 
-    fn requires(&self) -> Requires {
-        Requires { features: true, ..Requires::default() }
+    fn needs(&self) -> Abilities {
+        Abilities::of([Ability::Features])
     }
 }
 
@@ -225,6 +225,29 @@ impl Surrogate for Fitted {
         Ok(Posterior { mean, sd: Some(sd) })
     }
 
+    fn draws(&self) -> Option<&dyn JointDraws> {
+        Some(self)
+    }
+
+    fn covariance(&self) -> Option<&dyn PosteriorCovariance> {
+        Some(self)
+    }
+
+    fn noise_variance(&self) -> Option<Array1<f64>> {
+        Some(&self.noise * &self.noise)
+    }
+
+    fn loo_residuals(&self) -> Option<Array2<f64>> {
+        self.residuals.clone()
+    }
+
+    fn record(&self) -> Vec<(String, f64)> {
+        let noise = (self.noise.dot(&self.noise) / self.noise.len() as f64).sqrt();
+        vec![("ridge.penalty".into(), self.penalty), ("ridge.noise".into(), noise)]
+    }
+}
+
+impl JointDraws for Fitted {
     /// Exact draws of intercept and weights. With g standard normal, w = ŵ + σ(A^{-1/2} g) where A^{-1/2} is
     /// (s² + λ)^{-1/2} along the axes and λ^{-1/2} across them.
     fn draw(&self, ids: &[usize], n: usize, rng: &mut StreamRng) -> Result<Array3<f64>> {
@@ -253,9 +276,11 @@ impl Surrogate for Fitted {
         }
         Ok(out)
     }
+}
 
+impl PosteriorCovariance for Fitted {
     /// σ²(1/n + xᵀ(XᵀX + λI)⁻¹x') of centred rows.
-    fn covariance(&self, a: &[usize], b: &[usize], output: usize) -> Result<Array2<f64>> {
+    fn between(&self, a: &[usize], b: &[usize], output: usize) -> Result<Array2<f64>> {
         let (x, y) = (self.rows(a), self.rows(b));
         let (along_x, along_y) = (matmul(x.view(), self.axes.view()), matmul(y.view(), self.axes.view()));
         // Inside the axes 1 / (s + λ), outside 1 / λ.
@@ -268,21 +293,8 @@ impl Surrogate for Fitted {
         Ok(k * self.noise[output].powi(2))
     }
 
-    fn covariance_scales(&self) -> Option<Array1<f64>> {
+    fn scales(&self) -> Option<Array1<f64>> {
         Some(&self.noise * &self.noise)
-    }
-
-    fn noise_variance(&self) -> Option<Array1<f64>> {
-        Some(&self.noise * &self.noise)
-    }
-
-    fn loo_residuals(&self) -> Option<Array2<f64>> {
-        self.residuals.clone()
-    }
-
-    fn record(&self) -> Vec<(String, f64)> {
-        let noise = (self.noise.dot(&self.noise) / self.noise.len() as f64).sqrt();
-        vec![("ridge.penalty".into(), self.penalty), ("ridge.noise".into(), noise)]
     }
 }
 
@@ -425,11 +437,11 @@ mod tests {
             let ids: Vec<usize> = (4..30).collect();
             let sd = s.predict(&ids).unwrap().sd.unwrap();
             for o in 0..2 {
-                let k = s.covariance(&ids, &ids, o).unwrap();
+                let k = s.covariance().unwrap().between(&ids, &ids, o).unwrap();
                 assert!((0..26).all(|i| (k[(i, i)] - sd[(i, o)].powi(2)).abs() < 1e-10));
                 assert!(
-                    (&k / s.covariance_scales().unwrap()[o]
-                        - s.covariance(&ids, &ids, 0).unwrap() / s.noise_variance().unwrap()[0])
+                    (&k / s.covariance().unwrap().scales().unwrap()[o]
+                        - s.covariance().unwrap().between(&ids, &ids, 0).unwrap() / s.noise_variance().unwrap()[0])
                         .iter()
                         .all(|d| d.abs() < 1e-10)
                 );
@@ -444,13 +456,13 @@ mod tests {
         let s = fit(&Ridge { penalty: Some(0.9), ..Ridge::default() }, &world, &observed);
         let (ids, n) = ([1, 2, 3], 40_000);
         let p = s.predict(&ids).unwrap();
-        let d = s.draw(&ids, n, &mut Streams::new(3).rng("draw")).unwrap();
+        let d = s.draws().unwrap().draw(&ids, n, &mut Streams::new(3).rng("draw")).unwrap();
         let x = world.inputs.features(&observed.ids);
         let (_, a) = normal_equations(&x, 0.9);
         let star = world.inputs.features(&ids) - &x.mean_axis(Axis(0)).unwrap();
         let noise2 = s.record()[1].1.powi(2);
         let covariance = (star.dot(&a.solve(star.t())) + 1.0 / 6.0) * noise2;
-        let own = s.covariance(&ids[..2], &ids, 0).unwrap();
+        let own = s.covariance().unwrap().between(&ids[..2], &ids, 0).unwrap();
         assert!((&own - &covariance.slice(ndarray::s![..2, ..])).iter().all(|d| d.abs() < 1e-10));
         for i in 0..3 {
             let m = d.slice(ndarray::s![.., i, 0]).mean().unwrap();

@@ -11,6 +11,7 @@
 //! oracle has them, go to one lane each. Standard errors stay those of the oracle. Cost: O(outputs x lanes of a group)
 //! for a perturbation on top of its measurement.
 
+use framework::domain::Control;
 use framework::prelude::*;
 use rand_distr::{Distribution, Exp1, StandardNormal};
 use std::path::PathBuf;

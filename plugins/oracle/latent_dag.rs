@@ -28,6 +28,7 @@ mod sets;
 mod tests;
 mod world;
 
+use framework::domain::{Cells, Control};
 use framework::prelude::*;
 use rayon::prelude::*;
 use std::sync::Arc;

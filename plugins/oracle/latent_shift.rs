@@ -7,6 +7,8 @@
 //! appendices D.1.1 and D.1.2; what the paper leaves open, such as layout and colours of the scene, is ours).
 //! O(layers latents²) a sample; O(resolution²) a picture, made when asked for.
 
+use framework::context::SampledScreen;
+use framework::domain::{Cells, SampleSource};
 use framework::prelude::*;
 use learn::simulate::Mixing;
 use ndarray::ArrayViewMut2;
@@ -267,6 +269,7 @@ framework::register!(
 mod tests {
     use super::*;
     use framework::data::DataRoot;
+    use framework::domain::Class;
 
     fn open(oracle: LatentShift, seed: u64) -> Box<dyn Screen> {
         let (data, streams) = (DataRoot::new("."), Streams::new(seed));

@@ -14,6 +14,7 @@ mod profiles;
 mod reading;
 mod values;
 
+use framework::domain::Control;
 use framework::prelude::*;
 use input::Format;
 use profiles::Profiles;

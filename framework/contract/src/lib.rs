@@ -19,15 +19,27 @@ pub use serde_json;
 pub use table;
 pub use typetag;
 
-/// What a plugin file needs.
+/// What most plugin files need: the six traits with what they are handed and what they give back, and the nouns. The
+/// rest is found by its path.
 pub mod prelude {
-    pub use crate::domain::*;
+    pub use crate::context::{
+        FitContext, KernelContext, Mode, PriorContext, Repair, Round, RunContext, Setup, Source, Sources, TestContext,
+        transform_needs,
+    };
+    pub use crate::domain::{
+        Batch, Block, Candidates, Compose, Direction, Gene, Genes, Inputs, Observed, Perturbation, Pool, Posterior,
+        Readouts, Target, Top,
+    };
     pub use crate::error::{Error, Result};
-    pub use crate::plugin::*;
+    pub use crate::plugin::{
+        Abilities, Ability, Acquisition, Experiment, Functions, InteractionTest, JointDraws, Kernel, LayerFactors,
+        LayerGradients, Model, Null, Oracle, PosteriorCovariance, Prior, Relation, Representation, Screen, Surrogate,
+        TestOutcome, VarianceGradient,
+    };
     pub use crate::register;
     pub use ndarray::{Array1, Array2, Array3, ArrayView1, ArrayView2, Axis};
     pub use numerics::streams::{StreamRng, Streams};
-    pub use numerics::{Cholesky, FeatureGram, Features, Gram, GramSource, Normalise, Rows};
-    pub use rand::{Rng, RngExt};
+    pub use numerics::{Cholesky, FeatureGram, Gram, Normalise, Rows};
+    pub use rand::RngExt;
     pub use serde::{Deserialize, Serialize};
 }

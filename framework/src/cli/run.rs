@@ -1,8 +1,8 @@
 use super::progress::Progress;
 use super::{Folders, Which, duration};
+use crate::compatibility::misfits;
 use crate::data::DataRoot;
 use crate::error::{Error, Result};
-use crate::plugin::Requires;
 use crate::runner::{Job, Outcome, RunSeeds, Split, Worlds, run_all};
 use crate::scenario::{ScenarioForm, Sweep};
 use crate::store::{DataHashes, Provenance, Store, run_id};
@@ -185,12 +185,8 @@ impl Plan {
             let place = |e: Error| Error::Data(format!("{}: {e}", self.sweep.file.display()));
             let base = worlds.get(&arm.scenario, seeds).map_err(place)?;
             Split::new(&base, &arm.scenario, seeds).map_err(place)?;
-            let requires = arm.scenario.model.as_ref().map_or(Requires::default(), |m| m.requires());
-            if requires.single_effects && !base.has_single_effects() {
-                return Err(place(Error::Config(format!(
-                    "arm `{}`: its model predicts from single-gene effects and the oracle knows none; set `single` on the oracle or choose another model",
-                    arm.label
-                ))));
+            if let Some(m) = misfits(&arm.scenario.parts(), Some(&base.facts())).first() {
+                return Err(place(Error::Config(format!("arm `{}`: {}", arm.label, m.text))));
             }
         }
         Ok(())

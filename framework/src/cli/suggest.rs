@@ -1,13 +1,14 @@
 use super::Folders;
 use super::named::{checked, parse_plugin, set_parameter};
-use crate::context::select_batch;
+use crate::compatibility::{Facts, Lab, Misfit, Parts, misfits};
+use crate::context::{FitContext, PriorContext, Round, RunContext, Setup, select_batch};
 use crate::data::DataRoot;
 use crate::domain::{
     Block, Candidates, Compose, Genes, Inputs, Observed, Perturbation, Pool, Readouts, SymbolUpdates, Target,
 };
 use crate::error::{Error, Result};
-use crate::plugin::{Acquisition, FitContext, Kernel, Kind, PriorContext, Round, RunContext, Setup};
-use crate::scenario::{Campaign, Document, Misfit, Mistake, Place, UserTable, check_campaign, check_needs};
+use crate::plugin::{Acquisition, Kernel, Kind};
+use crate::scenario::{Campaign, Document, Mistake, Place, UserTable, check_campaign};
 use clap::Args;
 use ndarray::Array2;
 use numerics::streams::Streams;
@@ -137,18 +138,17 @@ impl Suggest {
             block.fill(campaign.missing);
             blocks.push(Arc::new(block));
         }
-        let misfits: Vec<Mistake> = check_needs(
-            campaign.model.as_deref(),
-            campaign.kernel.as_deref(),
-            &*campaign.acquisition,
-            !blocks.is_empty(),
-            !observed.is_empty(),
-        )
-        .into_iter()
-        .map(|m| Mistake::at(&[m.section], m.text))
-        .collect();
-        if !misfits.is_empty() {
-            return Err(doc.report(&misfits));
+        let parts = Parts {
+            model: campaign.model.as_deref(),
+            kernel: campaign.kernel.as_deref(),
+            acquisition: &*campaign.acquisition,
+            features: !blocks.is_empty(),
+            measured: !observed.is_empty(),
+        };
+        let found = misfits(&parts, Some(&facts(&pool, &observed)));
+        let found: Vec<Mistake> = found.into_iter().map(|m| Mistake::at(&[m.section], m.text)).collect();
+        if !found.is_empty() {
+            return Err(doc.report(&found));
         }
         Ok(Problem {
             campaign_seed: self.seed.unwrap_or(campaign.seed),
@@ -205,9 +205,14 @@ impl Suggest {
             observed.push(&Readouts::plain(&ids, Array2::zeros((ids.len(), 1))), 0)?;
         }
         let (acquisition, kernel) = (self.acquisition()?, self.kernel()?);
-        if let Some(Misfit { text, .. }) =
-            check_needs(None, kernel.as_deref(), &*acquisition, true, !observed.is_empty()).into_iter().next()
-        {
+        let parts = Parts {
+            model: None,
+            kernel: kernel.as_deref(),
+            acquisition: &*acquisition,
+            features: true,
+            measured: !observed.is_empty(),
+        };
+        if let Some(Misfit { text, .. }) = misfits(&parts, Some(&facts(&pool, &observed))).into_iter().next() {
             let rule = self.rule.as_deref().unwrap_or_default();
             return Err(Error::Config(format!("--rule {rule}: {text} (a campaign file has one; --features has none)")));
         }
@@ -299,6 +304,11 @@ impl Suggest {
     }
 }
 
+/// What is known of a laboratory's screen.
+fn facts(pool: &Pool, observed: &Observed) -> Facts {
+    Facts { pairs: !pool.is_singles(), n_outputs: observed.n_outputs(), single_effects: false, lab: Lab::User }
+}
+
 fn is_npy(path: &Path) -> bool {
     path.extension().is_some_and(|e| e.eq_ignore_ascii_case("npy"))
 }
@@ -330,16 +340,10 @@ fn choose(p: Problem) -> Result<Table> {
     };
     surrogate.iter().flat_map(|s| s.notes()).for_each(|text| eprintln!("{text}"));
     let round = Round { index: 1, of: 1, batch: p.batch };
-    let cx = RunContext::new(
-        round,
-        p.target,
-        &p.inputs,
-        &candidates,
-        &p.observed,
-        surrogate.as_deref(),
-        p.kernel.as_deref(),
-        streams.child("acquisition"),
-    );
+    let cx = RunContext::new(round, &p.inputs, &candidates, &p.observed, streams.child("acquisition"))
+        .with_target(p.target)
+        .with_surrogate(surrogate.as_deref())
+        .with_kernel(p.kernel.as_deref());
     let shown = std::cell::Cell::new(std::time::Instant::now());
     let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
     let tick = |done: usize, of: usize| {

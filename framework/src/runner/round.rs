@@ -1,12 +1,13 @@
 //! The loop: round 0 measures the initial set; each later round selects, measures, fits and scores.
 
 use super::world::{Base, RunSeeds, Split};
-use crate::context::{fill_note, select_batch};
+use crate::compatibility::misfits;
+use crate::context::{FitContext, Round, RunContext, fill_note, select_batch};
 use crate::domain::{Batch, Candidates, Inputs, Observed, Pool};
 use crate::error::{Error, Result};
 use crate::metric::{Need, Scored, Search, Setting};
 use crate::metrics;
-use crate::plugin::{FitContext, Model, Relation, Round, RunContext, Surrogate};
+use crate::plugin::{Model, Relation, Surrogate};
 use crate::scenario::Scenario;
 use numerics::stats::calls::lord;
 use numerics::streams::Streams;
@@ -129,22 +130,8 @@ pub fn execute(
     let mut seconds = Seconds::default();
     let mut records: Vec<RoundRecord> = Vec::with_capacity(scenario.rounds + 1);
     let model = scenario.model.as_deref();
-    if model.is_some_and(|m| m.requires().single_effects) && !base.has_single_effects() {
-        return Err(Error::Config(
-            "this model predicts from single-gene effects and the oracle knows none; set `single` on the oracle or choose another model".into(),
-        ));
-    }
-    if model.is_some_and(|m| m.requires().pairs) && pool.is_singles() {
-        return Err(Error::Config(
-            "this model predicts pairs of genes and the pool holds single genes; choose another oracle or model".into(),
-        ));
-    }
-    if model.is_some_and(|m| m.requires().scalar) && base.n_outputs() != 1 {
-        return Err(Error::Config(format!(
-            "this model predicts one number and readouts have {}; reduce them in the oracle (screen_table: reduce = \"norm\") or \
-             choose another model",
-            base.n_outputs()
-        )));
+    if let Some(m) = misfits(&scenario.parts(), Some(&base.facts())).into_iter().next() {
+        return Err(Error::Config(m.text));
     }
     let mut surrogate: Option<Box<dyn Surrogate>> = None;
     let mut fitted_at = None;
@@ -183,17 +170,11 @@ pub fn execute(
                 surrogate = fit(model, &inputs, &observed, &streams.child("model"))?;
             }
             let round = Round { index, of: split.rounds, batch: scenario.batch };
-            let cx = RunContext::new(
-                round,
-                scenario.target,
-                &inputs,
-                &candidates,
-                &observed,
-                surrogate.as_deref(),
-                scenario.kernel.as_deref(),
-                streams.child("acquisition"),
-            )
-            .with_device(scenario.device.open());
+            let cx = RunContext::new(round, &inputs, &candidates, &observed, streams.child("acquisition"))
+                .with_target(scenario.target)
+                .with_surrogate(surrogate.as_deref())
+                .with_kernel(scenario.kernel.as_deref())
+                .with_device(scenario.device.open());
             let batch = select_batch(&*scenario.acquisition, &cx)?;
             let said = cx.into_recorded();
             if let Some(text) = fill_note(&said, batch.ids.len()) {

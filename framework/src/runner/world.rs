@@ -1,10 +1,12 @@
 //! The world of a run: screen, pool, priors and split, shared between runs where they do not differ.
 
+use crate::compatibility::{Facts, Lab};
+use crate::context::{PriorContext, Setup};
 use crate::data::DataRoot;
 use crate::domain::{Block, Gene, Inputs, Observed, Perturbation, Pool, Readouts, SymbolUpdates};
 use crate::error::{Error, Result};
 use crate::metrics::hit_flags;
-use crate::plugin::{Experiment, PriorContext, Relation, Screen, Setup};
+use crate::plugin::{Experiment, Relation, Screen};
 use crate::scenario::{CoveredBy, Exhausted, Known, Scenario, Varies};
 use ndarray::{Array2, Axis};
 use numerics::streams::Streams;
@@ -160,9 +162,14 @@ impl Base {
         self.screen.n_outputs()
     }
 
-    /// Whether single-gene effects are known.
-    pub fn has_single_effects(&self) -> bool {
-        self.single_effects.is_some()
+    /// What models, kernels and acquisitions may ask of it.
+    pub fn facts(&self) -> Facts {
+        Facts {
+            pairs: !self.pool.is_singles(),
+            n_outputs: self.n_outputs(),
+            single_effects: self.single_effects.is_some(),
+            lab: Lab::Oracle,
+        }
     }
 
     fn screen_ids(&self, ids: &[usize]) -> Vec<usize> {

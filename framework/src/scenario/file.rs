@@ -1,6 +1,7 @@
 //! The types behind a scenario file. No `flatten`, no `untagged`: every mistake has a place.
 
 use super::schema::{Shape, Slot};
+use crate::compatibility::Parts;
 use crate::domain::{Compose, Missing, Target};
 use crate::plugin::{Acquisition, Kernel, Kind, Model, Oracle, Prior};
 use serde::{Deserialize, Serialize};
@@ -221,6 +222,17 @@ impl Scenario {
             .map(String::as_str)
             .filter(|n| self.priors.as_ref().is_none_or(|list| list.iter().any(|p| p == n)))
             .collect()
+    }
+
+    /// What has to fit together; see [`misfits`](crate::compatibility::misfits).
+    pub fn parts(&self) -> Parts<'_> {
+        Parts {
+            model: self.model.as_deref(),
+            kernel: self.kernel.as_deref(),
+            acquisition: &*self.acquisition,
+            features: !self.active_priors().is_empty(),
+            measured: self.pool.init > 0,
+        }
     }
 
     /// Every data file that the scenario reads, relative to the data root, sorted.

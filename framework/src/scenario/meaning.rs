@@ -2,7 +2,7 @@
 
 use super::file::Scenario;
 use super::path::{Location, Mistake};
-use super::sweep::check_needs;
+use crate::compatibility::misfits;
 use crate::error::hint;
 use crate::{metric, metrics};
 use serde_json::{Map, Value};
@@ -20,18 +20,12 @@ pub(super) fn check(table: &Map<String, Value>, mistakes: &mut Vec<Mistake>) -> 
     check_sizes(&scenario, mistakes);
     check_target(&scenario, mistakes);
     check_priors(&scenario, mistakes);
-    let mut misfits = vec![];
-    for m in check_needs(
-        scenario.model.as_deref(),
-        scenario.kernel.as_deref(),
-        &*scenario.acquisition,
-        !scenario.active_priors().is_empty(),
-        scenario.pool.init > 0,
-    ) {
-        let to = if m.of_model { &mut misfits } else { &mut *mistakes };
+    let mut of_model = vec![];
+    for m in misfits(&scenario.parts(), None) {
+        let to = if m.of_model { &mut of_model } else { &mut *mistakes };
         to.push(Mistake::at(&[m.section], m.text));
     }
-    misfits
+    of_model
 }
 
 fn check_metrics(listed: &[String], mistakes: &mut Vec<Mistake>) {

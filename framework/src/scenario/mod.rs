@@ -32,5 +32,4 @@ pub use file::{CoveredBy, Exhausted, Known, Place, PoolRules, Repeat, Scenario, 
 pub use path::{Location, Mistake};
 pub use published::{Published, PublishedMetric, PublishedValues};
 pub use sweep::Sweep;
-pub(crate) use sweep::{Misfit, check_needs};
 pub use variants::ScenarioForm;

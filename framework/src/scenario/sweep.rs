@@ -15,9 +15,8 @@ use super::schema::check_table;
 use super::skip;
 use super::variants::{self, ScenarioForm, is_folder_name};
 use crate::error::{Error, Result};
-use crate::plugin::{self, Kind};
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
 
 /// A scenario file, expanded.
@@ -201,114 +200,6 @@ fn in_file(doc: &Document, error: serde_json::Error) -> Error {
 fn misfit_text(table: &Map<String, Value>, why: &str) -> String {
     let name = |key: &str| table.get(key).and_then(|v| v.get("use")).and_then(Value::as_str).unwrap_or("none");
     format!("model {} with acquisition {} and kernel {}: {why}", name("model"), name("acquisition"), name("kernel"))
-}
-
-/// Something that does not fit together.
-pub(crate) struct Misfit {
-    /// The section to change.
-    pub(crate) section: &'static str,
-    /// What is wrong.
-    pub(crate) text: String,
-    /// Whether the model cannot give what is asked of it.
-    pub(crate) of_model: bool,
-}
-
-/// Whether model, kernel and acquisition fit together.
-pub(crate) fn check_needs(
-    model: Option<&dyn plugin::Model>,
-    kernel: Option<&dyn plugin::Kernel>,
-    acquisition: &dyn plugin::Acquisition,
-    any_prior: bool,
-    any_measured: bool,
-) -> Vec<Misfit> {
-    let mut all = Vec::new();
-    let mut bad = |section, text: String, of_model| all.push(Misfit { section, text, of_model });
-    let needs = acquisition.needs();
-    let providers = |who: &str, what: &str, has: fn(plugin::Provides) -> bool| {
-        let able: Vec<&str> = plugin::catalogue()
-            .into_iter()
-            .filter(|e| e.kind == Kind::Model)
-            .filter(|e| {
-                let dir = std::env::temp_dir();
-                let mut v = (e.example)(&dir);
-                v.as_object_mut().map(|m| m.insert("use".into(), json!(e.name)));
-                serde_json::from_value::<Box<dyn plugin::Model>>(v).is_ok_and(|m| has(m.provides()))
-            })
-            .map(|e| e.name)
-            .collect();
-        if able.is_empty() {
-            return format!("this {who} needs {what}, and no model that is linked in gives them");
-        }
-        format!("this {who} needs {what}; models that give them: {}", able.join(", "))
-    };
-    let asks_model = needs.model || needs.sd || needs.draws || needs.covariance || needs.variance_gradient;
-    match model {
-        None if asks_model => {
-            bad("acquisition", "this acquisition needs a model; add a [model] section".into(), false);
-        }
-        Some(m) => {
-            let p = m.provides();
-            if needs.sd && !p.sd {
-                bad("acquisition", providers("acquisition", "predicted standard deviations", |p| p.sd), true);
-            }
-            if needs.draws && !p.draws {
-                bad("acquisition", providers("acquisition", "posterior draws", |p| p.draws), true);
-            }
-            if needs.covariance && !p.covariance {
-                bad("acquisition", providers("acquisition", "posterior covariances", |p| p.covariance), true);
-            }
-            if needs.variance_gradient && !p.variance_gradient {
-                let what = "the gradient of its variance with respect to the features";
-                bad("acquisition", providers("acquisition", what, |p| p.variance_gradient), true);
-            }
-            if m.requires().features && !any_prior {
-                bad(
-                    "model",
-                    "this model learns from features and no prior is active; add a [prior.NAME] section".into(),
-                    false,
-                );
-            }
-        }
-        None => {}
-    }
-    if model.is_some() && asks_model && !any_measured {
-        bad("acquisition", "this acquisition needs a fitted model from the first round on, and nothing is measured before; set init under [pool]".into(), false);
-    }
-    if needs.gram && kernel.is_none() && !any_prior {
-        bad("acquisition", "this acquisition compares perturbations but nothing describes them; add a [kernel] or a [prior.NAME] section".into(), false);
-    }
-    if let Some(k) = kernel {
-        let needs = k.needs();
-        if needs.input {
-            bad("kernel", "this transform has no kernel to act on; put it after one in the `steps` of a chain, or give it one as `of`"
-                    .into(), false);
-        }
-        if needs.features && !any_prior {
-            bad(
-                "kernel",
-                "this kernel compares feature rows and no prior is active; add a [prior.NAME] section".into(),
-                false,
-            );
-        }
-        let reads_model = needs.model || needs.embedding || needs.layers;
-        match model {
-            None if reads_model => {
-                bad("kernel", "this kernel reads the fitted model; add a [model] section".into(), false)
-            }
-            Some(m) if needs.layers && !m.provides().layers => {
-                bad("kernel", providers("kernel", "the layers of a network", |p| p.layers), true);
-            }
-            Some(m) if needs.embedding && !m.provides().embedding => {
-                bad("kernel", providers("kernel", "the model's own representation", |p| p.embedding), true);
-            }
-            _ => {}
-        }
-        if (reads_model || needs.measured) && !any_measured {
-            bad("kernel", "this kernel needs measurements from the first round on, and nothing is measured before; set init under [pool]"
-                    .into(), false);
-        }
-    }
-    all
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! A small scenario for the tests of this folder, with plugins that are configured and never run.
 
 use super::{Document, ScenarioForm, Sweep};
+use crate::context::{FitContext, KernelContext, PriorContext, RunContext, Setup};
 use crate::domain::{Batch, Block};
 use crate::error::{Error, Result};
 use crate::plugin::*;
@@ -59,8 +60,8 @@ impl Acquisition for SdRule {
         never_run()
     }
 
-    fn needs(&self) -> Needs {
-        Needs { model: true, sd: true, ..Needs::default() }
+    fn needs(&self) -> Abilities {
+        Abilities::of([Ability::Model, Ability::Sd])
     }
 }
 
@@ -92,8 +93,8 @@ impl Model for SdModel {
         never_run()
     }
 
-    fn provides(&self) -> Provides {
-        Provides { sd: true, ..Provides::default() }
+    fn provides(&self) -> Abilities {
+        Abilities::of([Ability::Sd])
     }
 }
 

@@ -216,7 +216,7 @@ fn settings_out_of_range_and_fits_without_measurements_are_refused() {
         assert!(e.to_string().contains(text), "{e}");
     }
     let r = rule(json!({ "form": "fit" }));
-    assert!(!r.needs().model);
+    assert!(!r.needs().contains(Ability::Model));
     let e = r.select(&world.context(1, &candidates, &Observed::empty(1), None, None, 1)).unwrap_err().to_string();
     assert!(e.contains("there are none yet"), "{e}");
 }

@@ -1,5 +1,6 @@
 //! The multiplier bootstrap: signs of samples, and the terms of the contrast, observed and in each resample.
 
+use framework::domain::Class;
 use framework::prelude::*;
 use learn::density::mmd::{BlockSums, OwnSums, Place, unit_sizes};
 use learn::density::{MeanKernel, Points};

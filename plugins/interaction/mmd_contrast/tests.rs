@@ -1,5 +1,6 @@
 use super::bootstrap::widen;
 use super::*;
+use framework::domain::{PairClass, Samples};
 use framework::testing::Mixture;
 use rand_distr::{Cauchy, Distribution, Normal};
 

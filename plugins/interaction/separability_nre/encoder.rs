@@ -1,6 +1,7 @@
 //! The network in force: the settings of a preset, what replaces them, and the encoder that they describe.
 
 use super::{Kind, Preset, SeparabilityNre};
+use framework::domain::Samples;
 use framework::prelude::*;
 use learn::density::ratio::{ConvEncoder, Encoder, MlpEncoder, Schedule, Standard, Trained, train};
 use learn::nn::conv::{ConvNet, ConvShape, End, Shrink};

@@ -1,4 +1,5 @@
 use super::*;
+use framework::domain::{PairClass, SampleSource, Samples};
 use framework::serde_json::{self, json};
 use learn::nn::conv::Shrink;
 use rand_distr::{Distribution, StandardNormal};

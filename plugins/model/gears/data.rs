@@ -1,6 +1,7 @@
 //! What the network is trained on and validated by: cells paired with control cells, or profiles in their place.
 
 use super::CLEAREST;
+use framework::domain::Cells;
 use framework::prelude::*;
 use std::collections::HashMap;
 

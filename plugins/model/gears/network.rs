@@ -7,6 +7,7 @@ use framework::prelude::*;
 use learn::nn::batch_norm::{Batch, Norm, NormedMlp, Running, Trace, add_column_sums, rows};
 use learn::nn::outer_mlp::{OuterMlp, OuterPass};
 use ndarray::s;
+use rand::Rng;
 use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 use std::ops::Range;

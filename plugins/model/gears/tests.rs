@@ -3,6 +3,7 @@ use super::graph::{GeneInput, propagation, strongest};
 use super::network::*;
 use super::training::Work;
 use super::*;
+use framework::domain::{Cells, Control};
 use ndarray::s;
 use rand_distr::{Distribution, StandardNormal};
 use std::collections::HashMap;
@@ -415,7 +416,7 @@ fn threads_change_no_bit() {
         pool.install(|| {
             let s = fit(&Gears { hidden: 64, epochs: Some(2), ..quick() }, &world).unwrap();
             let ids: Vec<usize> = (0..80).collect();
-            (s.predict(&ids).unwrap().mean, s.embed(&ids).unwrap(), s.record())
+            (s.predict(&ids).unwrap().mean, s.representation().unwrap().embed(&ids).unwrap(), s.record())
         })
     };
     let one = run(1);

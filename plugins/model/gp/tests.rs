@@ -161,7 +161,7 @@ fn check_draws(s: &dyn Surrogate, ids: &[usize], keep: &[usize], covariance: &Ar
     let mut sums = Array2::<f64>::zeros((keep.len(), keep.len()));
     let mut means = vec![0.0; keep.len()];
     for _ in 0..n / 500 {
-        let d = s.draw(ids, 500, &mut rng).unwrap();
+        let d = s.draws().unwrap().draw(ids, 500, &mut rng).unwrap();
         for k in 0..500 {
             for (a, &i) in keep.iter().enumerate() {
                 means[a] += (d[(k, i, 0)] - p.mean[(i, 0)]) / n as f64;
@@ -201,7 +201,7 @@ fn draws_have_the_posterior_moments_in_every_form() {
         let cross = g.block(&observed.ids, &kept) * 0.49;
         let explained = cross.t().dot(&Cholesky::new(own.view()).unwrap().solve(cross.view()));
         let covariance = g.to_dense(&kept) * 0.49 - explained;
-        let own = s.covariance(&kept, &kept[..3], 0).unwrap();
+        let own = s.covariance().unwrap().between(&kept, &kept[..3], 0).unwrap();
         assert!((&own - &covariance.slice(ndarray::s![.., ..3])).iter().all(|d| d.abs() < 1e-9));
         let sd = s.predict(&kept).unwrap().sd.unwrap();
         assert!((0..3).all(|i| (own[(i, i)] - sd[(i, 0)].powi(2)).abs() < 1e-9));
@@ -216,8 +216,8 @@ fn draws_beyond_the_joint_limit_need_features() {
     let observed = noisy(&world, &[0, 1, 2, 3], 0.5);
     let s = fit(json!({ "kernel": { "use": "stored_for_test" } }), &world.inputs, &observed);
     let ids: Vec<usize> = (0..2100).collect();
-    assert!(s.draw(&ids[..2000], 1, &mut Streams::new(1).rng("d")).is_ok());
-    let e = s.draw(&ids, 1, &mut Streams::new(1).rng("d")).unwrap_err().to_string();
+    assert!(s.draws().unwrap().draw(&ids[..2000], 1, &mut Streams::new(1).rng("d")).is_ok());
+    let e = s.draws().unwrap().draw(&ids, 1, &mut Streams::new(1).rng("d")).unwrap_err().to_string();
     assert!(e.contains("neither features nor random features"), "{e}");
 }
 

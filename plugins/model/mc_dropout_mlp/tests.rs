@@ -47,7 +47,7 @@ fn mean_and_sd_are_those_of_the_functions_whatever_the_tiles() {
             let model = McDropoutMlp { masks, dropout, epochs: 20, ..McDropoutMlp::default() };
             let s = fit(&model, &world.inputs, &observed).unwrap();
             let ids: Vec<usize> = (0..600).rev().collect();
-            let (p, f) = (s.predict(&ids).unwrap(), s.functions(&ids).unwrap().unwrap());
+            let (p, f) = (s.predict(&ids).unwrap(), s.functions().unwrap().evaluate(&ids).unwrap());
             assert_eq!(f.dim(), (masks, 600, outputs));
             let mean = f.mean_axis(Axis(0)).unwrap();
             let sd = (&f - &mean).mapv(|v| v * v).mean_axis(Axis(0)).unwrap().mapv(f64::sqrt);
@@ -55,7 +55,7 @@ fn mean_and_sd_are_those_of_the_functions_whatever_the_tiles() {
             assert!(own.iter().all(|s| *s > 0.0));
             assert!((&p.mean - &mean).iter().chain(&(&own - &sd)).all(|d| d.abs() < 1e-9));
             // A function is a function: the same value alone, in another order, and on the next call.
-            let some = s.functions(&[599, 0, 300]).unwrap().unwrap();
+            let some = s.functions().unwrap().evaluate(&[599, 0, 300]).unwrap();
             for m in 0..masks {
                 for (i, id) in [599, 0, 300].into_iter().enumerate() {
                     assert_eq!(
@@ -65,14 +65,14 @@ fn mean_and_sd_are_those_of_the_functions_whatever_the_tiles() {
                 }
             }
             // A draw is one too, of masks of its own.
-            let draw = |ids: &[usize]| s.draw(ids, 5, &mut Streams::new(4).rng("draw")).unwrap();
+            let draw = |ids: &[usize]| s.draws().unwrap().draw(ids, 5, &mut Streams::new(4).rng("draw")).unwrap();
             let all = draw(&ids);
             assert_eq!(draw(&[10]).index_axis(Axis(1), 0), all.index_axis(Axis(1), 589));
             assert!(all.index_axis(Axis(0), 0) != all.index_axis(Axis(0), 1));
             // relu(m z) = m relu(z): the mean of many draws is the network without dropout.
-            let many = s.draw(&[10], 40_000, &mut Streams::new(5).rng("draw")).unwrap();
-            let by_layers = s.layers(&[10], 0, Array2::eye(outputs).view()).unwrap();
-            let h = s.embed(&[10]).unwrap();
+            let many = s.draws().unwrap().draw(&[10], 40_000, &mut Streams::new(5).rng("draw")).unwrap();
+            let by_layers = s.layers().unwrap().factors(&[10], 0, Array2::eye(outputs).view()).unwrap();
+            let h = s.representation().unwrap().embed(&[10]).unwrap();
             assert!((0..h.ncols()).all(|u| (h[(0, u)] - by_layers[1].input[(0, u)]).abs() < 1e-5));
             for o in 0..outputs {
                 let values = many.slice(framework::ndarray::s![.., 0, o]);
@@ -93,7 +93,7 @@ fn variance_has_its_gradient_and_is_that_of_predict() {
         let s = fit(&model, &world.inputs, &observed).unwrap();
         let ids: Vec<usize> = (40..80).collect();
         let x = world.inputs.features(&ids);
-        let (variance, gradient) = s.variance_gradient(x.view()).unwrap();
+        let (variance, gradient) = s.variance_gradient().unwrap().at(x.view()).unwrap();
         let sd = s.predict(&ids).unwrap().sd.unwrap();
         for i in 0..40 {
             let want: f64 = sd.row(i).iter().map(|s| s * s).sum();
@@ -102,7 +102,7 @@ fn variance_has_its_gradient_and_is_that_of_predict() {
                 let by = |h: f64| {
                     let mut x = x.clone();
                     x[(i, j)] += h;
-                    s.variance_gradient(x.view()).unwrap().0[i]
+                    s.variance_gradient().unwrap().at(x.view()).unwrap().0[i]
                 };
                 let want = (by(1e-7) - by(-1e-7)) / 2e-7;
                 let near = 1e-5 * variance[i].max(want.abs()).max(1e-3);
@@ -135,10 +135,10 @@ fn protocols_stop_by_the_loss_they_say() {
     let scaling = Scaling::new("t", &*world.inputs, &noise.ids, &noise.y, OutputScale::Together).unwrap();
     let f = {
         // Mean over masks -> without dropout: from the layers' inputs.
-        let layers = longer.layers(&rows, 0, Array2::eye(1).view()).unwrap();
-        let h = longer.embed(&rows).unwrap();
+        let layers = longer.layers().unwrap().factors(&rows, 0, Array2::eye(1).view()).unwrap();
+        let h = longer.representation().unwrap().embed(&rows).unwrap();
         assert_eq!(layers[1].input.ncols(), h.ncols() + 1);
-        longer.draw(&rows, 100_000, &mut Streams::new(3).rng("d")).unwrap().mean_axis(Axis(0)).unwrap()
+        longer.draws().unwrap().draw(&rows, 100_000, &mut Streams::new(3).rng("d")).unwrap().mean_axis(Axis(0)).unwrap()
     };
     let error = rows.iter().enumerate().map(|(i, r)| ((f[(i, 0)] - noise.y[(*r, 0)]) / scaling.y_sd[0]).powi(2));
     let error = error.sum::<f64>() / 8.0;
@@ -221,8 +221,8 @@ fn threads_change_no_bit() {
             (
                 p.mean,
                 p.sd,
-                s.functions(&[7, 800]).unwrap(),
-                s.variance_gradient(world.inputs.features(&ids).view()).unwrap(),
+                s.functions().unwrap().evaluate(&[7, 800]).unwrap(),
+                s.variance_gradient().unwrap().at(world.inputs.features(&ids).view()).unwrap(),
             )
         })
     };

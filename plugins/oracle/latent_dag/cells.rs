@@ -3,6 +3,7 @@
 use super::Readout;
 use super::counts::STATES;
 use super::world::{World, normal};
+use framework::domain::{Cells, Control};
 use framework::prelude::*;
 use learn::simulate::{CountSampler, SHARES};
 use rayon::prelude::*;

@@ -4,6 +4,7 @@ use super::cells::Lane;
 use super::counts::CountModel;
 use super::sets::Reach;
 use super::{LatentDag, Noise, Readout};
+use framework::domain::Control;
 use framework::prelude::*;
 use rand_distr::{Beta, Distribution, StandardNormal};
 use std::collections::HashMap;

@@ -3,6 +3,7 @@
 use super::reading::listed;
 use super::values::Rows;
 use super::{Centre, NoCells};
+use framework::domain::{Cells, Control};
 use framework::prelude::*;
 use rayon::prelude::*;
 use std::path::Path;

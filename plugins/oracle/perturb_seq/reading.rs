@@ -5,6 +5,7 @@ use super::profiles::Profiles;
 use super::values::{Spread, ValueCheck, gather};
 use super::{CellNoise, PerturbSeq};
 use framework::cells::CellsError;
+use framework::domain::Control;
 use framework::prelude::*;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;

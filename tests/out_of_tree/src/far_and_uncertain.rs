@@ -20,8 +20,8 @@ fn half() -> f64 {
 
 #[typetag::serde(name = "far_and_uncertain")]
 impl Acquisition for FarAndUncertain {
-    fn needs(&self) -> Needs {
-        Needs { model: true, sd: true, ..Needs::default() }
+    fn needs(&self) -> Abilities {
+        Abilities::of([Ability::Model, Ability::Sd])
     }
 
     fn select(&self, cx: &RunContext) -> Result<Batch> {

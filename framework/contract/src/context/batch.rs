@@ -1,8 +1,9 @@
 //! The rules of a batch.
 
+use super::RunContext;
 use crate::domain::{Batch, Candidates, Pool};
 use crate::error::{Error, Result};
-use crate::plugin::{Acquisition, RunContext};
+use crate::plugin::Acquisition;
 
 /// Checks the rules of a batch: right size, no repeats, only candidates.
 pub fn check_batch(batch: &Batch, candidates: &Candidates, pool: &Pool, want: usize) -> Result<()> {

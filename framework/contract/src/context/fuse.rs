@@ -1,8 +1,8 @@
 //! What makes a kernel plugin of a rule that joins kernels: the settings that all fusions share, and the methods that
 //! only hand these on.
 
+use super::{KernelContext, Source, Sources};
 use crate::error::Result;
-use crate::plugin::{KernelContext, Source, Sources};
 use numerics::Gram;
 
 /// The text in which `plugins show` finds the documentation of the shared settings.
@@ -78,13 +78,13 @@ macro_rules! fusion {
             /// squared distances for 0), `"clip"` (negative eigenvalues become 0; at most 3,000 measured perturbations and
             /// candidates) or `"refuse"`.
             #[serde(default)]
-            pub repair: $crate::plugin::Repair,
+            pub repair: $crate::context::Repair,
             $($(#[$docs])* #[serde(default)] pub $field: $type,)*
         }
 
         impl $name {
-            fn sources(&self) -> $crate::plugin::Sources<'_> {
-                $crate::plugin::Sources {
+            fn sources(&self) -> $crate::context::Sources<'_> {
+                $crate::context::Sources {
                     normalise: self.normalise,
                     each: self.each.as_deref(),
                     with: self.with.as_deref(),
@@ -95,7 +95,7 @@ macro_rules! fusion {
 
         #[typetag::serde(name = $tag)]
         impl $crate::plugin::Kernel for $name {
-            fn gram(&self, cx: &$crate::plugin::KernelContext) -> $crate::Result<$crate::numerics::Gram> {
+            fn gram(&self, cx: &$crate::context::KernelContext) -> $crate::Result<$crate::numerics::Gram> {
                 let sources = self.sources();
                 let found = sources.grams(cx)?;
                 $crate::context::Fusion::fuse(self, cx, &sources, found)
@@ -105,7 +105,7 @@ macro_rules! fusion {
                 $crate::context::Fusion::stays_psd(self, self.sources().keep_psd())
             }
 
-            fn needs(&self) -> $crate::plugin::KernelNeeds {
+            fn needs(&self) -> $crate::plugin::Abilities {
                 self.sources().needs()
             }
         }

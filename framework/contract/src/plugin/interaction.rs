@@ -1,11 +1,63 @@
 //! Interaction tests: do two perturbations act independently?
 
 use super::Plugin;
-use crate::domain::Samples;
+use crate::context::TestContext;
 use crate::error::Result;
-use device::Device;
-use numerics::streams::Streams;
 use serde::{Deserialize, Serialize};
+
+/// A test of all pairs of a screen, which share control and single perturbations.
+///
+/// [`InteractionTest::test`] answers for all pairs at once, so that what control and singles need is worked out once.
+///
+/// ```
+/// use contract::prelude::*;
+/// # use contract::typetag;
+///
+/// /// How far the mean of the first feature under both is from the sum of the means under each.
+/// #[derive(Debug, Serialize, Deserialize)]
+/// struct FirstMean {}
+///
+/// #[typetag::serde(name = "first_mean")]
+/// impl InteractionTest for FirstMean {
+///     fn test(&self, cx: &TestContext) -> Result<Vec<TestOutcome>> {
+///         let samples = cx.samples;
+///         let mean = |class: usize| -> Result<f64> {
+///             let x = samples.class(class).x()?;
+///             Ok(x.column(0).iter().map(|v| f64::from(*v)).sum::<f64>() / x.nrows() as f64)
+///         };
+///         let outcome = |pair: usize| {
+///             let [control, first, second, both] = samples.four(pair);
+///             let score = (mean(both)? - mean(first)? - mean(second)? + mean(control)?).abs();
+///             Ok(TestOutcome { score, p_value: None, n: samples.sizes(pair), diagnostics: vec![] })
+///         };
+///         (0..samples.pairs.len()).map(outcome).collect()
+///     }
+///
+///     fn null(&self) -> Null {
+///         Null::Additive
+///     }
+/// }
+///
+/// let streams = Streams::new(1);
+/// let samples = contract::testing::Mixture::of([50, 20, 20, 20]).draw(&mut streams.rng("samples"));
+/// let outcomes = FirstMean {}.test(&TestContext::new(&samples, &streams))?;
+/// assert_eq!(outcomes[0].n, [50, 20, 20, 20]);
+/// # Ok::<(), Error>(())
+/// ```
+#[typetag::serde(tag = "use")]
+pub trait InteractionTest: Plugin {
+    /// One outcome for each pair of the samples, in their order. The caller has left out pairs with a class of fewer
+    /// than [`InteractionTest::min_samples`].
+    fn test(&self, cx: &TestContext) -> Result<Vec<TestOutcome>>;
+
+    /// Its null hypothesis.
+    fn null(&self) -> Null;
+
+    /// Samples that it needs in each class of a pair.
+    fn min_samples(&self) -> usize {
+        1
+    }
+}
 
 /// What independent action means; the two are different hypotheses (a pair may fulfil one and violate the other).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,59 +90,4 @@ pub struct TestOutcome {
     pub n: [usize; 4],
     /// Further numbers by name; the same names for every pair.
     pub diagnostics: Vec<(String, f64)>,
-}
-
-/// What a test is given.
-pub struct TestContext<'a> {
-    /// Samples of control, singles and pairs, checked to be finite, non-empty and of equal width.
-    pub samples: &'a Samples,
-    /// Streams of this test.
-    pub streams: &'a Streams,
-    device: Option<&'a dyn Device>,
-    progress: Option<&'a (dyn Fn(usize, usize) + Sync)>,
-}
-
-impl<'a> TestContext<'a> {
-    /// Without a GPU, telling nobody how far it is.
-    pub fn new(samples: &'a Samples, streams: &'a Streams) -> Self {
-        Self { samples, streams, device: None, progress: None }
-    }
-
-    /// A GPU for tests that can use one.
-    pub fn with_device(self, device: Option<&'a dyn Device>) -> Self {
-        Self { device, ..self }
-    }
-
-    /// Somebody to tell how far a long test has come: steps done and steps in all.
-    pub fn with_progress(self, progress: &'a (dyn Fn(usize, usize) + Sync)) -> Self {
-        Self { progress: Some(progress), ..self }
-    }
-
-    /// The GPU, if there is one.
-    pub fn device(&self) -> Option<&'a dyn Device> {
-        self.device
-    }
-
-    /// Tells how far the test has come. Tests that may take seconds call it now and then.
-    pub fn tick(&self, done: usize, of: usize) {
-        if let Some(p) = self.progress {
-            p(done, of);
-        }
-    }
-}
-
-/// A test of all pairs of a screen, which share control and single perturbations.
-#[typetag::serde(tag = "use")]
-pub trait InteractionTest: Plugin {
-    /// One outcome for each pair of the samples, in their order. The caller has left out pairs with a class of fewer
-    /// than [`InteractionTest::min_samples`].
-    fn test(&self, cx: &TestContext) -> Result<Vec<TestOutcome>>;
-
-    /// Its null hypothesis.
-    fn null(&self) -> Null;
-
-    /// Samples that it needs in each class of a pair.
-    fn min_samples(&self) -> usize {
-        1
-    }
 }

@@ -1,7 +1,7 @@
 //! Oracles: who answers a batch, a recorded screen or a simulator.
 
 use super::Plugin;
-use crate::data::DataRoot;
+use crate::context::Setup;
 use crate::domain::{Cells, Class, Control, Gene, PairClass, Perturbation, Pool, Readouts, Samples};
 use crate::error::Result;
 use ndarray::Array2;
@@ -10,15 +10,49 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// What is at hand when data is opened.
-pub struct Setup<'a> {
-    /// Tables under the data root, each read once.
-    pub data: &'a DataRoot,
-    /// Streams of the world (the same for every arm under one seed).
-    pub streams: &'a Streams,
-}
-
 /// A source of measurements with its settings.
+///
+/// [`Oracle::open`] gives a [`Screen`], which names its pool and measures. What else a screen knows (a truth, replicates,
+/// control cells) it says by the further methods of that trait.
+///
+/// ```
+/// use contract::prelude::*;
+/// # use contract::typetag;
+/// use std::sync::Arc;
+///
+/// /// Genes 0 to n - 1; the readout of a gene is its number.
+/// #[derive(Debug, Serialize, Deserialize)]
+/// struct Numbers {
+///     genes: usize,
+/// }
+///
+/// #[typetag::serde(name = "numbers")]
+/// impl Oracle for Numbers {
+///     fn open(&self, _: &Setup) -> Result<Box<dyn Screen>> {
+///         let genes = Genes::new((0..self.genes).map(|g| format!("G{g}")))?;
+///         Ok(Box::new(Counted(Arc::new(Pool::singles(Arc::new(genes))))))
+///     }
+/// }
+///
+/// struct Counted(Arc<Pool>);
+///
+/// impl Screen for Counted {
+///     fn pool(&self) -> &Arc<Pool> {
+///         &self.0
+///     }
+///     fn n_outputs(&self) -> usize {
+///         1
+///     }
+///     fn measure(&self, ids: &[usize], _: &Experiment, _: &Streams) -> Result<Readouts> {
+///         Ok(Readouts::plain(ids, Array2::from_shape_fn((ids.len(), 1), |(i, _)| ids[i] as f64)))
+///     }
+/// }
+///
+/// let (data, streams) = (contract::data::DataRoot::new("data"), Streams::new(1));
+/// let screen = Numbers { genes: 9 }.open(&Setup { data: &data, streams: &streams })?;
+/// assert_eq!(screen.measure(&[4], &Experiment::of_round(1), &streams)?.y[(0, 0)], 4.0);
+/// # Ok::<(), Error>(())
+/// ```
 #[typetag::serde(tag = "use")]
 pub trait Oracle: Plugin {
     /// Reads or builds the screen.

@@ -1,9 +1,9 @@
 //! What every plugin must do, whoever wrote it.
 
 use super::{MockSurrogate, TinyWorld, fail};
-use crate::context::select_batch;
+use crate::context::{FitContext, KernelContext, PriorContext, Setup, TestContext, select_batch};
 use crate::data::DataRoot;
-use crate::domain::{Candidates, Class, Genes, Observed, PairClass, Samples};
+use crate::domain::{Candidates, Class, Genes, Observed, PairClass, Posterior, Samples};
 use crate::error::{Error, Result};
 use crate::plugin::*;
 use ndarray::Array2;
@@ -134,7 +134,8 @@ fn acquisition(a: &dyn Acquisition) -> Result<()> {
         let flat = MockSurrogate { mean: vec![0.5; n], sd: vec![0.0; n] };
         pick(&flat, 5, 7, &candidates)?;
         let needs = a.needs();
-        if needs.model || needs.sd || needs.draws {
+        let of_model = needs.meets(Abilities::of([Ability::Model, Ability::Sd, Ability::Draws]));
+        if of_model {
             let mut bad = surrogate.clone();
             bad.mean[candidates.nth(0)] = f64::NAN;
             if pick(&bad, 5, 7, &candidates).is_ok() {
@@ -144,7 +145,7 @@ fn acquisition(a: &dyn Acquisition) -> Result<()> {
         if pick(&surrogate, left + 1, 7, &candidates).is_ok() {
             return fail("a batch larger than the candidates was accepted");
         }
-        if !needs.model && !needs.sd && !needs.draws {
+        if !of_model {
             select_batch(a, &world.context(5, &candidates, &observed, None, None, 7))?;
             let nothing = Observed::empty(1);
             select_batch(a, &world.context(5, &candidates, &nothing, None, None, 7))?;
@@ -214,7 +215,8 @@ fn kernel(k: &dyn Kernel) -> Result<()> {
 
 fn model(m: &dyn Model) -> Result<()> {
     for (pairs, outputs) in [(false, 1), (false, 3), (true, 1)] {
-        if (m.requires().pairs && !pairs) || (m.requires().scalar && outputs > 1) {
+        let needs = m.needs();
+        if (needs.contains(Ability::Pairs) && !pairs) || (needs.contains(Ability::Scalar) && outputs > 1) {
             continue;
         }
         let world = TinyWorld::new(if pairs { 16 } else { 90 }, 3, outputs, pairs, 21)?;
@@ -231,27 +233,24 @@ fn model(m: &dyn Model) -> Result<()> {
         if again.mean != p.mean || again.sd != p.sd {
             return fail("the same data and streams gave two different fits");
         }
-        if m.provides().sd != p.sd.is_some() {
-            return fail("what it says it provides and what it predicts (sd) differ");
-        }
+        agree(m.provides(), &p, &*s)?;
         let error = |f: &dyn Fn(usize, usize) -> f64| -> f64 {
             let cells = test.iter().enumerate().flat_map(|(i, &id)| (0..outputs).map(move |o| (i, id, o)));
             cells.map(|(i, id, o)| (f(i, o) - world.truth[(id, o)]).powi(2)).sum()
         };
         let mean = observed.mean();
-        let requires = m.requires();
-        if requires.features || requires.single_effects {
+        if needs.meets(Abilities::of([Ability::Features, Ability::SingleEffects])) {
             let (own, plain) = (error(&|i, o| p.mean[(i, o)]), error(&|_, o| mean[o]));
             if own >= 0.9 * plain {
                 return fail(format!("on a linear toy its error {own:.3} is no better than the mean's {plain:.3}"));
             }
         }
-        if m.provides().draws {
-            let d = s.draw(&test, 4, &mut streams.rng("draw"))?;
+        if let Some(draws) = s.draws() {
+            let d = draws.draw(&test, 4, &mut streams.rng("draw"))?;
             if d.dim() != (4, test.len(), outputs) || d.iter().any(|v| !v.is_finite()) {
                 return fail("its draws have the wrong shape or are not finite");
             }
-            if let Some(drawn) = s.drawn(4, &mut streams.rng("draw"))? {
+            if let Some(drawn) = draws.drawn(4, &mut streams.rng("draw"))? {
                 let (mut all, mut part) = (vec![], vec![]);
                 drawn.at(&test, &mut all)?;
                 drawn.at(&test[1..2], &mut part)?;
@@ -274,6 +273,21 @@ fn model(m: &dyn Model) -> Result<()> {
         fit(&twice)?.predict(&test)?.check(test.len(), outputs)?;
     }
     Ok(())
+}
+
+/// What a model says before the fit must be what its surrogate gives.
+fn agree(says: Abilities, p: &Posterior, s: &dyn Surrogate) -> Result<()> {
+    let gives = Abilities::NONE
+        .with_if(Ability::Sd, p.sd.is_some())
+        .with_if(Ability::Draws, s.draws().is_some())
+        .with_if(Ability::Covariance, s.covariance().is_some())
+        .with_if(Ability::VarianceGradient, s.variance_gradient().is_some())
+        .with_if(Ability::Embedding, s.representation().is_some())
+        .with_if(Ability::Layers, s.layers().is_some());
+    if says == gives {
+        return Ok(());
+    }
+    fail(format!("what it says it provides ({says:?}) and what its surrogate gives ({gives:?}) differ"))
 }
 
 fn oracle(o: &dyn Oracle, dir: &Path) -> Result<()> {

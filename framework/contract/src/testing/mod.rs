@@ -14,10 +14,14 @@ mod mixture;
 pub use conformance::{check_entry, conformance};
 pub use mixture::Mixture;
 
+use crate::context::{KernelContext, PriorContext, Round, RunContext, Setup};
 use crate::data::DataRoot;
-use crate::domain::{Block, Candidates, Compose, Genes, Inputs, Observed, Pool, Posterior, Readouts, Target};
+use crate::domain::{Block, Candidates, Compose, Genes, Inputs, Observed, Pool, Posterior, Readouts};
 use crate::error::{Error, Result};
-use crate::plugin::{Kernel, KernelContext, LayerFactors, Prior, PriorContext, Round, RunContext, Setup, Surrogate};
+use crate::plugin::{
+    Functions, JointDraws, Kernel, LayerFactors, LayerGradients, PosteriorCovariance, Prior, Representation, Surrogate,
+    VarianceGradient,
+};
 use ndarray::{Array1, Array2, Array3, ArrayView2, Axis};
 use numerics::Gram;
 use numerics::streams::{StreamRng, Streams};
@@ -39,6 +43,28 @@ impl Surrogate for MockSurrogate {
         Ok(Posterior { mean: column(&self.mean), sd: Some(column(&self.sd)) })
     }
 
+    fn draws(&self) -> Option<&dyn JointDraws> {
+        Some(self)
+    }
+
+    fn covariance(&self) -> Option<&dyn PosteriorCovariance> {
+        Some(self)
+    }
+
+    fn variance_gradient(&self) -> Option<&dyn VarianceGradient> {
+        Some(self)
+    }
+
+    fn representation(&self) -> Option<&dyn Representation> {
+        Some(self)
+    }
+
+    fn layers(&self) -> Option<&dyn LayerGradients> {
+        Some(self)
+    }
+}
+
+impl JointDraws for MockSurrogate {
     fn draw(&self, ids: &[usize], n: usize, rng: &mut StreamRng) -> Result<Array3<f64>> {
         let mut out = Array3::zeros((n, ids.len(), 1));
         for l in 0..n {
@@ -50,25 +76,33 @@ impl Surrogate for MockSurrogate {
         }
         Ok(out)
     }
+}
 
+impl PosteriorCovariance for MockSurrogate {
     /// Perturbations are independent.
-    fn covariance(&self, a: &[usize], b: &[usize], _: usize) -> Result<Array2<f64>> {
+    fn between(&self, a: &[usize], b: &[usize], _: usize) -> Result<Array2<f64>> {
         let own = |i: usize, j: usize| if a[i] == b[j] { self.sd[a[i]].powi(2) } else { 0.0 };
         Ok(Array2::from_shape_fn((a.len(), b.len()), |(i, j)| own(i, j)))
     }
+}
 
-    fn embed(&self, ids: &[usize]) -> Result<Array2<f64>> {
-        Ok(Array2::from_shape_fn((ids.len(), 2), |(i, j)| if j == 0 { self.mean[ids[i]] } else { self.sd[ids[i]] }))
-    }
-
+impl VarianceGradient for MockSurrogate {
     /// Var(x) = Σ_j (x_j - m)² about the sum m of all means.
-    fn variance_gradient(&self, x: ArrayView2<f64>) -> Result<(Array1<f64>, Array2<f64>)> {
+    fn at(&self, x: ArrayView2<f64>) -> Result<(Array1<f64>, Array2<f64>)> {
         let away = &x - self.mean.iter().sum::<f64>();
         Ok(((&away * &away).sum_axis(Axis(1)), 2.0 * away))
     }
+}
 
+impl Representation for MockSurrogate {
+    fn embed(&self, ids: &[usize]) -> Result<Array2<f64>> {
+        Ok(Array2::from_shape_fn((ids.len(), 2), |(i, j)| if j == 0 { self.mean[ids[i]] } else { self.sd[ids[i]] }))
+    }
+}
+
+impl LayerGradients for MockSurrogate {
     /// Of the network Σ_u w_u tanh(z_u) + c with z_u = v_u mean + w_u sd + b_u, three hidden units and fixed weights.
-    fn layers(&self, ids: &[usize], member: usize, directions: ArrayView2<f64>) -> Result<Vec<LayerFactors>> {
+    fn factors(&self, ids: &[usize], member: usize, directions: ArrayView2<f64>) -> Result<Vec<LayerFactors>> {
         let weight = |u: usize, j: usize| 0.4 * (u as f64 + 1.0) - 0.3 * j as f64 - 0.1 * member as f64;
         let input = Array2::from_shape_fn((ids.len(), 3), |(i, j)| [self.mean[ids[i]], self.sd[ids[i]], 1.0][j]);
         let hidden = input.dot(&Array2::from_shape_fn((3, 3), |(j, u)| weight(u, j))).mapv(f64::tanh);
@@ -101,18 +135,30 @@ impl Surrogate for MockGaussian {
         Ok(Posterior { mean: column(&|i| self.mean[i]), sd: Some(column(&sd)) })
     }
 
+    fn draws(&self) -> Option<&dyn JointDraws> {
+        Some(self)
+    }
+
+    fn covariance(&self) -> Option<&dyn PosteriorCovariance> {
+        Some(self)
+    }
+
+    fn noise_variance(&self) -> Option<ndarray::Array1<f64>> {
+        self.noise.map(|v| ndarray::Array1::from_elem(1, v))
+    }
+}
+
+impl JointDraws for MockGaussian {
     fn draw(&self, ids: &[usize], n: usize, rng: &mut StreamRng) -> Result<Array3<f64>> {
         let z = Array2::from_shape_simple_fn((self.mean.len(), n), || StandardNormal.sample(rng));
         let off = numerics::Cholesky::new(self.covariance.view())?.times(z.view());
         Ok(Array3::from_shape_fn((n, ids.len(), 1), |(k, i, _)| self.mean[ids[i]] + off[(ids[i], k)]))
     }
+}
 
-    fn covariance(&self, a: &[usize], b: &[usize], _: usize) -> Result<Array2<f64>> {
+impl PosteriorCovariance for MockGaussian {
+    fn between(&self, a: &[usize], b: &[usize], _: usize) -> Result<Array2<f64>> {
         Ok(Array2::from_shape_fn((a.len(), b.len()), |(i, j)| self.covariance[(a[i], b[j])]))
-    }
-
-    fn noise_variance(&self) -> Option<ndarray::Array1<f64>> {
-        self.noise.map(|v| ndarray::Array1::from_elem(1, v))
     }
 }
 
@@ -127,8 +173,14 @@ impl Surrogate for MockFunctions {
         Ok(Posterior { mean, sd: Some(f.std_axis(ndarray::Axis(0), 0.0)) })
     }
 
-    fn functions(&self, ids: &[usize]) -> Result<Option<Array3<f64>>> {
-        Ok(Some(self.0.select(ndarray::Axis(1), ids)))
+    fn functions(&self) -> Option<&dyn Functions> {
+        Some(self)
+    }
+}
+
+impl Functions for MockFunctions {
+    fn evaluate(&self, ids: &[usize]) -> Result<Array3<f64>> {
+        Ok(self.0.select(ndarray::Axis(1), ids))
     }
 }
 
@@ -188,7 +240,9 @@ impl TinyWorld {
     ) -> RunContext<'a> {
         let round = Round { index: 1, of: 1, batch };
         let streams = Streams::new(seed).child("context");
-        RunContext::new(round, Target::default(), &self.inputs, candidates, observed, surrogate, kernel, streams)
+        RunContext::new(round, &self.inputs, candidates, observed, streams)
+            .with_surrogate(surrogate)
+            .with_kernel(kernel)
     }
 }
 
@@ -263,7 +317,7 @@ pub fn fuse(kernel: &dyn Kernel, measured: &[usize]) -> Result<Fused> {
         let largest = k.diag().iter().fold(0.0f64, |m, v| m.max(*v));
         k / largest
     };
-    let readouts = crate::plugin::mean_readouts(&observed);
+    let readouts = crate::context::mean_readouts(&observed);
     Ok(Fused { gram, sources: vec![source(0), source(1)], recorded: recorded.take(), readouts })
 }
 

@@ -2,9 +2,10 @@
 //! result is not positive semidefinite. A fusion plugin holds the four settings as its own fields (so that they
 //! are listed with it) and hands them over as [`Sources`].
 
-use super::{Kernel, KernelContext, KernelNeeds};
+use super::KernelContext;
 use crate::domain::Observed;
 use crate::error::{Error, Result};
+use crate::plugin::{Abilities, Ability, Kernel};
 use ndarray::{Array2, Axis};
 use numerics::{FeatureGram, Gram, Normalise, Rows, Sum, eigh};
 use serde::{Deserialize, Serialize};
@@ -66,15 +67,15 @@ fn prediction() -> Result<Box<dyn Kernel>> {
 
 impl<'a> Sources<'a> {
     /// What a fusion of these asks of the scenario.
-    pub fn needs(&self) -> KernelNeeds {
+    pub fn needs(&self) -> Abilities {
         let with = match self.with {
-            Some(list) => list.iter().fold(KernelNeeds::default(), |n, k| n.and(k.needs())),
-            None => prediction().map_or(KernelNeeds { model: true, ..KernelNeeds::default() }, |k| k.needs()),
+            Some(list) => list.iter().map(|k| k.needs()).collect(),
+            None => prediction().map_or(Abilities::of([Ability::Model]), |k| k.needs()),
         };
         // Which priors are active is known only in a run; without other kernels one must be.
-        let own = self.each.map_or(KernelNeeds::default(), |k| k.needs());
+        let own = self.each.map_or(Abilities::NONE, |k| k.needs()).without(Ability::Features);
         let alone = self.with.is_some_and(<[_]>::is_empty);
-        with.and(KernelNeeds { features: alone, ..own })
+        (with | own).with_if(Ability::Features, alone)
     }
 
     /// Whether every kernel is positive semidefinite whatever the input.

@@ -1,8 +1,8 @@
 //! Posterior covariances, in whatever form a model has them.
 
-use super::Surrogate;
 use crate::domain::Posterior;
 use crate::error::{Error, Result};
+use crate::plugin::{PosteriorCovariance, Surrogate};
 use ndarray::{Array1, Array2, ArrayView3, Axis, s};
 use numerics::matmul_t;
 use numerics::memory::Limit;
@@ -13,18 +13,17 @@ use rayon::prelude::*;
 /// linearised at the predicted mean as in [`Posterior::scalar`]. Covariances are the model's own; where it gives none,
 /// those of the functions that it is made of, or else of joint draws, with the predicted variances.
 pub struct Covariance<'a> {
-    surrogate: &'a dyn Surrogate,
     ids: Vec<usize>,
     mean: Vec<f64>,
     variance: Vec<f64>,
     /// ids x outputs: the number is the sum of the outputs with these weights.
     weight: Array2<f64>,
-    form: Form,
+    form: Form<'a>,
 }
 
-enum Form {
-    /// The model's; with the numbers of [`Surrogate::covariance_scales`] over that of the output to ask for.
-    Own(Option<(usize, Array1<f64>)>),
+enum Form<'a> {
+    /// The model's; with the numbers of [`PosteriorCovariance::scales`] over that of the output to ask for.
+    Own(&'a dyn PosteriorCovariance, Option<(usize, Array1<f64>)>),
     /// ids x functions, whose inner products are the covariances.
     Sample(Array2<f64>),
 }
@@ -56,23 +55,19 @@ impl<'a> Covariance<'a> {
         let scalars: Vec<(f64, Option<f64>)> = (0..n).map(|i| p.scalar(i)).collect();
         let mean = scalars.iter().map(|v| v.0).collect();
         let variance: Vec<f64> = scalars.iter().map(|v| v.1.map_or(0.0, |s| s * s)).collect();
-        let own = match ids.first() {
-            None => true,
-            Some(id) => match surrogate.covariance(&[*id], &[*id], 0) {
-                Ok(_) => true,
-                Err(Error::Unsupported(_)) => false,
-                Err(e) => return Err(e),
-            },
+        let form = match surrogate.covariance() {
+            None if ids.is_empty() => Form::Sample(Array2::zeros((0, 0))),
+            None => Form::Sample(sample(surrogate, &ids, &p.mean, &weight, &variance, draws, rng)?),
+            Some(own) => {
+                let shared = own.scales().filter(|_| l > 1).map(|scales| {
+                    let o = (0..scales.len()).fold(0, |b, o| if scales[o] > scales[b] { o } else { b });
+                    let largest = scales[o];
+                    (o, scales.mapv(|v| if largest > 0.0 { v / largest } else { 1.0 }))
+                });
+                Form::Own(own, shared)
+            }
         };
-        let form = match own {
-            false => Form::Sample(sample(surrogate, &ids, &p.mean, &weight, &variance, draws, rng)?),
-            true => Form::Own(surrogate.covariance_scales().filter(|_| l > 1).map(|scales| {
-                let o = (0..scales.len()).fold(0, |b, o| if scales[o] > scales[b] { o } else { b });
-                let largest = scales[o];
-                (o, scales.mapv(|v| if largest > 0.0 { v / largest } else { 1.0 }))
-            })),
-        };
-        Ok(Self { surrogate, ids, mean, variance, weight, form })
+        Ok(Self { ids, mean, variance, weight, form })
     }
 
     /// The perturbations behind the positions.
@@ -99,11 +94,11 @@ impl<'a> Covariance<'a> {
     pub fn block(&self, a: &[usize], b: &[usize]) -> Result<Array2<f64>> {
         let out = match &self.form {
             Form::Sample(z) => matmul_t(z.select(Axis(0), a).view(), z.select(Axis(0), b).view()),
-            Form::Own(shared) => {
+            Form::Own(own, shared) => {
                 let pick = |at: &[usize]| -> Vec<usize> { at.iter().map(|&i| self.ids[i]).collect() };
                 let (ids_a, ids_b) = (pick(a), pick(b));
                 let of = |output: usize| -> Result<Array2<f64>> {
-                    let k = self.surrogate.covariance(&ids_a, &ids_b, output)?;
+                    let k = own.between(&ids_a, &ids_b, output)?;
                     if k.dim() == (a.len(), b.len()) {
                         return Ok(k);
                     }
@@ -174,8 +169,11 @@ fn sample(
             mean.ncols()
         ))),
     };
-    let one = surrogate.functions(&ids[..ids.len().min(1)])?;
-    let m = one.as_ref().map_or(draws, |f| f.dim().0);
+    let functions = surrogate.functions();
+    let m = match functions {
+        Some(f) => f.evaluate(&ids[..ids.len().min(1)])?.dim().0,
+        None => draws,
+    };
     if m == 0 {
         return Err(Error::Config("covariances by draws need at least one draw; raise `draws`".into()));
     }
@@ -196,16 +194,14 @@ fn sample(
             }
         }
     };
-    if one.is_some() {
+    if let Some(functions) = functions {
         for (t, tile) in ids.chunks(TILE).enumerate() {
-            let f = surrogate
-                .functions(tile)?
-                .ok_or_else(|| Error::Plugin("the model gave functions of some perturbations only".into()))?;
+            let f = functions.evaluate(tile)?;
             check(f.view(), m, tile.len())?;
             enter(t * TILE, f.view());
         }
     } else {
-        let f = surrogate.draw(ids, m, rng)?;
+        let f = surrogate.try_draws()?.draw(ids, m, rng)?;
         check(f.view(), m, ids.len())?;
         enter(0, f.view());
     }
