@@ -12,8 +12,9 @@ use framework::context::Round;
 use framework::data::DataRoot;
 use framework::error::Error;
 use framework::prelude::*;
-use framework::runner::{Base, RunSeeds, Start, execute};
+use framework::runner::{Base, Start, execute};
 use framework::scenario::Scenario;
+use framework::store::RunSeeds;
 use plugins as _;
 use rand_distr::{Distribution, StandardNormal};
 use screenwright_benches::on_processor;
@@ -132,7 +133,7 @@ fn whole(model: Value) -> Result<()> {
     let stop = AtomicBool::new(false);
     let (clock, before) = (Instant::now(), on_processor());
     let start = Start { scenario: &scenario, seeds, base: &base, done: vec![], stop: &stop };
-    let Some((rounds, seconds)) = execute(start, |_| Ok(()), &mut |_| {})? else { return Ok(()) };
+    let Some((rounds, seconds)) = execute(start, &mut |_| Ok(()))? else { return Ok(()) };
     let metrics = rounds.last().map(|r| r.metrics.clone());
     println!(
         "{}",

@@ -6,8 +6,9 @@
 use framework::Result;
 use framework::data::DataRoot;
 use framework::error::Error;
-use framework::runner::{Base, RunSeeds, Seconds, Start, execute};
+use framework::runner::{Base, Start, execute};
 use framework::scenario::Scenario;
+use framework::store::{RunSeeds, Seconds};
 use plugins as _;
 use serde_json::{Value, json};
 use std::sync::atomic::AtomicBool;
@@ -20,7 +21,7 @@ fn run(scenario: &Value, rounds: usize) -> Result<Seconds> {
     let base = Base::open(&scenario, &DataRoot::locate(None), seeds.world)?;
     let stop = AtomicBool::new(false);
     let start = Start { scenario: &scenario, seeds, base: &base, done: vec![], stop: &stop };
-    match execute(start, |_| Ok(()), &mut |_| {})? {
+    match execute(start, &mut |_| Ok(()))? {
         Some((_, seconds)) => Ok(seconds),
         None => Err(Error::Data("stopped".into())),
     }

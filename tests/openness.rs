@@ -190,6 +190,17 @@ fn a_crate_outside_the_tree_adds_plugins_written_by_new() {
     }
     assert!(r.out.contains("24 runs: 12 ok, 12 failed") || r.out.contains("21 runs: 9 ok, 12 failed"), "{}", r.out);
     assert!(r.out.contains("far_and_uncertain"), "{}", r.out);
+
+    // Where there is no run to fail, a panic is one message and the exit code of an error.
+    write(dir.path(), "features.csv", "gene,a,b\nA,0,1\nB,1,0\nC,1,1\n");
+    let r = call(&["suggest", "--features", "features.csv", "--rule", "broken:how=panic", "--batch", "2"]);
+    assert_eq!(r.code, 2, "{}{}", r.out, r.err);
+    for text in
+        ["error: suggest: a plugin panicked at ", "broken.rs", "on purpose; this is a mistake in the plugin, not in"]
+    {
+        assert!(r.err.contains(text), "no `{text}` in {}", r.err);
+    }
+    assert!(!r.err.contains("stack backtrace"), "{}", r.err);
 }
 
 fn target_dir() -> std::path::PathBuf {

@@ -1,8 +1,9 @@
 //! Plugins in the whole loop: what a plugin's own tests cannot see, since plugins know no scenario and no runner.
 
 use framework::data::DataRoot;
-use framework::runner::{Base, RunSeeds, Start, execute};
+use framework::runner::{Base, Start, execute};
 use framework::scenario::{Document, Scenario, ScenarioForm, Sweep};
+use framework::store::RunSeeds;
 use plugins as _;
 
 #[test]
@@ -40,7 +41,7 @@ fn a_search_among_genes_drawn_for_the_seed_is_judged_by_what_is_known() {
         let names: Vec<String> = base.pool().genes().names().map(String::from).collect();
         let stop = std::sync::atomic::AtomicBool::new(false);
         let start = Start { scenario: &scenario, seeds, base: &base, done: vec![], stop: &stop };
-        let (rounds, _) = execute(start, |_| Ok(()), &mut |_| {}).unwrap().unwrap();
+        let (rounds, _) = execute(start, &mut |_| Ok(())).unwrap().unwrap();
         (names, base.notes.clone(), rounds, base.known(&(0..base.pool().len()).collect::<Vec<_>>()).unwrap())
     };
     let (names, notes, rounds, planted) = run(None, 1);

@@ -4,6 +4,7 @@
 //! ([`domain`]), the six plugin traits ([`plugin`]) and the test kit ([`testing`]) of the contract. It knows no plugin
 //! by name: whatever is linked into the program and registered with [`register!`] is in the catalogue.
 
+pub mod campaign;
 pub mod cli;
 pub mod compatibility;
 pub mod interactions;
@@ -13,6 +14,8 @@ pub mod report;
 pub mod runner;
 pub mod scenario;
 pub mod store;
+#[cfg(test)]
+mod tiny;
 
 pub use contract::{
     Error, Result, cells, context, data, domain, error, inventory, metric, ndarray, numerics, plugin, prelude,

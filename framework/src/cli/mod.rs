@@ -16,11 +16,14 @@ mod results;
 mod run;
 mod suggest;
 
+use crate::campaign::Plan;
 use crate::data::DataRoot;
 use crate::error::{Error, Result};
+use crate::plugin::Kind;
+use crate::runner::panics;
 use crate::scenario::ScenarioForm;
 use clap::{Args, CommandFactory, Parser, Subcommand};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Everything went well.
@@ -72,6 +75,11 @@ pub(crate) struct Folders {
 impl Folders {
     fn data(&self) -> DataRoot {
         DataRoot::locate(self.data_dir.clone())
+    }
+
+    /// What is to do of a scenario, and what is done.
+    fn plan(&self, file: &Path, form: &ScenarioForm) -> Result<Plan> {
+        Plan::read(file, form, self.data(), &self.results_dir)
     }
 }
 
@@ -129,6 +137,26 @@ enum Verb {
     Completions(completions::Completions),
 }
 
+impl Verb {
+    /// As it is typed.
+    fn word(&self) -> &'static str {
+        match self {
+            Verb::Run(_) => "run",
+            Verb::Plan(_) => "plan",
+            Verb::Plugins(_) => "plugins",
+            Verb::Results(_) => "results",
+            Verb::Report(_) => "report",
+            Verb::Suggest(_) => "suggest",
+            Verb::Interactions(_) => "interactions",
+            Verb::Paper(_) => "paper",
+            Verb::Power(_) => "power",
+            Verb::New(_) => "new",
+            Verb::Data(_) => "data",
+            Verb::Completions(_) => "completions",
+        }
+    }
+}
+
 /// The whole program.
 pub fn main() -> ExitCode {
     // A closed pipe (`screenwright plan ... | head`) ends the program quietly.
@@ -151,7 +179,8 @@ fn dispatch(cli: Cli) -> Result<u8> {
                 .into(),
         ));
     }
-    match cli.verb {
+    let is_known = |kind: Kind, name: &str| crate::plugin::find(name).is_some_and(|e| e.kind == kind);
+    guarded(cli.verb.word(), is_known, || match cli.verb {
         Verb::Run(v) => v.execute(),
         Verb::Plan(v) => v.execute(),
         Verb::Plugins(v) => v.execute(),
@@ -164,7 +193,19 @@ fn dispatch(cli: Cli) -> Result<u8> {
         Verb::New(v) => v.execute(),
         Verb::Data(v) => v.execute(),
         Verb::Completions(v) => v.execute(),
-    }
+    })
+}
+
+/// Does the work of a verb; a plugin that panics is an error that says which verb and which plugin.
+fn guarded(verb: &str, is_known: impl Fn(Kind, &str) -> bool, work: impl FnOnce() -> Result<u8>) -> Result<u8> {
+    panics::catch(work).unwrap_or_else(|panic| {
+        let which = panic.plugin(is_known).map(|(kind, name)| format!(" ({} `{name}`)", kind.word()));
+        Err(Error::Plugin(format!(
+            "{verb}: {}{}; this is a mistake in the plugin, not in your files: please report it to whoever wrote the plugin",
+            panic.words(),
+            which.unwrap_or_default()
+        )))
+    })
 }
 
 /// Prints to standard output; a reader that has gone away is not an error.
@@ -174,6 +215,11 @@ pub(crate) fn print(text: &str) {
     let _ =
         out.write_all(text.as_bytes()).and_then(|()| if text.ends_with('\n') { Ok(()) } else { out.write_all(b"\n") });
     let _ = out.flush();
+}
+
+/// Prints lines to standard error.
+pub(crate) fn warn(lines: &[String]) {
+    lines.iter().for_each(|line| eprintln!("{line}"));
 }
 
 /// Seconds in words a person reads.
@@ -189,4 +235,21 @@ pub(crate) fn duration(seconds: f64) -> String {
 /// The clap command, for completions and documentation.
 pub(crate) fn command() -> clap::Command {
     Cli::command()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_in_a_verb_is_one_message_about_the_plugin() {
+        assert_eq!(guarded("plan", |_, _| false, || Ok(SOME_FAILED)).unwrap(), SOME_FAILED);
+        let e = guarded("suggest", |_, _| false, || panic!("index 3 of 2")).unwrap_err().to_string();
+        let (start, end) =
+            (format!("suggest: a plugin panicked at {}:", file!()), ": index 3 of 2; this is a mistake in");
+        assert!(e.starts_with(&start) && e.contains(end) && e.contains("not in your files"), "{e}");
+        // As if this file were one of the acquisition `mod`'s.
+        let e = guarded("suggest", |_, _| true, || panic!("x")).unwrap_err().to_string();
+        assert!(!e.contains("acquisition"), "its folder names no kind: {e}");
+    }
 }

@@ -1,6 +1,5 @@
 use super::Folders;
-use super::report::{add_published, restrict, study};
-use super::run::{Plan, Why};
+use crate::campaign::{Plan, Why, add_published, restrict, study};
 use crate::error::{Error, Result};
 use crate::report::{self, Finding, latex};
 use crate::scenario::{Document, Location, Mistake, ScenarioForm};
@@ -172,7 +171,7 @@ impl Paper {
 
     fn status(&self, item: &Item) -> Result<Status> {
         let form = ScenarioForm { variants: item.variants.clone(), quick: false };
-        let plan = match Plan::of(&item.scenario, &form, &self.folders) {
+        let plan = match self.folders.plan(&item.scenario, &form) {
             Ok(plan) => plan,
             // A scenario that is wrong is an error; data that is not here is something to fetch.
             Err(Error::Data(why)) => return Ok(Status::NoData(why)),
@@ -218,7 +217,7 @@ fn read(file: &Path) -> Result<Listing> {
 fn make(item: &Item, plan: &Plan, folder: &Path) -> Result<Made> {
     let (mut report, runs) = study(plan)?;
     restrict(&mut report, &item.only)?;
-    add_published(&mut report, plan, None)?;
+    super::warn(&add_published(&mut report, plan, None)?);
     report.view.narrow = item.width_mm < 120.0;
     let scratch = Scratch::new(folder)?;
     let written = report::write(&report, &scratch.0)?;

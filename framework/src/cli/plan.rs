@@ -1,5 +1,5 @@
-use super::run::{Plan as Planned, Why};
-use super::{Folders, Which};
+use super::{Folders, Which, duration};
+use crate::campaign::{Estimate, Why};
 use crate::error::Result;
 use clap::Args;
 use std::fmt::Write as _;
@@ -21,7 +21,7 @@ pub(crate) struct Plan {
 
 impl Plan {
     pub(crate) fn execute(self) -> Result<u8> {
-        let planned = Planned::read(&self.scenario, &self.which, &self.folders)?;
+        let planned = self.folders.plan(&self.scenario, &self.which.form())?;
         let mut out = planned.headline();
         let _ = writeln!(out);
         if !planned.sweep.question.is_empty() {
@@ -77,9 +77,19 @@ impl Plan {
             }
         }
         if let Some(cost) = planned.cost() {
-            let _ = writeln!(out, "{cost}");
+            let _ = writeln!(out, "{}", words(cost));
         }
         super::print(&out);
         Ok(super::OK)
+    }
+}
+
+fn words(cost: Estimate) -> String {
+    match cost {
+        Estimate::NothingToDo => "nothing to do".into(),
+        Estimate::Unknown => "cost: unknown until one run has finished; try --quick first".into(),
+        Estimate::About { seconds, finished } => {
+            format!("cost: about {} of one core for the rest, judged by {finished} finished runs", duration(seconds))
+        }
     }
 }

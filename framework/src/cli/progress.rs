@@ -1,8 +1,8 @@
 //! What a person sees while runs go on: a bar on a terminal, plain lines elsewhere.
 
 use super::duration;
-use super::run::Plan;
-use crate::runner::{Event, Outcome};
+use crate::campaign::Plan;
+use crate::runner::{Event, Job};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
@@ -23,7 +23,7 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    pub(crate) fn new(plan: &Plan, _workers: usize) -> Self {
+    pub(crate) fn new(plan: &Plan) -> Self {
         let terminal = std::io::stderr().is_terminal();
         let bar = ProgressBar::new(plan.jobs.len() as u64);
         bar.set_draw_target(if terminal {
@@ -37,7 +37,7 @@ impl Progress {
         if terminal && !plan.jobs.is_empty() {
             bar.enable_steady_tick(Duration::from_millis(500));
         }
-        let per_run = |j: &crate::runner::Job| j.scenario.rounds + 1;
+        let per_run = |j: &Job| j.scenario.rounds + 1;
         Self {
             bar,
             terminal,
@@ -53,19 +53,28 @@ impl Progress {
         }
     }
 
-    pub(crate) fn show(&mut self, event: &Event) {
+    /// Shows an event of the run of that number.
+    pub(crate) fn show(&mut self, run: usize, event: &Event) {
         match event {
-            Event::Started(i) => self.running.push(*i),
-            Event::Round(..) => {
+            Event::RunStarted { .. } => self.running.push(run),
+            Event::RoundFinished { .. } => {
                 self.rounds_done += 1;
                 self.rounds_left = self.rounds_left.saturating_sub(1);
             }
-            Event::Ended(i, outcome, seconds) => {
-                self.running.retain(|r| r != i);
-                self.ended += 1;
-                self.bar.inc(1);
-                self.line(*i, outcome, *seconds);
+            Event::RunFinished { metrics, seconds, .. } => {
+                let shown: Vec<String> =
+                    self.metrics.iter().filter_map(|m| Some(format!("{m} {:.4}", metrics.get(m)?))).collect();
+                self.ended(run, format!("{}  {}   {}", self.head(run, "ok"), shown.join("  "), duration(*seconds)));
             }
+            Event::RunFailed { reason, folder, .. } => {
+                let log = folder.join("log.txt");
+                self.ended(run, format!("{}  {reason}\n        see {}", self.head(run, "FAIL"), log.display()));
+            }
+            Event::RunStopped { .. } => {
+                self.ended(run, format!("{}  will go on next time", self.head(run, "stop")));
+            }
+            // The log has them.
+            Event::Note { .. } | Event::RoundStarted { .. } => return,
         }
         self.bar.set_message(self.message());
     }
@@ -85,20 +94,16 @@ impl Progress {
         format!("{} running{what}{left}", self.running.len())
     }
 
-    fn line(&mut self, i: usize, outcome: &Outcome, seconds: f64) {
-        let (id, arm, seed, _) = &self.names[i];
-        let head = |word: &str| format!("  {word:>4}  {id}  {arm:width$}  seed {seed:<3}", width = self.width);
-        let text = match outcome {
-            Outcome::Ok(metrics, _) => {
-                let shown: Vec<String> =
-                    self.metrics.iter().filter_map(|m| Some(format!("{m} {:.4}", metrics.get(m)?))).collect();
-                format!("{}  {}   {}", head("ok"), shown.join("  "), duration(seconds))
-            }
-            Outcome::Failed(why, folder) => {
-                format!("{}  {why}\n        see {}", head("FAIL"), folder.join("log.txt").display())
-            }
-            Outcome::Stopped => format!("{}  will go on next time", head("stop")),
-        };
+    /// What every line about the run begins with.
+    fn head(&self, run: usize, word: &str) -> String {
+        let (id, arm, seed, _) = &self.names[run];
+        format!("  {word:>4}  {id}  {arm:width$}  seed {seed:<3}", width = self.width)
+    }
+
+    fn ended(&mut self, run: usize, text: String) {
+        self.running.retain(|r| *r != run);
+        self.ended += 1;
+        self.bar.inc(1);
         if self.terminal {
             self.bar.println(text);
         } else {

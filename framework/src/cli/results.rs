@@ -1,10 +1,9 @@
 use super::Folders;
 use crate::error::{Error, Result};
-use crate::store::Store;
+use crate::store::{Store, stack};
 use clap::{Subcommand, ValueEnum};
 use std::fmt::Write as _;
 use std::path::PathBuf;
-use table::{Column, Table};
 
 #[derive(Clone, Copy, ValueEnum)]
 pub(crate) enum Format {
@@ -177,65 +176,6 @@ fn export(store: &Store, what: What, format: Format, out: &std::path::Path) -> R
     }
     super::print(&format!("wrote {} ({} rows of {} runs)", out.display(), all.height(), parts.len()));
     Ok(told(&unreadable))
-}
-
-/// One long table of the tables of several runs, with the columns run, arm and seed in front. A column
-/// that some runs lack is missing in their rows.
-pub(crate) fn stack(parts: &[(String, String, u64, Table)]) -> Result<Table> {
-    let heights: Vec<usize> = parts.iter().map(|p| p.3.height()).collect();
-    let repeat = |f: &dyn Fn(usize) -> String| -> Column {
-        Column::Text(
-            heights
-                .iter()
-                .enumerate()
-                .flat_map(|(i, &h)| std::iter::repeat_n(f(i), h).map(Some).collect::<Vec<_>>())
-                .collect(),
-        )
-    };
-    let mut all = Table::new();
-    all.push("run", repeat(&|i| parts[i].0.clone()))?;
-    all.push("arm", repeat(&|i| parts[i].1.clone()))?;
-    let seeds = heights.iter().zip(parts).flat_map(|(&h, p)| std::iter::repeat_n(p.2 as i64, h)).collect();
-    all.push("seed", Column::Integer(seeds))?;
-    let mut names: Vec<String> = Vec::new();
-    for (_, _, _, t) in parts {
-        for n in t.names() {
-            if !names.iter().any(|m| m == n) {
-                names.push(n.to_string());
-            }
-        }
-    }
-    for name in names {
-        let kind = parts.iter().find_map(|p| p.3.column(&name));
-        let column = match kind {
-            Some(Column::Text(_)) => {
-                let cells = parts.iter().flat_map(|p| match p.3.column(&name) {
-                    Some(Column::Text(v)) => v.clone(),
-                    _ => vec![None; p.3.height()],
-                });
-                Column::Text(cells.collect())
-            }
-            Some(Column::Integer(_)) if parts.iter().all(|p| matches!(p.3.column(&name), Some(Column::Integer(_)))) => {
-                let cells = parts.iter().flat_map(|p| match p.3.column(&name) {
-                    Some(Column::Integer(v)) => v.clone(),
-                    _ => vec![],
-                });
-                Column::Integer(cells.collect())
-            }
-            _ => {
-                let mut cells = Vec::new();
-                for p in parts {
-                    match p.3.column(&name) {
-                        Some(_) => cells.extend(p.3.numbers_or_missing(&name)?),
-                        None => cells.extend(std::iter::repeat_n(f64::NAN, p.3.height())),
-                    }
-                }
-                Column::Number(cells)
-            }
-        };
-        all.push(&name, column)?;
-    }
-    Ok(all)
 }
 
 fn prune(store: &Store, dry_run: bool) -> Result<u8> {

@@ -1,15 +1,11 @@
 use super::progress::Progress;
 use super::{Folders, Which, duration};
-use crate::compatibility::misfits;
-use crate::data::DataRoot;
+use crate::campaign;
 use crate::error::{Error, Result};
-use crate::runner::{Job, Outcome, RunSeeds, Split, Worlds, run_all};
-use crate::scenario::{ScenarioForm, Sweep};
-use crate::store::{DataHashes, Provenance, Store, run_id};
+use crate::runner::{Event, Workers, Worlds};
+use crate::store::{Provenance, Store};
 use clap::Args;
-use std::collections::HashMap;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
@@ -32,171 +28,10 @@ pub(crate) struct Run {
     folders: Folders,
 }
 
-/// Why a run would be done, or not.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Why {
-    Finished,
-    Interrupted,
-    Failed,
-    New,
-}
-
-impl Why {
-    pub(crate) fn words(self) -> &'static str {
-        match self {
-            Why::Finished => "finished",
-            Why::Interrupted => "to go on (interrupted)",
-            Why::Failed => "to try again (failed before)",
-            Why::New => "to do (new)",
-        }
-    }
-}
-
-/// A sweep with its runs and what is to be done.
-pub(crate) struct Plan {
-    pub(crate) sweep: Sweep,
-    pub(crate) store: Store,
-    pub(crate) data: Arc<DataRoot>,
-    /// Unfinished runs in order of start: seed by seed, arm by arm.
-    pub(crate) jobs: Vec<Job>,
-    /// Arm-major reasons of all runs.
-    pub(crate) why: Vec<Why>,
-    /// Arm-major ids of all runs.
-    pub(crate) ids: Vec<String>,
-}
-
-impl Plan {
-    pub(crate) fn read(file: &Path, which: &Which, folders: &Folders) -> Result<Self> {
-        Self::of(file, &which.form(), folders)
-    }
-
-    pub(crate) fn of(file: &Path, form: &ScenarioForm, folders: &Folders) -> Result<Self> {
-        let sweep = Sweep::read(file, form)?;
-        let data = Arc::new(folders.data());
-        let store = Store::at(&folders.results_dir, &sweep.name);
-        let mut hashes: HashMap<PathBuf, String> = HashMap::new();
-        let mut arm_data: Vec<DataHashes> = Vec::new();
-        for arm in &sweep.arms {
-            let files = arm.scenario.data_files();
-            for f in &files {
-                if !hashes.contains_key(f) {
-                    let h = crate::store::hash_file(&data.path(f))?;
-                    hashes.insert(f.clone(), h);
-                }
-            }
-            arm_data.push(files.iter().map(|f| (f.display().to_string(), hashes[f].clone())).collect());
-        }
-        let mut why = Vec::new();
-        let mut ids = Vec::new();
-        let mut all = Vec::new();
-        for (arm, data) in sweep.arms.iter().zip(&arm_data) {
-            for seed in sweep.seeds.iter() {
-                let id = run_id(&arm.resolved, RunSeeds::new(&arm.scenario, seed), data);
-                why.push(if store.is_finished(&id) {
-                    Why::Finished
-                } else if store.is_partial(&id) {
-                    if store.has_failed(&id) { Why::Failed } else { Why::Interrupted }
-                } else {
-                    Why::New
-                });
-                ids.push(id.clone());
-                all.push(Job {
-                    id,
-                    name: sweep.name.clone(),
-                    arm: arm.label.clone(),
-                    axes: arm.axes.clone(),
-                    seed,
-                    scenario: arm.scenario.clone(),
-                    resolved: arm.resolved.clone(),
-                    data: data.clone(),
-                });
-            }
-        }
-        let (n_arms, n_seeds) = (sweep.arms.len(), sweep.seeds.count as usize);
-        let order = (0..n_seeds).flat_map(|s| (0..n_arms).map(move |a| a * n_seeds + s));
-        let mut slots: Vec<Option<Job>> = all.into_iter().map(Some).collect();
-        let jobs = order.filter(|&i| why[i] != Why::Finished).filter_map(|i| slots[i].take()).collect();
-        Ok(Self { sweep, store, data, jobs, why, ids })
-    }
-
-    /// The command that makes these runs.
-    pub(crate) fn command(&self) -> String {
-        let form = &self.sweep.form;
-        let variants: String = form.variants.iter().map(|v| format!(" --variant {v}")).collect();
-        let quick = if form.quick { " --quick" } else { "" };
-        format!("screenwright run {}{variants}{quick}", self.sweep.file.display())
-    }
-
-    pub(crate) fn why_of_jobs(&self) -> Vec<Why> {
-        let by_id: HashMap<&str, Why> = self.ids.iter().map(String::as_str).zip(self.why.iter().copied()).collect();
-        self.jobs.iter().map(|j| by_id[j.id.as_str()]).collect()
-    }
-
-    pub(crate) fn headline(&self) -> String {
-        let (a, s) = (self.sweep.arms.len(), self.sweep.seeds.count);
-        let done = self.why.iter().filter(|w| **w == Why::Finished).count();
-        let plural = |n: usize, word: &str| format!("{n} {word}{}", if n == 1 { "" } else { "s" });
-        let variants = match &self.sweep.form.variants[..] {
-            [] => String::new(),
-            [one] => format!(" (variant {one})"),
-            many => format!(" (variants {})", many.join(", ")),
-        };
-        format!(
-            "{}{variants}   {} x {} = {}   ({done} finished, {} to do)",
-            self.sweep.name,
-            plural(a, "arm"),
-            plural(s as usize, "seed"),
-            plural(self.why.len(), "run"),
-            self.jobs.len()
-        )
-    }
-
-    /// What the rest will take, from the time that finished runs of the same sweep took.
-    pub(crate) fn cost(&self) -> Option<String> {
-        if self.jobs.is_empty() {
-            return Some("nothing to do".into());
-        }
-        let (finished, _) = self.store.finished().ok()?;
-        let seconds: Vec<f64> = finished.iter().map(|f| f.header.seconds.total()).collect();
-        if seconds.is_empty() {
-            return Some("cost: unknown until one run has finished; try --quick first".into());
-        }
-        // The median of the same arm where it has finished runs, of all runs elsewhere.
-        let overall = numerics::stats::quantile(&seconds, 0.5);
-        let mut by_arm: HashMap<&str, Vec<f64>> = HashMap::new();
-        for f in &finished {
-            by_arm.entry(&f.header.arm).or_default().push(f.header.seconds.total());
-        }
-        let typical: HashMap<&str, f64> =
-            by_arm.into_iter().map(|(arm, s)| (arm, numerics::stats::quantile(&s, 0.5))).collect();
-        let total: f64 = self.jobs.iter().map(|j| typical.get(j.arm.as_str()).copied().unwrap_or(overall)).sum();
-        Some(format!(
-            "cost: about {} of one core for the rest, judged by {} finished runs",
-            duration(total),
-            seconds.len()
-        ))
-    }
-
-    /// Opens every distinct world once, so that bad data is told before anything runs.
-    fn preflight(&self, worlds: &Worlds) -> Result<()> {
-        let first = self.sweep.seeds.from;
-        for arm in &self.sweep.arms {
-            let seeds = RunSeeds::new(&arm.scenario, first);
-            let place = |e: Error| Error::Data(format!("{}: {e}", self.sweep.file.display()));
-            let base = worlds.get(&arm.scenario, seeds).map_err(place)?;
-            Split::new(&base, &arm.scenario, seeds).map_err(place)?;
-            if let Some(m) = misfits(&arm.scenario.parts(), Some(&base.facts())).first() {
-                return Err(place(Error::Config(format!("arm `{}`: {}", arm.label, m.text))));
-            }
-        }
-        Ok(())
-    }
-}
-
 impl Run {
     pub(crate) fn execute(self) -> Result<u8> {
         let clock = Instant::now();
-        let plan = Plan::read(&self.scenario, &self.which, &self.folders)?;
+        let plan = self.folders.plan(&self.scenario, &self.which.form())?;
         let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
         if self.jobs == Some(0) || self.threads == Some(0) {
             return Err(Error::Config("--jobs and --threads must be at least 1".into()));
@@ -213,17 +48,16 @@ impl Run {
         let provenance = Provenance::gather(&self.scenario);
         let mut failed = 0;
         let mut stopped = false;
-        let mut progress = Progress::new(&plan, workers);
-        run_all(&plan.jobs, workers, threads, &worlds, &store, &provenance, stop, |event| {
-            if let crate::runner::Event::Ended(_, outcome, _) = &event {
-                match outcome {
-                    Outcome::Failed(..) => failed += 1,
-                    Outcome::Stopped => stopped = true,
-                    Outcome::Ok(..) => {}
-                }
+        let mut progress = Progress::new(&plan);
+        let (worlds, store, provenance) = (&worlds, &store, &provenance);
+        Workers { workers, threads, worlds, store, provenance, stop }.run(&plan.jobs, |job, event| {
+            match &event {
+                Event::RunFailed { .. } => failed += 1,
+                Event::RunStopped { .. } => stopped = true,
+                _ => {}
             }
-            progress.show(&event);
-        })?;
+            progress.show(job, &event);
+        });
         progress.end();
         stopped |= stop.load(Ordering::Relaxed);
         let n = plan.why.len();
@@ -237,11 +71,11 @@ impl Run {
         ));
         let mut unreadable = false;
         if n > left {
-            let (mut report, runs) = super::report::study(&plan)?;
-            super::report::add_published(&mut report, &plan, None)?;
+            let (mut report, runs) = campaign::study(&plan)?;
+            super::warn(&campaign::add_published(&mut report, &plan, None)?);
             super::print(&crate::report::table(&report));
             unreadable = !report.study.unreadable.is_empty();
-            let written = super::report::write(&plan, &report, &runs, "report")?;
+            let written = campaign::write(&plan, &report, &runs, "report")?;
             // The curves of the first metric; where nothing is drawn over rounds, any figure.
             let named = |p: &&PathBuf, start: &str, end: &str| {
                 p.file_name().and_then(|n| n.to_str()).is_some_and(|n| n.starts_with(start) && n.ends_with(end))

@@ -4,7 +4,15 @@
 
 mod provenance;
 mod record;
+mod round;
+mod seeds;
+mod tables;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use provenance::sha256 as hash_file;
 pub use provenance::{DataHashes, Provenance};
 pub use record::{FORMAT, Finished, Partial, RunHeader, Store, run_id};
+pub use round::{RoundRecord, Seconds};
+pub use seeds::RunSeeds;
+pub use tables::stack;

@@ -1,16 +1,18 @@
-//! Writing and reading run folders.
+//! Run folders: begun, kept round by round, finished, read back.
 
 use super::provenance::{DataHashes, Provenance};
+use super::round::{RoundRecord, Seconds};
+use super::seeds::RunSeeds;
+use super::tables::{picks_table, rounds_table};
 use crate::error::{Error, Result};
-use crate::runner::{RoundRecord, RunSeeds, Seconds};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use table::{Column, Table};
+use table::Table;
 
 /// Bumped when the layout of a run folder changes; readers accept older ones.
 pub const FORMAT: u32 = 1;
@@ -156,9 +158,8 @@ impl Store {
         }
         // A reason left by an earlier failure would outlive this attempt if it were cut off.
         let _ = fs::remove_file(folder.join("run.json"));
-        let log_path = folder.join("log.txt");
-        let log = File::create(&log_path).map_err(Error::io(&log_path, "creating the log"))?;
-        Ok(Partial { folder, lines, file, log, done })
+        let (log, begun_before) = open_log(&folder.join("log.txt"))?;
+        Ok(Partial { folder, lines, file, log, done, begun_before })
     }
 
     /// Every finished run of the scenario, by folder name, and for each that cannot be read why and what to do.
@@ -236,6 +237,23 @@ fn read_header(path: &Path) -> Result<RunHeader> {
     Ok(header)
 }
 
+/// The log of a run, open at its end, and whether it has lines already. A line that was cut off is ended first.
+fn open_log(path: &Path) -> Result<(File, bool)> {
+    let mut log = fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .read(true)
+        .open(path)
+        .map_err(Error::io(path, "opening the log"))?;
+    let mut last = [b'\n'];
+    let begun_before = log.seek(SeekFrom::End(-1)).is_ok();
+    // A log that cannot be written or read never stops a run.
+    if begun_before && log.read_exact(&mut last).is_ok() && last != [b'\n'] {
+        let _ = log.write_all(b"\n");
+    }
+    Ok((log, begun_before))
+}
+
 /// A run in progress.
 pub struct Partial {
     folder: PathBuf,
@@ -243,12 +261,18 @@ pub struct Partial {
     file: File,
     log: File,
     done: Vec<RoundRecord>,
+    begun_before: bool,
 }
 
 impl Partial {
     /// Rounds that were finished before.
     pub fn done(&self) -> &[RoundRecord] {
         &self.done
+    }
+
+    /// Whether an earlier attempt left something in the log.
+    pub fn begun_before(&self) -> bool {
+        self.begun_before
     }
 
     /// Appends a round; it is on disk when this returns.
@@ -266,7 +290,7 @@ impl Partial {
         let _ = writeln!(self.log, "{line}");
     }
 
-    /// Converts and renames.
+    /// Converts the record of rounds into tables and renames the folder.
     pub fn finish(mut self, header: &RunHeader, rounds: &[RoundRecord]) -> Result<PathBuf> {
         let metric_names: Vec<String> = header.metrics.iter().map(|m| m.0.clone()).collect();
         table::write_parquet(&rounds_table(rounds, &metric_names)?, &self.folder.join("rounds.parquet"))?;
@@ -294,36 +318,4 @@ impl Partial {
 fn write_header(path: &Path, header: &RunHeader) -> Result<()> {
     let text = serde_json::to_string_pretty(header).map_err(|e| Error::Data(e.to_string()))?;
     fs::write(path, text + "\n").map_err(Error::io(path, "writing"))
-}
-
-/// A row a round: round, n_measured, metrics in scenario order, then what was recorded by name.
-fn rounds_table(rounds: &[RoundRecord], metrics: &[String]) -> Result<Table> {
-    let whole = |f: fn(&RoundRecord) -> usize| Column::Integer(rounds.iter().map(|r| f(r) as i64).collect());
-    let mut t = Table::new();
-    t.push("round", whole(|r| r.round))?;
-    t.push("n_measured", whole(|r| r.n_measured))?;
-    for m in metrics {
-        t.push(m, Column::Number(rounds.iter().map(|r| r.metrics.get(m).copied().unwrap_or(f64::NAN)).collect()))?;
-    }
-    let recorded: BTreeSet<&String> = rounds.iter().flat_map(|r| r.recorded.keys()).collect();
-    for name in recorded.into_iter().filter(|n| !metrics.contains(n)) {
-        t.push(
-            name,
-            Column::Number(rounds.iter().map(|r| r.recorded.get(name).copied().unwrap_or(f64::NAN)).collect()),
-        )?;
-    }
-    Ok(t)
-}
-
-/// A row a measured perturbation: round, rank, perturbation, score, value.
-fn picks_table(rounds: &[RoundRecord]) -> Result<Table> {
-    let rows: Vec<(&RoundRecord, usize)> = rounds.iter().flat_map(|r| (0..r.ids.len()).map(move |i| (r, i))).collect();
-    let mut t = Table::new();
-    t.push("round", Column::Integer(rows.iter().map(|(r, _)| r.round as i64).collect()))?;
-    t.push("rank", Column::Integer(rows.iter().map(|(_, i)| *i as i64 + 1).collect()))?;
-    t.push("perturbation", Column::Text(rows.iter().map(|(r, i)| Some(r.names[*i].clone())).collect()))?;
-    let score = |(r, i): &(&RoundRecord, usize)| r.scores.get(*i).copied().unwrap_or(f64::NAN);
-    t.push("score", Column::Number(rows.iter().map(score).collect()))?;
-    t.push("value", Column::Number(rows.iter().map(|(r, i)| r.values[*i]).collect()))?;
-    Ok(t)
 }

@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::metric::CEILING;
 use crate::metric::find;
-use crate::runner::Seconds;
+use crate::store::Seconds;
 use std::collections::BTreeMap;
 
 /// One finished run.

@@ -6,7 +6,7 @@ use crate::report::model::report::Comparisons;
 use crate::report::model::study::StudyArm;
 use crate::report::model::view::Along;
 use crate::report::text::terminal::table;
-use crate::runner::Seconds;
+use crate::store::Seconds;
 use std::collections::BTreeMap;
 
 fn of(study: Study) -> Report {
