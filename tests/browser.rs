@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{TINY, run, write};
+use common::{Session, TINY};
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -130,20 +130,17 @@ impl Drop for Browser {
 
 #[test]
 fn the_page_works_in_a_browser() {
-    let dir = std::env::temp_dir().join(format!("screenwright-browser-{}", std::process::id()));
-    let _ = std::fs::remove_dir_all(&dir);
-    let file = write(&dir, "tiny.toml", TINY);
-    let browser = match Browser::start(&dir.join("profile")) {
+    let s = Session::new();
+    s.write("tiny.toml", TINY);
+    let browser = match Browser::start(&s.path().join("profile")) {
         Ok(b) => b,
         Err(why) => {
             eprintln!("SKIPPED: no browser to look at the page with: {why}");
-            let _ = std::fs::remove_dir_all(&dir);
             return;
         }
     };
-    let ran = run(&dir, &["run", file.to_str().unwrap()]);
-    assert_eq!(ran.code, 0, "{}", ran.err);
-    browser.open(&dir.join("results/tiny/report/report.html"));
+    s.silently(0, "run tiny.toml");
+    browser.open(&s.path().join("results/tiny/report/report.html"));
     assert_eq!(browser.messages(), Vec::<Value>::new(), "on the console");
 
     let count = |selector: &str| browser.ask(&format!("return document.querySelectorAll(\"{selector}\").length"));
@@ -202,6 +199,4 @@ fn the_page_works_in_a_browser() {
     let picture = browser.call("GET", &format!("/session/{}/screenshot", browser.session), &Value::Null).unwrap();
     assert!(picture.as_str().is_some_and(|p| p.len() > 10_000), "a picture of the page");
     assert_eq!(browser.messages(), Vec::<Value>::new(), "on the console, in the end");
-    drop(browser);
-    let _ = std::fs::remove_dir_all(&dir);
 }

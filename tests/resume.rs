@@ -12,12 +12,10 @@ fn scenario() -> String {
 
 #[test]
 fn killed_at_any_moment_and_resumed_gives_the_same_bytes() {
-    let dir = framework::testing::TempDir::new().expect("a folder");
-    let file = write(dir.path(), "tiny.toml", &scenario());
-    let file = file.to_str().expect("utf-8");
-    let whole = run(dir.path(), &["run", file, "-j", "2", "--results-dir", "whole"]);
-    assert_eq!(whole.code, 0, "{}{}", whole.out, whole.err);
-    let want = result_bytes(&dir.path().join("whole"), "tiny");
+    let s = Session::new();
+    s.write("tiny.toml", &scenario());
+    s.silently(0, "run tiny.toml -j 2 --results-dir whole");
+    let want = result_bytes(&s.path().join("whole"), "tiny");
     assert_eq!(want.len(), 9 * 2);
 
     // Killed again and again, each time a little later, until a call gets through.
@@ -25,8 +23,8 @@ fn killed_at_any_moment_and_resumed_gives_the_same_bytes() {
     let mut partial_seen = false;
     for attempt in 0.. {
         assert!(attempt < 400, "never finished");
-        let mut child = screenwright(dir.path())
-            .args(["run", file, "-j", "2", "--results-dir", "cut"])
+        let mut child = screenwright(s.path())
+            .args(["run", "tiny.toml", "-j", "2", "--results-dir", "cut"])
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -44,7 +42,7 @@ fn killed_at_any_moment_and_resumed_gives_the_same_bytes() {
             }
             std::thread::sleep(Duration::from_millis(1));
         };
-        partial_seen |= std::fs::read_dir(dir.path().join("cut/tiny")).is_ok_and(|entries| {
+        partial_seen |= std::fs::read_dir(s.path().join("cut/tiny")).is_ok_and(|entries| {
             entries.flatten().any(|e| {
                 let lines = std::fs::read_to_string(e.path().join("rounds.jsonl")).unwrap_or_default();
                 lines.lines().count() > 0
@@ -56,40 +54,35 @@ fn killed_at_any_moment_and_resumed_gives_the_same_bytes() {
         }
     }
     assert!(kills > 2 && partial_seen, "{kills} kills, rounds kept: {partial_seen}");
-    assert_eq!(result_bytes(&dir.path().join("cut"), "tiny"), want);
-    let mut left = std::fs::read_dir(dir.path().join("cut/tiny")).expect("results").flatten();
+    assert_eq!(result_bytes(&s.path().join("cut"), "tiny"), want);
+    let mut left = std::fs::read_dir(s.path().join("cut/tiny")).expect("results").flatten();
     assert!(!left.any(|e| e.path().extension().is_some_and(|x| x == "partial")));
 }
 
 #[test]
 fn one_thread_and_four_give_the_same_bytes() {
-    let dir = framework::testing::TempDir::new().expect("a folder");
-    let file = write(dir.path(), "tiny.toml", &scenario().replace("\"ridge\"", "\"gp\""));
-    let file = file.to_str().expect("utf-8");
-    for (out, jobs, threads) in [("one", "1", "1"), ("four", "4", "1"), ("wide", "1", "4")] {
-        let r = run(dir.path(), &["run", file, "-j", jobs, "--threads", threads, "--results-dir", out]);
-        assert_eq!(r.code, 0, "{}{}", r.out, r.err);
+    let s = Session::new();
+    s.write("tiny.toml", &scenario().replace("\"ridge\"", "\"gp\""));
+    for (out, jobs, threads) in [("one", 1, 1), ("four", 4, 1), ("wide", 1, 4)] {
+        s.silently(0, &format!("run tiny.toml -j {jobs} --threads {threads} --results-dir {out}"));
     }
-    let one = result_bytes(&dir.path().join("one"), "tiny");
-    assert_eq!(one.len(), 18);
-    assert_eq!(one, result_bytes(&dir.path().join("four"), "tiny"));
-    assert_eq!(one, result_bytes(&dir.path().join("wide"), "tiny"));
+    let bytes = |out: &str| result_bytes(&s.path().join(out), "tiny");
+    assert_eq!(bytes("one").len(), 18);
+    assert_eq!(bytes("one"), bytes("four"));
+    assert_eq!(bytes("one"), bytes("wide"));
 }
 
 #[test]
 fn a_half_written_round_is_computed_again() {
-    let dir = framework::testing::TempDir::new().expect("a folder");
-    let file = write(dir.path(), "tiny.toml", TINY);
-    let file = file.to_str().expect("utf-8");
-    assert_eq!(run(dir.path(), &["run", file]).code, 0);
-    let want = result_bytes(&dir.path().join("results"), "tiny");
+    let s = Session::new();
+    s.write("tiny.toml", TINY);
+    s.silently(0, "run tiny.toml");
+    let want = result_bytes(&s.path().join("results"), "tiny");
     // Put one run back into the state of a crash in the middle of a line.
     let id = want[0].0.split('/').next().expect("a run id").to_string();
-    let results = dir.path().join("results/tiny");
+    let results = s.path().join("results/tiny");
     std::fs::rename(results.join(&id), results.join(format!("{id}.partial"))).expect("rename");
     std::fs::write(results.join(format!("{id}.partial/rounds.jsonl")), "{\"round\":0,\"ids\":[1,2").expect("write");
-    let again = run(dir.path(), &["run", file]);
-    assert_eq!(again.code, 0, "{}", again.err);
-    assert!(again.out.contains("(8 finished, 1 to do)"), "{}", again.out);
-    assert_eq!(result_bytes(&dir.path().join("results"), "tiny"), want);
+    says(&s.silently(0, "run tiny.toml"), &["(8 finished, 1 to do)"]);
+    assert_eq!(result_bytes(&s.path().join("results"), "tiny"), want);
 }

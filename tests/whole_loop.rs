@@ -23,7 +23,8 @@ fn mistakes_inside_the_rule_are_shown_at_their_place() {
 
 #[test]
 fn a_search_among_genes_drawn_for_the_seed_is_judged_by_what_is_known() {
-    let table = std::env::temp_dir().join(format!("reward_matrix-known-{}.csv", std::process::id()));
+    let dir = framework::testing::TempDir::new().unwrap();
+    let table = dir.path().join("known.csv");
     let rows: String = (0..20).flat_map(|i| (0..i).map(move |j| format!("g{i},g{j},{}\n", (i + j) % 2))).collect();
     std::fs::write(&table, format!("a,b,even\n{rows}")).unwrap();
     let run = |known: Option<serde_json::Value>, seed: u64| {
@@ -71,5 +72,4 @@ fn a_search_among_genes_drawn_for_the_seed_is_judged_by_what_is_known() {
     let want: Vec<bool> = want.map(|(a, b)| (number(a) + number(b)) % 2 == 1).collect();
     assert_eq!(odd, want);
     assert!(notes.iter().any(|n| n.ends_with("of 66 perturbations are known to interact")), "{notes:?}");
-    std::fs::remove_file(table).unwrap();
 }

@@ -17,7 +17,8 @@ pub mod store;
 #[cfg(test)]
 mod tiny;
 
+use contract::panics;
 pub use contract::{
-    Error, Result, cells, context, data, domain, error, inventory, metric, ndarray, numerics, plugin, prelude,
+    Error, ErrorKind, Result, cells, context, data, domain, error, inventory, metric, ndarray, numerics, plugin, prelude,
     register, serde_json, streams, table, testing, typetag,
 };

@@ -82,8 +82,8 @@ impl InteractionTest for SeparabilityKnn {
         };
         let of = |c: usize| {
             move |e: framework::numerics::Error| match e {
-                framework::numerics::Error::Input(text) => {
-                    Error::Data(format!("separability_knn: `{}`: {text}", samples.name(c)))
+                framework::numerics::Error::Input(_) => {
+                    Error::from(e).at(format!("separability_knn: `{}`", samples.name(c)))
                 }
                 e => e.into(),
             }

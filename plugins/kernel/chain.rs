@@ -57,7 +57,7 @@ impl Kernel for Chain {
                 )));
             }
             let gram = step.gram(&KernelContext { input, streams: &streams, ..*cx });
-            made = Some(gram.map_err(|e| within(e, i + 1, name))?);
+            made = Some(gram.map_err(|e| e.at(format!("step {} of the chain (`{}`)", i + 1, name)))?);
         }
         made.ok_or_else(|| Error::Config("a chain without steps".into()))
     }
@@ -70,19 +70,6 @@ impl Kernel for Chain {
         let all = self.steps.iter().map(|s| s.needs()).collect::<Abilities>();
         let of_first = self.steps.first().is_none_or(|s| s.needs().contains(Ability::InputKernel));
         all.without(Ability::InputKernel).with_if(Ability::InputKernel, of_first)
-    }
-}
-
-/// The error with the step that it comes from.
-fn within(e: Error, step: usize, name: &str) -> Error {
-    let place = |text: String| format!("step {step} of the chain (`{name}`): {text}");
-    match e {
-        Error::Config(t) => Error::Config(place(t)),
-        Error::Data(t) => Error::Data(place(t)),
-        Error::Unsupported(t) => Error::Unsupported(place(t)),
-        Error::Numerical(t) => Error::Numerical(place(t)),
-        Error::Plugin(t) => Error::Plugin(place(t)),
-        Error::Table(_) | Error::Io { .. } => e,
     }
 }
 

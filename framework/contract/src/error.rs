@@ -1,8 +1,9 @@
 //! One error type. A message names the file or setting, the place, the cause and the remedy.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-/// What can go wrong, by who has to act.
+/// What can go wrong. [`Error::kind`] says who has to act.
 #[derive(thiserror::Error, Debug)]
 pub enum Error {
     /// The scenario, campaign or command line is wrong; the text is ready to print.
@@ -14,10 +15,16 @@ pub enum Error {
     /// A table file is missing, damaged or has the wrong columns.
     #[error(transparent)]
     Table(#[from] table::TableError),
+    /// A file of cells is missing, damaged or lacks what was asked for.
+    #[error(transparent)]
+    Cells(#[from] cells::CellsError),
+    /// A computation was refused or broke down.
+    #[error(transparent)]
+    Numerics(#[from] numerics::Error),
     /// A plugin was asked for something it cannot supply.
     #[error("{0}")]
     Unsupported(String),
-    /// A computation broke down (a matrix that cannot be factored, a value that is not finite).
+    /// A computation of a plugin broke down (a matrix that cannot be factored, a value that is not finite).
     #[error("{0}")]
     Numerical(String),
     /// A plugin broke a rule of its kind (wrong batch size, a repeat, a panic).
@@ -26,23 +33,29 @@ pub enum Error {
     /// The file system refused.
     #[error("{}: {action} failed: {source}. {}", path.display(), remedy(source))]
     Io { path: PathBuf, action: &'static str, source: std::io::Error },
+    /// An error with the place where it was met: a file, an arm, a kernel.
+    #[error("{place}: {source}")]
+    At { place: String, source: Box<Error> },
+    /// An error that several runs met together.
+    #[error(transparent)]
+    Shared(#[from] Arc<Error>),
 }
 
-impl From<numerics::Error> for Error {
-    fn from(e: numerics::Error) -> Self {
-        match e {
-            numerics::Error::Setting(text) => Error::Config(text),
-            numerics::Error::Input(text) => Error::Data(text),
-            numerics::Error::Breakdown(text) => Error::Numerical(text),
-            numerics::Error::Unsupported(text) => Error::Unsupported(text),
-        }
-    }
-}
-
-impl From<cells::CellsError> for Error {
-    fn from(e: cells::CellsError) -> Self {
-        Error::Data(e.to_string())
-    }
+/// Who has to act on an error, wherever it was met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// Settings are wrong.
+    Config,
+    /// Data are unusable.
+    Data,
+    /// A plugin cannot supply what was asked for.
+    Unsupported,
+    /// A computation broke down.
+    Numerical,
+    /// A plugin broke a rule.
+    Plugin,
+    /// The file system refused.
+    Io,
 }
 
 /// Shorthand used throughout.
@@ -55,9 +68,25 @@ impl Error {
         move |source| Error::Io { path, action, source }
     }
 
-    /// True for mistakes in settings, which end the program with exit code 2.
-    pub fn is_config(&self) -> bool {
-        matches!(self, Error::Config(_))
+    /// The same error with the place where it was met before its text.
+    pub fn at(self, place: impl Into<String>) -> Self {
+        Error::At { place: place.into(), source: Box::new(self) }
+    }
+
+    /// Who has to act.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Error::Config(_) | Error::Numerics(numerics::Error::Setting(_)) => ErrorKind::Config,
+            Error::Data(_) | Error::Table(_) | Error::Cells(_) | Error::Numerics(numerics::Error::Input(_)) => {
+                ErrorKind::Data
+            }
+            Error::Unsupported(_) | Error::Numerics(numerics::Error::Unsupported(_)) => ErrorKind::Unsupported,
+            Error::Numerical(_) | Error::Numerics(numerics::Error::Breakdown(_)) => ErrorKind::Numerical,
+            Error::Plugin(_) => ErrorKind::Plugin,
+            Error::Io { .. } => ErrorKind::Io,
+            Error::At { source, .. } => source.kind(),
+            Error::Shared(source) => source.kind(),
+        }
     }
 }
 
@@ -89,4 +118,23 @@ pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
 /// "; did you mean `x`?" or nothing.
 pub fn hint<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     nearest(word, known).map_or(String::new(), |k| format!("; did you mean `{k}`?"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::error::Error as _;
+
+    #[test]
+    fn a_place_hides_neither_kind_nor_source() {
+        let full = Error::io(Path::new("log.txt"), "writing")(std::io::ErrorKind::StorageFull.into());
+        let e = full.at("arm `a`").at("s.toml");
+        assert_eq!(e.kind(), ErrorKind::Io);
+        assert!(e.to_string().starts_with("s.toml: arm `a`: log.txt: writing failed: "), "{e}");
+        assert!(e.source().unwrap().source().unwrap().source().unwrap().is::<std::io::Error>());
+        let shared = Arc::new(Error::from(numerics::Error::Input("NaN in row 3".into())).at("prior go"));
+        let e = Error::from(shared.clone());
+        assert_eq!((e.kind(), e.to_string()), (ErrorKind::Data, "prior go: NaN in row 3".to_string()));
+        assert_eq!(Error::from(numerics::Error::Setting("k = 0".into())).kind(), ErrorKind::Config);
+    }
 }

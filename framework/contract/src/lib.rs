@@ -1,17 +1,19 @@
 //! What a plugin sees of screenwright: the nouns ([`domain`]), the six traits and the catalogue ([`plugin`]), what a
-//! plugin is handed ([`context`]), what a metric is ([`metric`]), and the kit that tests them ([`testing`]). Knows no scenario, no loop, no store and no
-//! figure, so that a change of those compiles no plugin again.
+//! plugin is handed ([`context`]), what a metric is ([`metric`]), and the kit that tests them ([`testing`]). Knows no
+//! scenario, no loop, no store and no figure, so that a change of those compiles no plugin again.
 
 pub mod context;
 pub mod data;
 pub mod domain;
 pub mod error;
 pub mod metric;
+#[doc(hidden)]
+pub mod panics;
 pub mod plugin;
 pub mod testing;
 
 pub use cells;
-pub use error::{Error, Result};
+pub use error::{Error, ErrorKind, Result};
 pub use inventory;
 pub use ndarray;
 pub use numerics::{self, streams};

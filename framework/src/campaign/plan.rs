@@ -179,11 +179,11 @@ impl Plan {
         let first = self.sweep.seeds.from;
         for arm in &self.sweep.arms {
             let seeds = RunSeeds::new(&arm.scenario, first);
-            let place = |e: Error| Error::Data(format!("{}: {e}", self.sweep.file.display()));
+            let place = |e: Error| e.at(self.sweep.file.display().to_string());
             let base = worlds.get(&arm.scenario, seeds).map_err(place)?;
             Split::new(&base, &arm.scenario, seeds).map_err(place)?;
             if let Some(m) = misfits(&arm.scenario.parts(), Some(&base.facts())).first() {
-                return Err(place(Error::Config(format!("arm `{}`: {}", arm.label, m.text))));
+                return Err(place(Error::Config(m.text.clone()).at(format!("arm `{}`", arm.label))));
             }
         }
         Ok(())

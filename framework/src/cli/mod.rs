@@ -20,7 +20,7 @@ use crate::campaign::Plan;
 use crate::data::DataRoot;
 use crate::error::{Error, Result};
 use crate::plugin::Kind;
-use crate::runner::panics;
+use crate::panics;
 use crate::scenario::ScenarioForm;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use std::path::{Path, PathBuf};
@@ -201,8 +201,7 @@ fn guarded(verb: &str, is_known: impl Fn(Kind, &str) -> bool, work: impl FnOnce(
     panics::catch(work).unwrap_or_else(|panic| {
         let which = panic.plugin(is_known).map(|(kind, name)| format!(" ({} `{name}`)", kind.word()));
         Err(Error::Plugin(format!(
-            "{verb}: {}{}; this is a mistake in the plugin, not in your files: please report it to whoever wrote the plugin",
-            panic.words(),
+            "{verb}: a plugin {panic}{}; this is a mistake in the plugin, not in your files: please report it to whoever wrote the plugin",
             which.unwrap_or_default()
         )))
     })

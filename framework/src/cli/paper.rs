@@ -1,6 +1,6 @@
 use super::Folders;
 use crate::campaign::{Plan, Why, add_published, restrict, study};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::report::{self, Finding, latex};
 use crate::scenario::{Document, Location, Mistake, ScenarioForm};
 use clap::Args;
@@ -174,7 +174,7 @@ impl Paper {
         let plan = match self.folders.plan(&item.scenario, &form) {
             Ok(plan) => plan,
             // A scenario that is wrong is an error; data that is not here is something to fetch.
-            Err(Error::Data(why)) => return Ok(Status::NoData(why)),
+            Err(e) if e.kind() == ErrorKind::Data => return Ok(Status::NoData(e.to_string())),
             Err(e) => return Err(e),
         };
         let left = plan.why.iter().filter(|w| **w != Why::Finished).count();

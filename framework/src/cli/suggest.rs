@@ -165,7 +165,7 @@ impl Suggest {
     }
 
     fn read_features(&self, features: &Path) -> Result<Problem> {
-        let at = |e: Error| Error::Data(format!("{}: {e}", features.display()));
+        let at = |e: Error| e.at(features.display().to_string());
         let (names, x) = if is_npy(features) { self.npy_features(features)? } else { self.table_features(features)? };
         let genes = Arc::new(Genes::new(&names).map_err(at)?);
         let block = Block::new("features", x, vec![true; names.len()]).map_err(at)?;
@@ -388,7 +388,7 @@ fn read_pool(root: &DataRoot, spec: &UserTable) -> Result<Pool> {
     if singles {
         return Ok(Pool::singles(genes));
     }
-    Pool::list(genes, list).map_err(|e| Error::Data(format!("{}: {e}", root.path(&spec.path).display())))
+    Pool::list(genes, list).map_err(|e| e.at(root.path(&spec.path).display().to_string()))
 }
 
 /// Pool ids of the perturbations in some gene columns.

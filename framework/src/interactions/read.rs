@@ -32,7 +32,7 @@ impl SampleFile {
         }
         let is_h5ad = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("h5ad"));
         let contents = if is_h5ad { self.read_h5ad(&path)? } else { self.read_table(data, &path)? };
-        let at = |e: Error| Error::Data(format!("{}: {e}", path.display()));
+        let at = |e: Error| e.at(path.display().to_string());
         let mut notes = vec![];
         let kept: Vec<usize> = (0..contents.labels.len()).filter(|r| contents.labels[*r].is_some()).collect();
         let dropped = contents.labels.len() - kept.len();
@@ -132,15 +132,14 @@ impl SampleFile {
     }
 
     fn read_h5ad(&self, path: &Path) -> Result<Contents> {
-        let of = |e: cells::CellsError| Error::Data(e.to_string());
-        let file = cells::AnnData::open(path, self.layer.as_deref(), None).map_err(of)?;
-        let named = self.labels.iter().map(|c| file.column(c)).collect::<Result<Vec<_>, _>>().map_err(of)?;
+        let file = cells::AnnData::open(path, self.layer.as_deref(), None)?;
+        let named = self.labels.iter().map(|c| file.column(c)).collect::<Result<Vec<_>, _>>()?;
         let label = |cell: usize| {
             let parts: Option<Vec<&str>> = named.iter().map(|c| c[cell].as_deref()).collect();
             parts.map(|p| p.join(&self.separator))
         };
         let labels = (0..file.n_cells()).map(label).collect();
-        let unit = self.unit.as_ref().map(|c| file.column(c)).transpose().map_err(of)?;
+        let unit = self.unit.as_ref().map(|c| file.column(c)).transpose()?;
         let genes = file.genes();
         let keep: Vec<usize> = match &self.features {
             Some(f) => f

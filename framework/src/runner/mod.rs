@@ -4,7 +4,6 @@
 mod event;
 mod job;
 mod log;
-pub(crate) mod panics;
 mod replay;
 mod round;
 mod score;

@@ -4,9 +4,10 @@ use super::event::Event;
 use super::job::Job;
 use super::setup::Start;
 use super::world::Worlds;
-use super::{execute, log, panics};
+use super::{execute, log};
 use crate::error::{Error, Result};
 use crate::metric;
+use crate::panics;
 use crate::store::{FORMAT, Partial, Provenance, RoundRecord, RunHeader, RunSeeds, Seconds, Store};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
@@ -74,8 +75,7 @@ impl Workers<'_> {
         let started = now();
         let caught = panics::catch(|| self.attempt(job, &mut partial, tell));
         let result = caught.unwrap_or_else(|panic| {
-            let words = panic.words();
-            Err(Error::Plugin(format!("{words}; this is a mistake in the plugin, other runs are not affected")))
+            Err(Error::Plugin(format!("a plugin {panic}; this is a mistake in the plugin, other runs are not affected")))
         });
         let end = match result {
             Ok(None) => {

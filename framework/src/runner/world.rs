@@ -270,7 +270,7 @@ pub(crate) fn known_pairs(known: &Known, pool: &Pool, data: &DataRoot) -> Result
 }
 
 /// A base that is opened by the first run which asks for it.
-type Slot = Arc<OnceLock<Result<Arc<Base>, String>>>;
+type Slot = Arc<OnceLock<Result<Arc<Base>, Arc<Error>>>>;
 
 /// Opened bases, the most recently used kept.
 pub struct Worlds {
@@ -304,8 +304,7 @@ impl Worlds {
             }
             slot
         };
-        slot.get_or_init(|| Base::open(scenario, &self.data, seed).map(Arc::new).map_err(|e| e.to_string()))
-            .clone()
-            .map_err(Error::Data)
+        let base = slot.get_or_init(|| Base::open(scenario, &self.data, seed).map(Arc::new).map_err(Arc::new));
+        Ok(base.clone()?)
     }
 }

@@ -191,7 +191,7 @@ mod tests {
             "  |                               ^ too small",
         ];
         assert_eq!(error.to_string().lines().collect::<Vec<_>>(), expected);
-        assert!(error.is_config());
+        assert_eq!(error.kind(), crate::error::ErrorKind::Config);
     }
 
     #[test]

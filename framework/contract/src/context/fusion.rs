@@ -127,7 +127,7 @@ impl<'a> Sources<'a> {
             .into_iter()
             .map(|(name, gram, psd)| {
                 let (gram, psd) = self.normalise.apply(&gram, &scope, psd).map_err(|e| match e {
-                    numerics::Error::Breakdown(text) => Error::Numerical(format!("kernel `{name}`: {text}")),
+                    numerics::Error::Breakdown(_) => Error::from(e).at(format!("kernel `{name}`")),
                     other => other.into(),
                 })?;
                 let n = used.entry(name.clone()).or_default();

@@ -3,7 +3,7 @@
 use crate::domain::{
     Cells, Class, Control, Gene, Genes, PairClass, Perturbation, Pool, Readouts, SampleSource, Samples,
 };
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::plugin::{Experiment, Relation, Screen};
 use ndarray::{Array1, Array2, Axis};
 use numerics::streams::Streams;
@@ -20,7 +20,7 @@ type Relate = dyn Fn(&[usize]) -> Relation + Send + Sync;
 pub struct SampledScreen {
     pool: Arc<Pool>,
     control: Arc<dyn SampleSource>,
-    mean: OnceLock<Result<Array1<f64>, String>>,
+    mean: OnceLock<Result<Array1<f64>, Arc<Error>>>,
     draw: Box<DrawClass>,
     relation: Box<Relate>,
     image: Option<[usize; 3]>,
@@ -63,8 +63,8 @@ impl SampledScreen {
     }
 
     fn control_mean(&self) -> Result<&Array1<f64>> {
-        let mean = self.mean.get_or_init(|| mean(&*self.control).map_err(|e| e.to_string()));
-        mean.as_ref().map_err(|e| crate::error::Error::Data(e.clone()))
+        let mean = self.mean.get_or_init(|| mean(&*self.control).map_err(Arc::new));
+        Ok(mean.as_ref().map_err(Arc::clone)?)
     }
 }
 

@@ -1,10 +1,11 @@
 //! What every plugin must do, whoever wrote it.
 
-use super::{MockSurrogate, TinyWorld, fail};
+use super::{MockSurrogate, TempDir, TinyWorld, fail};
 use crate::context::{FitContext, KernelContext, PriorContext, Setup, TestContext, select_batch};
 use crate::data::DataRoot;
 use crate::domain::{Candidates, Class, Genes, Observed, PairClass, Posterior, Samples};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, hint};
+use crate::panics;
 use crate::plugin::*;
 use ndarray::Array2;
 use numerics::streams::Streams;
@@ -14,7 +15,8 @@ use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::Arc;
 
-/// Checks everything in the catalogue, and all metrics, and panics with the list of what is wrong. Prints one line a
+/// Checks everything in the catalogue, and all metrics, and panics with the list of what is wrong: every plugin that does
+/// not conform, each with all that it fails. A panic in a plugin is one more failure and stops nothing. Prints one line a
 /// plugin.
 ///
 /// # Panics
@@ -22,49 +24,129 @@ use std::sync::Arc;
 pub fn conformance() {
     let all = catalogue();
     assert!(!all.is_empty(), "no plugin is linked in; add `use your_plugins as _;` to the test");
-    let dir = std::env::temp_dir().join(format!("screenwright-conformance-{}", std::process::id()));
-    let mut wrong: Vec<String> = all
-        .windows(2)
-        .flat_map(|w| all.iter().filter(move |e| e.name == w[0].name && !std::ptr::eq(**e, w[0])))
-        .map(|e| format!("{}: registered twice; names are unique over all kinds", e.name))
-        .collect();
+    let mut wrong = failures(&all);
     wrong.extend(super::metrics::flaws(&crate::metric::catalogue()));
-    for entry in &all {
-        let folder = dir.join(entry.name);
-        let made = std::fs::create_dir_all(&folder).map_err(Error::io(&folder, "creating a test folder"));
-        match made.and_then(|()| check_entry(entry, &folder)) {
-            Ok(()) => println!("ok    {:12} {}", entry.kind.word(), entry.name),
-            Err(e) => {
-                println!("WRONG {:12} {}: {e}", entry.kind.word(), entry.name);
-                wrong.push(format!("{}: {e}", entry.name));
+    refuse(&wrong);
+}
+
+/// Checks the plugin of this name alone.
+///
+/// # Panics
+/// If there is none, if there are several, or if any check fails.
+pub fn conformance_of(name: &str) {
+    let mut all = catalogue();
+    let hint = hint(name, all.iter().map(|e| e.name));
+    all.retain(|e| e.name == name);
+    assert!(!all.is_empty(), "no plugin is called `{name}`{hint}");
+    refuse(&failures(&all));
+}
+
+fn refuse(wrong: &[String]) {
+    assert!(wrong.is_empty(), "{} plugins or metrics do not conform:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// Of every plugin that does not conform its kind and name and, a line each, what it fails.
+fn failures(all: &[&Entry]) -> Vec<String> {
+    let mut wrong = vec![];
+    for entry in all {
+        let mut failed = match TempDir::new() {
+            Ok(folder) => check_entry(entry, folder.path()),
+            Err(e) => vec![e.to_string()],
+        };
+        if all.iter().filter(|e| e.name == entry.name).count() > 1 {
+            failed.push("registered twice; names are unique over all kinds".into());
+        }
+        let plugin = format!("{:12} {}", entry.kind.word(), entry.name);
+        if failed.is_empty() {
+            println!("ok    {plugin}");
+        } else {
+            let text = failed.iter().fold(plugin, |text, f| format!("{text}\n    {f}"));
+            println!("WRONG {text}");
+            wrong.push(text);
+        }
+    }
+    wrong
+}
+
+/// Checks one plugin with the parameters of its example; `dir` takes its small files. Gives all that it fails.
+pub fn check_entry(entry: &Entry, dir: &Path) -> Vec<String> {
+    let mut checks = Checks::default();
+    let mut config = Value::Null;
+    checks.run("its example", || {
+        config = (entry.example)(dir);
+        check_form(entry, &config)?;
+        match config.as_object_mut() {
+            Some(m) => m.insert("use".into(), json!(entry.name)),
+            None => return fail("its example is not a table of parameters"),
+        };
+        Ok(())
+    });
+    if !checks.failed.is_empty() {
+        return checks.failed;
+    }
+    match entry.kind {
+        Kind::Acquisition => {
+            if let Some(p) = checks.read::<Box<dyn Acquisition>>(&config) {
+                checks.run("single genes", || acquisition(&*p, &[false]));
+                checks.run("pairs", || acquisition(&*p, &[true]));
+            }
+        }
+        Kind::Kernel => {
+            if let Some(p) = checks.read::<Box<dyn Kernel>>(&config) {
+                checks.run("single genes", || kernel(&*p, &[false]));
+                checks.run("pairs", || kernel(&*p, &[true]));
+            }
+        }
+        Kind::Model => {
+            if let Some(p) = checks.read::<Box<dyn Model>>(&config) {
+                checks.run("one output", || model(&*p, &[(false, 1)]));
+                checks.run("several outputs", || model(&*p, &[(false, 3)]));
+                checks.run("pairs", || model(&*p, &[(true, 1)]));
+            }
+        }
+        Kind::Oracle => {
+            if let Some(p) = checks.read::<Box<dyn Oracle>>(&config) {
+                checks.run("measuring", || oracle(&*p, dir));
+            }
+        }
+        Kind::Prior => {
+            if let Some(p) = checks.read::<Box<dyn Prior>>(&config) {
+                checks.run("embedding", || prior(&*p, dir));
+            }
+        }
+        Kind::InteractionTest => {
+            if let Some(p) = checks.read::<Box<dyn InteractionTest>>(&config) {
+                checks.run("testing", || interaction(&*p));
             }
         }
     }
-    let _ = std::fs::remove_dir_all(&dir);
-    assert!(wrong.is_empty(), "{} plugins do not conform:\n{}", wrong.len(), wrong.join("\n"));
+    checks.failed
 }
 
-/// Checks one plugin with the parameters of its example; `dir` takes its small files.
-pub fn check_entry(entry: &Entry, dir: &Path) -> Result<()> {
-    let mut config = (entry.example)(dir);
-    let bare = config.clone();
-    match config.as_object_mut() {
-        Some(m) => m.insert("use".into(), json!(entry.name)),
-        None => return fail("its example is not a table of parameters"),
-    };
-    check_form(entry, &bare)?;
-    let text = |e: serde_json::Error| Error::Plugin(e.to_string());
-    match entry.kind {
-        Kind::Acquisition => round_trip::<Box<dyn Acquisition>>(&config).and_then(|p| acquisition(&*p)),
-        Kind::Kernel => round_trip::<Box<dyn Kernel>>(&config).and_then(|p| kernel(&*p)),
-        Kind::Model => round_trip::<Box<dyn Model>>(&config).and_then(|p| model(&*p)),
-        Kind::Oracle => round_trip::<Box<dyn Oracle>>(&config).and_then(|p| oracle(&*p, dir)),
-        Kind::Prior => round_trip::<Box<dyn Prior>>(&config).and_then(|p| prior(&*p, dir)),
-        Kind::InteractionTest => {
-            let p: Box<dyn InteractionTest> = serde_json::from_value(config.clone()).map_err(text)?;
-            round_trip::<Box<dyn InteractionTest>>(&config)?;
-            interaction(&*p)
+/// Checks that do not stop one another.
+#[derive(Default)]
+struct Checks {
+    failed: Vec<String>,
+}
+
+impl Checks {
+    /// Runs a check; its error, or its panic with the place, joins the list under the name of the check.
+    fn run(&mut self, name: &str, check: impl FnOnce() -> Result<()>) {
+        match panics::catch(check) {
+            Ok(Ok(())) => {}
+            Ok(Err(e)) => self.failed.push(format!("{name}: {e}")),
+            Err(panic) => self.failed.push(format!("{name}: it {panic}")),
         }
+    }
+
+    /// The plugin of a table of parameters, if it reads and writes itself as it should.
+    fn read<T: serde::de::DeserializeOwned + serde::Serialize>(&mut self, config: &Value) -> Option<T> {
+        let mut plugin = None;
+        self.run("its written form", || {
+            plugin = Some(round_trip(config)?);
+            Ok(())
+        });
+        plugin
     }
 }
 
@@ -104,8 +186,9 @@ fn mock(n: usize) -> MockSurrogate {
     MockSurrogate { mean: (0..n).map(|_| draw()).collect(), sd: (0..n).map(|_| 0.1 + draw().abs()).collect() }
 }
 
-fn acquisition(a: &dyn Acquisition) -> Result<()> {
-    for pairs in [false, true] {
+/// Over single genes or pairs.
+fn acquisition(a: &dyn Acquisition, worlds: &[bool]) -> Result<()> {
+    for &pairs in worlds {
         let world = TinyWorld::new(if pairs { 9 } else { 40 }, 3, 1, pairs, 1)?;
         let n = world.inputs.pool().len();
         let measured: Vec<usize> = (0..n).step_by(5).collect();
@@ -154,8 +237,9 @@ fn acquisition(a: &dyn Acquisition) -> Result<()> {
     Ok(())
 }
 
-fn kernel(k: &dyn Kernel) -> Result<()> {
-    for pairs in [false, true] {
+/// Over single genes or pairs.
+fn kernel(k: &dyn Kernel, worlds: &[bool]) -> Result<()> {
+    for &pairs in worlds {
         let world = TinyWorld::new(if pairs { 7 } else { 25 }, 4, 1, pairs, 11)?;
         let n = world.inputs.pool().len();
         let observed = world.observe(&(0..n).step_by(3).collect::<Vec<_>>(), 2)?;
@@ -213,8 +297,9 @@ fn kernel(k: &dyn Kernel) -> Result<()> {
     Ok(())
 }
 
-fn model(m: &dyn Model) -> Result<()> {
-    for (pairs, outputs) in [(false, 1), (false, 3), (true, 1)] {
+/// Over single genes or pairs, with so many outputs.
+fn model(m: &dyn Model, worlds: &[(bool, usize)]) -> Result<()> {
+    for &(pairs, outputs) in worlds {
         let needs = m.needs();
         if (needs.contains(Ability::Pairs) && !pairs) || (needs.contains(Ability::Scalar) && outputs > 1) {
             continue;
@@ -421,4 +506,66 @@ fn interaction(t: &dyn InteractionTest) -> Result<()> {
         return fail("planted interactions score no higher than none");
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plugin;
+    use serde::{Deserialize, Serialize};
+
+    /// A kernel that only fails.
+    #[derive(Debug, Serialize, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Unruly {}
+
+    #[typetag::serde(name = "unruly")]
+    impl Kernel for Unruly {
+        fn gram(&self, cx: &KernelContext) -> Result<Gram> {
+            if cx.inputs.pool().is_singles() {
+                let both: ((), Result<Gram>) = rayon::join(|| panic!("on a worker"), || fail("never seen"));
+                return both.1;
+            }
+            fail("no pairs")
+        }
+    }
+
+    fn entry(name: &'static str, example: fn(&Path) -> Value) -> Entry {
+        let (fields, check) = (plugin::fields::<Unruly>, plugin::check::<Unruly>);
+        let source = "//! A kernel of the tests.";
+        Entry { kind: Kind::Kernel, name, summary: "keeps no law", source, fields, check, example }
+    }
+
+    #[test]
+    fn a_panic_hides_no_other_failure() {
+        let unruly = entry("unruly", |_| json!({}));
+        let unread = entry("unread", |_| panic!("without an example"));
+        let unnamed = entry("unnamed", |_| json!({}));
+        let wrong = failures(&[&unread, &unruly, &unnamed]);
+        let lines: Vec<Vec<&str>> = wrong.iter().map(|w| w.lines().map(str::trim).collect()).collect();
+        let (here, [unread, unruly, unnamed]) = (file!(), &lines[..]) else { panic!("{wrong:?}") };
+        assert_eq!(unread[0], "kernel       unread");
+        assert!(unread[1].starts_with(&format!("its example: it panicked at {here}:")), "{unread:?}");
+        assert!(unread[1].ends_with(": without an example") && unread.len() == 2, "{unread:?}");
+        assert_eq!(unruly[0], "kernel       unruly");
+        assert!(unruly[1].starts_with(&format!("single genes: it panicked at {here}:")), "{unruly:?}");
+        assert!(unruly[1].ends_with(": on a worker"), "{unruly:?}");
+        assert!(unruly[2].starts_with("pairs: ") && unruly[2].ends_with("no pairs") && unruly.len() == 3, "{unruly:?}");
+        // Known to typetag by another name than to the catalogue.
+        assert!(unnamed[1].contains("its written form: ") && unnamed[1].contains("unknown variant"), "{unnamed:?}");
+    }
+
+    #[test]
+    fn a_name_stands_once() {
+        let twice = entry("unruly", |_| json!({}));
+        let wrong = failures(&[&twice, &twice]);
+        assert_eq!(wrong.len(), 2);
+        assert!(wrong.iter().all(|w| w.ends_with("registered twice; names are unique over all kinds")), "{wrong:?}");
+    }
+
+    #[test]
+    #[should_panic(expected = "no plugin is called `unregistered`")]
+    fn one_that_is_not_there_is_named() {
+        conformance_of("unregistered");
+    }
 }

@@ -5,13 +5,14 @@
 //! // In a test of your crate, after `use my_plugins as _;`:
 //! # use contract as framework;
 //! framework::testing::conformance(); // panics with the list of everything that is wrong
+//! framework::testing::conformance_of("my_plugin"); // one of them alone
 //! ```
 
 mod conformance;
 mod metrics;
 mod mixture;
 
-pub use conformance::{check_entry, conformance};
+pub use conformance::{check_entry, conformance, conformance_of};
 pub use mixture::Mixture;
 
 use crate::context::{KernelContext, PriorContext, Round, RunContext, Setup};

@@ -2,29 +2,34 @@
 
 use crate::plugin::Kind;
 use std::any::Any;
+use std::cell::Cell;
+use std::fmt;
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind, set_hook, take_hook};
 use std::path::Path;
-use std::sync::{Mutex, Once};
+use std::sync::{Mutex, MutexGuard, Once};
 use std::thread::{ThreadId, current};
 
 /// A panic that was caught.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Panic {
+pub struct Panic {
     /// Its message.
-    pub(crate) text: String,
+    pub text: String,
     /// File and line, where they are known.
-    pub(crate) place: Option<(String, u32)>,
+    pub place: Option<(String, u32)>,
+}
+
+impl fmt::Display for Panic {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match &self.place {
+            Some((file, line)) => write!(f, "panicked at {file}:{line}: {}", self.text),
+            None => write!(f, "panicked: {}", self.text),
+        }
+    }
 }
 
 impl Panic {
-    /// What broke, where, and with which message.
-    pub(crate) fn words(&self) -> String {
-        let place = self.place.as_ref().map_or(String::new(), |(file, line)| format!(" at {file}:{line}"));
-        format!("a plugin panicked{place}: {}", self.text)
-    }
-
     /// The plugin whose file it happened in, such as `model/NAME.rs` or one below `model/NAME/`, if it is one.
-    pub(crate) fn plugin(&self, is_known: impl Fn(Kind, &str) -> bool) -> Option<(Kind, String)> {
+    pub fn plugin(&self, is_known: impl Fn(Kind, &str) -> bool) -> Option<(Kind, String)> {
         let parts: Vec<&str> = Path::new(&self.place.as_ref()?.0).iter().filter_map(|part| part.to_str()).collect();
         parts.windows(2).find_map(|pair| {
             let kind = Kind::ALL.into_iter().find(|kind| kind.word() == pair[0])?;
@@ -44,11 +49,20 @@ struct Seen {
 static SEEN: Mutex<(usize, Vec<Seen>)> = Mutex::new((0, Vec::new()));
 static HOOK: Once = Once::new();
 
+thread_local! {
+    /// Whether a call of [`catch`] is under way on this thread.
+    static CATCHING: Cell<bool> = const { Cell::new(false) };
+}
+
 /// Panics that a plugin caught by itself are never asked for; so many are kept.
 const KEPT: usize = 64;
 
-/// Does some work; a panic in it, on whatever thread, is an error.
-pub(crate) fn catch<T>(work: impl FnOnce() -> T) -> Result<T, Panic> {
+/// Does some work; a panic in it, on whatever thread, is an error. Nothing is printed of a panic on this thread or on one
+/// of rayon's, which may have worked for it; panics of other threads are printed as ever.
+///
+/// # Errors
+/// The panic, with its message and place.
+pub fn catch<T>(work: impl FnOnce() -> T) -> Result<T, Panic> {
     HOOK.call_once(install);
     let _quiet = Quiet::begin();
     catch_unwind(AssertUnwindSafe(work)).map_err(|payload| recognise(message(&*payload)))
@@ -58,31 +72,32 @@ pub(crate) fn catch<T>(work: impl FnOnce() -> T) -> Result<T, Panic> {
 fn install() {
     let before = take_hook();
     set_hook(Box::new(move |info| {
-        let quiet = note(info);
-        // A test that fails meanwhile on another thread must still say why.
-        if !quiet || cfg!(test) {
+        note(info);
+        if !CATCHING.get() && rayon::current_thread_index().is_none() {
             before(info);
         }
     }));
 }
 
+fn seen() -> MutexGuard<'static, (usize, Vec<Seen>)> {
+    SEEN.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
 /// Keeps a panic if somebody will ask for it.
-fn note(info: &PanicHookInfo) -> bool {
-    let mut seen = SEEN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    let quiet = seen.0 > 0;
-    if quiet {
+fn note(info: &PanicHookInfo) {
+    let mut seen = seen();
+    if seen.0 > 0 {
         if seen.1.len() >= KEPT {
             seen.1.remove(0);
         }
         let place = info.location().map(|at| (at.file().to_string(), at.line()));
         seen.1.push(Seen { thread: current().id(), panic: Panic { text: message(info.payload()), place } });
     }
-    quiet
 }
 
 /// The panic with this message: of this thread, or of one that worked for it.
 fn recognise(text: String) -> Panic {
-    let mut seen = SEEN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let mut seen = seen();
     let here = current().id();
     let alike = |s: &Seen| s.panic.text == text;
     let at = seen.1.iter().rposition(|s| alike(s) && s.thread == here).or_else(|| seen.1.iter().rposition(alike));
@@ -94,19 +109,22 @@ fn message(payload: &(dyn Any + Send)) -> String {
     text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".into())
 }
 
-/// While one lives, panics are kept and not printed.
-struct Quiet;
+/// While one lives, panics are kept, and those of its thread are not printed.
+struct Quiet {
+    outer: bool,
+}
 
 impl Quiet {
     fn begin() -> Self {
-        SEEN.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).0 += 1;
-        Self
+        seen().0 += 1;
+        Self { outer: CATCHING.replace(true) }
     }
 }
 
 impl Drop for Quiet {
     fn drop(&mut self) {
-        let mut seen = SEEN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        CATCHING.set(self.outer);
+        let mut seen = seen();
         seen.0 -= 1;
         if seen.0 == 0 {
             seen.1.clear();
@@ -127,8 +145,9 @@ mod tests {
         assert!(panic.place.clone().unwrap().0.ends_with("panics.rs"), "{panic:?}");
         let all = catch(|| (0..100).into_par_iter().map(|i| if i == 77 { panic!("there") } else { i }).sum::<i32>());
         let panic = all.unwrap_err();
-        assert!(panic.words().starts_with("a plugin panicked at ") && panic.words().ends_with(": there"));
-        assert!(panic.words().contains("panics.rs:"), "{panic:?}");
+        let words = panic.to_string();
+        assert!(words.starts_with("panicked at ") && words.ends_with(": there"), "{words}");
+        assert!(words.contains("panics.rs:"), "{words}");
         // What is no text has no text, and a call inside a call takes nothing from the outer one.
         let outer = catch(|| {
             let inner = catch(|| std::panic::panic_any(7)).unwrap_err();
