@@ -94,19 +94,20 @@ impl Acquisition for Bait {
         }
         // The measured perturbations count in the sum in either mode.
         let train = cx.centres(Mode::Tp);
-        let (ids, gram) = cx.prepared("bait", &train)?;
+        let held = cx.prepared("bait", &train)?;
+        let gram = held.gram();
         let n = cx.candidates.len();
-        let given = if self.mode == Mode::Tp { n..ids.len() } else { n..n };
+        let given = if self.mode == Mode::Tp { n..held.len() } else { n..n };
         let noise = self.sigma * self.sigma;
-        let widest = WIDEST.min(ids.len().max(1024));
+        let widest = WIDEST.min(held.len().max(1024));
         let mut state: Box<dyn Covariance> = match gram.features() {
             Some(phi) if phi.d() <= widest => Box::new(InFeatures::new(phi, given, noise)?),
-            _ if ids.len() <= MOST => Box::new(InKernel::new(&gram, given, noise)?),
+            _ if held.len() <= MOST => Box::new(InKernel::new(gram, given, noise)?),
             _ => {
                 return Err(Error::Config(format!(
                     "bait needs at most {WIDEST} features, or at most {MOST} candidates and measured perturbations \
                      (here {}); project the kernel with an `rp` step, or make the pool smaller",
-                    ids.len()
+                    held.len()
                 )));
             }
         };
@@ -117,9 +118,8 @@ impl Acquisition for Bait {
         };
         let (mut picks, mut scores) = forward(&mut *state, n, noise, want, |i| {
             Error::Numerical(format!(
-                "the posterior covariance of candidate {} (`{}`) is not a finite number; check the features and the kernel",
-                ids[i],
-                cx.pool.label(ids[i])
+                "the posterior covariance of candidate {} is not a finite number; check the features and the kernel",
+                held.name(Position(i), cx.pool)
             ))
         })?;
         if picks.len() > batch {
@@ -128,7 +128,7 @@ impl Acquisition for Bait {
             picks = kept.iter().map(|&s| picks[s]).collect();
         }
         // Nothing is left to learn of the candidates left over.
-        Ok(cx.fill(Batch { ids: picks.into_iter().map(|i| ids[i]).collect(), scores }))
+        Ok(cx.fill(held.batch(picks.into_iter().map(Position), scores)))
     }
 
     fn needs(&self) -> Abilities {

@@ -23,24 +23,24 @@ pub struct FrankWolfe {}
 #[typetag::serde(name = "frank_wolfe")]
 impl Acquisition for FrankWolfe {
     fn select(&self, cx: &RunContext) -> Result<Batch> {
-        let (ids, gram) = cx.prepared("frank_wolfe", &[])?;
-        let all: Vec<usize> = (0..ids.len()).collect();
+        let held = cx.prepared("frank_wolfe", &[])?;
+        let gram = held.gram();
+        let all: Vec<usize> = (0..held.len()).collect();
         let norms: Vec<f64> = gram.diagonal(&all).into_iter().map(f64::sqrt).collect();
         let finite = |values: &[f64], what: &str| match values.iter().position(|v| !v.is_finite()) {
             None => Ok(()),
             Some(i) => Err(Error::Numerical(format!(
-                "the {what} of candidate {} (`{}`) is not a finite number; check the features and the kernel",
-                ids[i],
-                cx.pool.label(ids[i])
+                "the {what} of candidate {} is not a finite number; check the features and the kernel",
+                held.name(Position(i), cx.pool)
             ))),
         };
         finite(&norms, "norm")?;
         let path: Box<dyn Path> = match gram.features() {
             Some(phi) => Box::new(ByFeatures::new(phi, &norms)),
-            None => Box::new(ByColumns::new(&gram, &norms)),
+            None => Box::new(ByColumns::new(gram, &norms)),
         };
         let (at, scores) = walk(path, &norms, cx.batch(), |scores| finite(scores, "score"))?;
-        Ok(cx.fill(Batch { ids: at.into_iter().map(|i| ids[i]).collect(), scores }))
+        Ok(cx.fill(held.batch(at.into_iter().map(Position), scores)))
     }
 
     fn needs(&self) -> Abilities {

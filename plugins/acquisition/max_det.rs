@@ -54,23 +54,23 @@ impl Acquisition for MaxDet {
         if let Some(batch) = on_gpu {
             return Ok(cx.fill(batch));
         }
-        let (ids, gram) = cx.prepared("max_det", &cx.centres(self.mode))?;
+        let held = cx.prepared("max_det", &cx.centres(self.mode))?;
+        let gram = held.gram();
         let n = cx.candidates.len();
         let picks = match gram.features() {
             Some(phi) => by_features(phi, n, noise, cx.batch(), None),
-            None => by_columns(&gram, n, noise, cx.batch()),
+            None => by_columns(gram, n, noise, cx.batch()),
         }
         .map_err(|e| match e {
             Failed::At(i) => Error::Numerical(format!(
-                "the variance of candidate {} (`{}`) is not a finite number; check the features and the kernel",
-                ids[i],
-                cx.pool.label(ids[i])
+                "the variance of candidate {} is not a finite number; check the features and the kernel",
+                held.name(Position(i), cx.pool)
             )),
             Failed::With(e) => e,
         })?;
         let (at, scores): (Vec<usize>, Vec<f64>) = picks.into_iter().unzip();
         // Candidates left over are determined by what was chosen: variance says nothing more of them.
-        Ok(cx.fill(Batch { ids: at.into_iter().map(|i| ids[i]).collect(), scores }))
+        Ok(cx.fill(held.batch(at.into_iter().map(Position), scores)))
     }
 
     fn needs(&self) -> Abilities {

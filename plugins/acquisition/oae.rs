@@ -208,7 +208,8 @@ impl Oae {
         let unit = if spread > 0.0 { spread } else { 1.0 };
         let mean = value.iter().sum::<f64>() / value.len() as f64;
         let quality: Vec<f64> = value.iter().map(|v| (v - mean) / unit).collect();
-        let (_, gram) = cx.prepared("oae", &[])?;
+        let held = cx.prepared("oae", &[])?;
+        let gram = held.gram();
         let all: Vec<usize> = (0..ids.len()).collect();
         let length: Vec<f64> = gram.diagonal(&all).iter().map(|v| if *v > 0.0 { v.sqrt() } else { 1.0 }).collect();
         let mut state = Conditioned::new(vec![1.0; ids.len()]);

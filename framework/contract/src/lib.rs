@@ -25,8 +25,8 @@ pub use typetag;
 /// rest is found by its path.
 pub mod prelude {
     pub use crate::context::{
-        FitContext, KernelContext, Mode, PriorContext, Repair, Round, RunContext, Setup, Source, Sources, TestContext,
-        transform_needs,
+        FitContext, KernelContext, Mode, Position, PriorContext, Repair, Round, RunContext, Setup, Source, Sources,
+        TestContext, transform_needs,
     };
     pub use crate::domain::{
         Batch, Block, Candidates, Compose, Direction, Gene, Genes, Inputs, Observed, Perturbation, Pool, Posterior,

@@ -4,6 +4,7 @@
 mod event;
 mod job;
 mod log;
+mod part;
 mod replay;
 mod round;
 mod score;

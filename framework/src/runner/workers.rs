@@ -75,7 +75,9 @@ impl Workers<'_> {
         let started = now();
         let caught = panics::catch(|| self.attempt(job, &mut partial, tell));
         let result = caught.unwrap_or_else(|panic| {
-            Err(Error::Plugin(format!("a plugin {panic}; this is a mistake in the plugin, other runs are not affected")))
+            Err(Error::Plugin(format!(
+                "a plugin {panic}; this is a mistake in the plugin, other runs are not affected"
+            )))
         });
         let end = match result {
             Ok(None) => {

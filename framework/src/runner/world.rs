@@ -1,5 +1,6 @@
 //! The world of a run: screen, pool and priors, shared between runs where they do not differ.
 
+use super::part::Part;
 use crate::compatibility::{Facts, Lab};
 use crate::context::{PriorContext, Setup};
 use crate::data::DataRoot;
@@ -8,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::plugin::{Experiment, Relation, Screen};
 use crate::scenario::{CoveredBy, Known, Scenario};
 use crate::store::RunSeeds;
-use ndarray::{Array2, Axis};
+use ndarray::Array2;
 use numerics::streams::Streams;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -17,8 +18,6 @@ use std::sync::{Arc, Mutex, OnceLock};
 pub struct Base {
     screen: Box<dyn Screen>,
     pool: Arc<Pool>,
-    /// The screen's id of each pool id, where genes were dropped.
-    screen_id: Option<Vec<usize>>,
     blocks: Vec<(String, Arc<Block>)>,
     single_effects: Option<Array2<f64>>,
     inputs: Mutex<HashMap<Vec<String>, Arc<Inputs>>>,
@@ -78,12 +77,12 @@ impl Base {
             let drawn = rand::seq::index::sample(&mut streams.child("pool").rng("genes"), covered.len(), n);
             drawn.iter().for_each(|k| keep[covered[k]] = true);
         }
-        let mut single_effects = screen.single_effects();
-        let (pool, screen_id) = if keep.iter().all(|k| *k) {
-            (full, None)
+        let screen: Box<dyn Screen> = if keep.iter().all(|k| *k) {
+            screen
         } else {
             let kept: Vec<usize> = (0..n_genes).filter(|&g| keep[g]).collect();
-            let (pool, ids) = full.restrict_genes(&keep)?;
+            let part = Part::new(screen, &keep)?;
+            let pool = part.pool();
             if pool.is_empty() && scenario.pool.genes.is_some() {
                 return Err(Error::Data(
                     "no perturbation is left of the genes drawn; raise `genes` under [pool]".into(),
@@ -104,9 +103,9 @@ impl Base {
                 if scenario.pool.genes.is_some() { "genes drawn for this seed" } else { "covered by the priors" }
             ));
             blocks.iter_mut().for_each(|(_, b)| b.restrict(&kept));
-            single_effects = single_effects.map(|e| e.select(Axis(0), &kept));
-            (Arc::new(pool), Some(ids))
+            Box::new(part)
         };
+        let (pool, single_effects) = (screen.pool().clone(), screen.single_effects());
         for (_, b) in &mut blocks {
             b.fill(scenario.pool.missing);
         }
@@ -119,7 +118,6 @@ impl Base {
         Ok(Self {
             screen,
             pool,
-            screen_id,
             blocks: blocks.into_iter().map(|(n, b)| (n, Arc::new(b))).collect(),
             single_effects,
             inputs: Mutex::default(),
@@ -149,53 +147,37 @@ impl Base {
         }
     }
 
-    fn screen_ids(&self, ids: &[usize]) -> Vec<usize> {
-        match &self.screen_id {
-            None => ids.to_vec(),
-            Some(map) => ids.iter().map(|&i| map[i]).collect(),
-        }
-    }
-
     /// Measures pool ids.
     pub fn measure(&self, ids: &[usize], round: usize, streams: &Streams) -> Result<Readouts> {
-        let screen_ids = self.screen_ids(ids);
-        let mut r = self.screen.measure(&screen_ids, &Experiment::of_round(round), streams)?;
-        if self.screen_id.is_some() {
-            let back: HashMap<usize, usize> = screen_ids.into_iter().zip(ids.iter().copied()).collect();
-            for id in &mut r.ids {
-                *id = *back.get(id).ok_or_else(|| {
-                    Error::Plugin(format!("the oracle answered for perturbation {id}, which was not asked"))
-                })?;
-            }
-        }
+        let r = self.screen.measure(ids, &Experiment::of_round(round), streams)?;
         r.check()?;
         Ok(r)
     }
 
     /// Noise-free readouts of pool ids, where known.
     pub fn truth(&self, ids: &[usize]) -> Option<Array2<f64>> {
-        self.screen.truth(&self.screen_ids(ids))
+        self.screen.truth(ids)
     }
 
     /// Replicates behind the truth of pool ids, where known.
     pub fn replicates(&self, ids: &[usize]) -> Option<Array2<f64>> {
-        self.screen.replicates(&self.screen_ids(ids))
+        self.screen.replicates(ids)
     }
 
     /// How clearly each output of pool ids differs from control, where the screen knows it; see
     /// [`Screen::clarity`](crate::plugin::Screen::clarity).
     pub fn clarity(&self, ids: &[usize]) -> Option<Array2<f64>> {
-        self.screen.clarity(&self.screen_ids(ids))
+        self.screen.clarity(ids)
     }
 
     /// The p values behind the readouts of pool ids, where readouts are scores of a test.
     pub fn p_values(&self, ids: &[usize]) -> Option<Vec<f64>> {
-        self.screen.p_values(&self.screen_ids(ids))
+        self.screen.p_values(ids)
     }
 
     /// How pool ids are known to act, in a simulator.
     pub fn relations(&self, ids: &[usize]) -> Option<Vec<Relation>> {
-        self.screen.relations(&self.screen_ids(ids))
+        self.screen.relations(ids)
     }
 
     /// Noise-free readouts of the whole pool, tabulated once; nothing for huge pools.
@@ -218,7 +200,7 @@ impl Base {
                 return None;
             }
             let all: Vec<usize> = (0..self.pool.len()).collect();
-            let relations = self.screen.relations(&self.screen_ids(&all))?;
+            let relations = self.screen.relations(&all)?;
             Some(Arc::new(all.into_iter().filter(|&i| relations[i] == Relation::Interacting).collect()))
         });
         let known = known.as_ref()?;

@@ -1,6 +1,6 @@
 //! What an acquisition is handed.
 
-use super::{Covariance, KernelContext};
+use super::{Covariance, Held, KernelContext};
 use crate::domain::{Batch, Candidates, Direction, Inputs, Observed, Pool, Posterior, Target, Top};
 use crate::error::{Error, Result};
 use crate::plugin::{Drawn, Kernel, Surrogate};
@@ -362,8 +362,8 @@ impl<'a> RunContext<'a> {
     }
 
     /// The kernel over the candidates, ascending, and then `others`, prepared for many row reads: for rules
-    /// that hold all candidates. Also the ids behind its positions. Refuses feature rows above 8 GB.
-    pub fn prepared(&self, rule: &str, others: &[usize]) -> Result<(Vec<usize>, Gram)> {
+    /// that hold all candidates. Refuses feature rows above 8 GB.
+    pub fn prepared(&self, rule: &str, others: &[usize]) -> Result<Held> {
         const MOST: usize = 1 << 30;
         let gram = self.gram()?;
         let n = self.candidates.len() + others.len();
@@ -377,8 +377,7 @@ impl<'a> RunContext<'a> {
         }
         let mut ids = self.candidates.to_vec();
         ids.extend(others);
-        let held = gram.restrict(&ids);
-        Ok((ids, held))
+        Ok(Held::new(gram, ids))
     }
 
     /// Fills a batch that a rule could not finish with candidates drawn uniformly, with score 0, and records

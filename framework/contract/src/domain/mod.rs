@@ -14,7 +14,7 @@ pub use candidates::Candidates;
 pub use gene::{Gene, Genes, Match, NameReport, SymbolUpdates};
 pub use inputs::{Block, Compose, Inputs, Missing};
 pub use numerics::samples::{Class, SampleSource};
-pub use pool::{Perturbation, Pool};
+pub use pool::{Perturbation, Pool, ScreenId};
 pub use readout::{Cells, Control, Observed, Posterior, Readouts};
 pub use samples::{Grouped, Labels, PairClass, Samples};
 pub use target::{Direction, Target};

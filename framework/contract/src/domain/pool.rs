@@ -35,6 +35,10 @@ enum Space {
     AllPairs,
 }
 
+/// What a screen calls a perturbation, beside its id in a pool that lacks some of the screen's genes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ScreenId(pub usize);
+
 /// The space of perturbations of a screen: a number of ids `0..len`, each with its genes. All pairs of
 /// n genes take no memory beyond the gene names.
 #[derive(Clone, Debug)]
@@ -177,17 +181,17 @@ impl Pool {
     }
 
     /// The pool that keeps the perturbations all of whose genes are kept. Genes keep their order and
-    /// lose their numbers; returns for each new id its old one.
-    pub fn restrict_genes(&self, keep: &[bool]) -> Result<(Pool, Vec<usize>)> {
+    /// lose their numbers; returns for each new id that of the whole screen.
+    pub fn restrict_genes(&self, keep: &[bool]) -> Result<(Pool, Vec<ScreenId>)> {
         let kept: Vec<usize> = (0..self.genes.len()).filter(|&g| keep[g]).collect();
         let genes = Arc::new(Genes::new(kept.iter().map(|&g| self.genes.name(Gene(g as u32))))?);
         match &self.space {
-            Space::Singles => Ok((Pool::singles(genes), kept)),
+            Space::Singles => Ok((Pool::singles(genes), kept.into_iter().map(ScreenId).collect())),
             Space::AllPairs => {
                 let n = self.genes.len();
                 let mut old = Vec::with_capacity(kept.len() * kept.len().saturating_sub(1) / 2);
                 for (a, &i) in kept.iter().enumerate() {
-                    old.extend(kept[a + 1..].iter().map(|&j| index_of_pair(i, j, n)));
+                    old.extend(kept[a + 1..].iter().map(|&j| ScreenId(index_of_pair(i, j, n))));
                 }
                 Ok((Pool::all_pairs(genes), old))
             }
@@ -201,7 +205,7 @@ impl Pool {
                 for id in 0..self.len() {
                     let mapped: Option<Vec<Gene>> = self.with_genes(id, |g| g.iter().map(|g| new[g.index()]).collect());
                     if let Some(p) = mapped {
-                        old.push(id);
+                        old.push(ScreenId(id));
                         list.push(Perturbation::new(p));
                     }
                 }
