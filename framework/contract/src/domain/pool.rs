@@ -300,6 +300,6 @@ mod tests {
         let labels: Vec<String> = (0..p.len()).map(|i| p.label(i)).collect();
         assert_eq!(labels, ["g0+g2", "g0+g3", "g2+g3"]);
         let full = Pool::all_pairs(genes(4));
-        assert_eq!(old.iter().map(|&i| full.label(i)).collect::<Vec<_>>(), labels);
+        assert_eq!(old.iter().map(|&i| full.label(i.0)).collect::<Vec<_>>(), labels);
     }
 }
