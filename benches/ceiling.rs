@@ -9,9 +9,9 @@
 //! error of the noise-free screen, when the screen measured is that one plus normal noise of so many hundredths (the same
 //! screen serves as the noise-free one, so its own noise is there twice: a bound from above on what is lost to noise).
 
-use framework::context::Setup;
 use framework::data::DataRoot;
 use framework::domain::Readouts;
+use framework::plugin::Setup;
 use framework::prelude::*;
 use plugins as _;
 use rand::seq::SliceRandom;

@@ -8,9 +8,9 @@
 //!
 //! cargo bench --profile dev -p screenwright-benches --bench ids -- genes=2000 threads=2
 
-use framework::context::Round;
 use framework::data::DataRoot;
 use framework::error::Error;
+use framework::plugin::Round;
 use framework::prelude::*;
 use framework::runner::{Base, Start, execute};
 use framework::scenario::Scenario;

@@ -1,7 +1,7 @@
 //! Farthest-first selection among all pairs of many genes, which are never listed:
 //! `cargo bench -p screenwright-benches --bench pairs -- [genes] [features] [picks] [measured] [sum|product]`.
 
-use framework::context::Round;
+use framework::plugin::Round;
 use framework::prelude::*;
 use rand_distr::{Distribution, StandardNormal};
 use std::sync::Arc;

@@ -8,11 +8,10 @@
 //! the Gram matrix, its restriction to the candidates, and the picks. One JSON line.
 
 use framework::Result;
-use framework::context::{KernelContext, Round, RunContext};
 use framework::domain::{Block, Candidates, Compose, Genes, Inputs, Observed, Pool, Readouts};
 use framework::error::Error;
 use framework::ndarray::{Array2, Axis, concatenate};
-use framework::plugin::{Acquisition, Kernel};
+use framework::plugin::{Acquisition, Kernel, KernelContext, Round, RunContext};
 use framework::streams::Streams;
 use plugins as _;
 use rand_distr::{Distribution, StandardNormal};

@@ -3,11 +3,10 @@
 mod common;
 
 use common::root;
-use framework::context::{KernelContext, Round, RunContext};
 use framework::domain::{Block, Candidates, Compose, Genes, Inputs, Observed, Pool, Readouts, Target};
 use framework::ndarray::{Array2, Axis, concatenate};
 use framework::numerics::Gram;
-use framework::plugin::{Acquisition, Kernel, find};
+use framework::plugin::{Acquisition, Kernel, KernelContext, Round, RunContext, find};
 use framework::streams::Streams;
 use plugins as _;
 use serde::{Deserialize, Serialize};

@@ -4,10 +4,9 @@ mod common;
 
 use common::*;
 use framework::cells;
-use framework::context::Setup;
 use framework::data::DataRoot;
 use framework::ndarray::Array2;
-use framework::plugin::{Experiment, Oracle, Screen};
+use framework::plugin::{Experiment, Oracle, Screen, Setup};
 use framework::streams::Streams;
 use framework::testing::TempDir;
 use plugins as _;

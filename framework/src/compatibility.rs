@@ -247,11 +247,11 @@ fn providers(who: &str, what: &str, ability: Ability) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::context::{FitContext, KernelContext, RunContext};
     use crate::domain::Batch;
     use crate::error::{Error, Result};
     use crate::numerics::Gram;
     use crate::plugin::Surrogate;
+    use crate::plugin::{FitContext, KernelContext, RunContext};
     use serde::{Deserialize, Serialize};
 
     /// A part that only says what it needs and gives.

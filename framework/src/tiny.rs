@@ -1,9 +1,10 @@
 //! A small screen, model and rule that no catalogue lists, to test what is built around runs.
 
-use crate::context::{FitContext, RunContext, Setup};
 use crate::domain::{Batch, Genes, Pool, Posterior, Readouts};
 use crate::error::Result;
-use crate::plugin::{Abilities, Ability, Acquisition, Experiment, Model, Oracle, Screen, Surrogate};
+use crate::plugin::{
+    Abilities, Ability, Acquisition, Experiment, FitContext, Model, Oracle, RunContext, Screen, Setup, Surrogate,
+};
 use crate::runner::{Job, Workers, Worlds};
 use crate::scenario::{Arm, Scenario, Seeds, Sweep};
 use crate::store::{Provenance, RunSeeds, Store, run_id};

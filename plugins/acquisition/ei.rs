@@ -6,7 +6,7 @@
 //! Ranked by the logarithm (Ament et al. 2023), so that candidates far below the best are still told apart. One
 //! prediction of the pool.
 
-use framework::context::Best;
+use framework::plugin::Best;
 use framework::numerics::stats::log_normal_excess;
 use framework::prelude::*;
 

@@ -16,7 +16,7 @@
 //! Two passes over the candidates, O(k) numbers each; draws that a model can evaluate piece by piece (`low_rank_matrix`)
 //! are never all in memory, so all pairs of 20,000 genes take the memory of the factors' draws.
 
-use framework::context::DrawnMerits;
+use framework::plugin::DrawnMerits;
 use framework::prelude::*;
 use rayon::prelude::*;
 

@@ -5,7 +5,7 @@
 //! counts by its norm, taken as Gaussian. Ranked by the logarithm, so that candidates far below the best are still
 //! told apart; with a threshold of one's own it is `probability_of_hit`. One prediction of the pool.
 
-use framework::context::Best;
+use framework::plugin::Best;
 use framework::numerics::stats::log_normal_cdf;
 use framework::prelude::*;
 

@@ -6,7 +6,7 @@
 //! piece (`low_rank_matrix`), memory does not grow with the pool; elsewhere O(batch x candidates), cut into several calls
 //! of the model above 2²⁷ numbers.
 
-use framework::context::DrawnMerits;
+use framework::plugin::DrawnMerits;
 use framework::prelude::*;
 use ndarray::s;
 use rayon::prelude::*;

@@ -5,8 +5,7 @@
 //! code does not centre although the paper cites centred alignment; both are here. O(t² Σdₘ) for t measured
 //! perturbations. While fewer than two are measured, or where no source aligns, the weights are equal.
 
-use framework::context::Fusion;
-use framework::context::mean_readouts;
+use framework::plugin::{Fusion, mean_readouts};
 use framework::numerics::alignment;
 use framework::prelude::*;
 

@@ -3,7 +3,7 @@
 //! Similar where any source says so. Not positive semidefinite in general: the smallest eigenvalue is recorded and
 //! `repair` says what is done. Evaluated where it is read: an entry costs those of the sources.
 
-use framework::context::Fusion;
+use framework::plugin::Fusion;
 use framework::numerics::GramSource;
 use framework::prelude::*;
 

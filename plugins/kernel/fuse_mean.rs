@@ -6,7 +6,7 @@
 //! read row by row. `framework::numerics::fuse_dense` makes the stored matrix, O(n² Σdₘ): it pays only for
 //! rules that read hundreds of rows one by one, so no rule is made to wait for it here.
 
-use framework::context::Fusion;
+use framework::plugin::Fusion;
 use framework::prelude::*;
 
 framework::fusion! {

@@ -3,7 +3,7 @@
 //! Positive semidefinite (Schur). Similar only where every source says so; negative similarities of an even number
 //! of sources become positive. Evaluated where it is read: an entry costs those of the sources.
 
-use framework::context::Fusion;
+use framework::plugin::Fusion;
 use framework::prelude::*;
 
 framework::fusion! {

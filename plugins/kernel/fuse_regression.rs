@@ -8,8 +8,7 @@
 //! that equal sources share their weight. O(t² (Σdₘ + m²)) for t measured perturbations. While fewer than three are
 //! measured, or where no weight is left, the weights are equal.
 
-use framework::context::Fusion;
-use framework::context::mean_readouts;
+use framework::plugin::{Fusion, mean_readouts};
 use framework::numerics::eigh;
 use framework::prelude::*;
 

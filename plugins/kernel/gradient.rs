@@ -6,7 +6,7 @@
 //! product of two small projections. Cost: one pass forward and back over measured perturbations and
 //! candidates; the widths of all layers are held for each; a row is one product with each of them.
 
-use framework::context::Outputs;
+use framework::plugin::Outputs;
 use framework::numerics::Sum;
 use framework::prelude::*;
 

@@ -5,7 +5,7 @@
 //! 2023, section 3.1). A linear head leaves features, one for each input of the layer. Cost: one pass of the
 //! network over measured perturbations and candidates, n features a perturbation held.
 
-use framework::context::Outputs;
+use framework::plugin::Outputs;
 use framework::prelude::*;
 
 /// The model's last hidden representation as a linear model on top of it sees it. Needs a network; of an

@@ -59,7 +59,7 @@ impl Model for BilinearPca {
         }
         let inputs = cx.inputs;
         let ids = cx.observed.distinct();
-        let change = framework::context::mean_readouts(cx.observed);
+        let change = framework::plugin::mean_readouts(cx.observed);
         let output_of = inputs.output_of_genes();
         if inputs.control().is_none() && (self.perturbation_embedding.is_none() || self.gene_embedding.is_some()) {
             return Err(Error::Config(

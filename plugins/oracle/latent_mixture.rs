@@ -6,7 +6,7 @@
 //! and not for the others (Xu, Jain et al. 2024, appendix D.1.3; second parameters of its laws are taken as standard
 //! deviations and scales). Cauchy tails overflow a network, so z is clipped to ±`clip`. O(layers features²) a sample.
 
-use framework::context::SampledScreen;
+use framework::plugin::SampledScreen;
 use framework::domain::{Cells, SampleSource};
 use framework::prelude::*;
 use learn::simulate::Mixing;

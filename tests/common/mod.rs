@@ -128,7 +128,8 @@ impl Session {
     }
 }
 
-/// A transcript without what differs from one time to the next: folders, run ids and durations.
+/// A transcript without what differs from one time, machine or plugin to the next: folders, run ids, durations, lists
+/// of plugins, and digits of numbers beyond the sixth decimal.
 fn steady(text: &str, dir: &Path) -> String {
     let text = text.replace(&dir.display().to_string(), "DIR").replace(&root().display().to_string(), "ROOT");
     let mut out = String::new();
@@ -146,10 +147,34 @@ fn steady(text: &str, dir: &Path) -> String {
             let rest = after.split_once("   ").map_or("", |s| s.1);
             line = format!("{before}   in TIME   {rest}");
         }
-        out += &line;
+        // A list of plugins grows with each file.
+        if let Some((before, names)) = line.split_once("; known: ")
+            && names.contains(", ")
+        {
+            line = format!("{before}; known: NAMES");
+        }
+        out += &rounded(&line);
         out.push('\n');
     }
     out
+}
+
+/// A line whose numbers of more than six decimals are rounded to six: processors differ in the last digits.
+fn rounded(line: &str) -> String {
+    let is_number = |c: char| c.is_ascii_digit() || c == '.';
+    let mut out = String::new();
+    let mut rest = line;
+    while let Some(start) = rest.find(|c: char| c.is_ascii_digit()) {
+        let (before, from) = rest.split_at(start);
+        let (number, after) = from.split_at(from.find(|c| !is_number(c)).unwrap_or(from.len()));
+        out += before;
+        match (number.split_once('.'), number.parse::<f64>()) {
+            (Some((_, decimals)), Ok(x)) if decimals.len() > 6 => out += &format!("{x:.6}"),
+            _ => out += number,
+        }
+        rest = after;
+    }
+    out + rest
 }
 
 /// A scenario on the embedded simulator that takes a moment.

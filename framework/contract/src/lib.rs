@@ -1,8 +1,7 @@
-//! What a plugin sees of screenwright: the nouns ([`domain`]), the six traits and the catalogue ([`plugin`]), what a
-//! plugin is handed ([`context`]), what a metric is ([`metric`]), and the kit that tests them ([`testing`]). Knows no
+//! What a plugin sees of screenwright: the nouns ([`domain`]), the six traits with what
+//! a plugin is handed, and the catalogue ([`plugin`]), what a metric is ([`metric`]), and the kit that tests them ([`testing`]). Knows no
 //! scenario, no loop, no store and no figure, so that a change of those compiles no plugin again.
 
-pub mod context;
 pub mod data;
 pub mod domain;
 pub mod error;
@@ -24,19 +23,16 @@ pub use typetag;
 /// What most plugin files need: the six traits with what they are handed and what they give back, and the nouns. The
 /// rest is found by its path.
 pub mod prelude {
-    pub use crate::context::{
-        FitContext, KernelContext, Mode, Position, PriorContext, Repair, Round, RunContext, Setup, Source, Sources,
-        TestContext, transform_needs,
-    };
     pub use crate::domain::{
         Batch, Block, Candidates, Compose, Direction, Gene, Genes, Inputs, Observed, Perturbation, Pool, Posterior,
         Readouts, Target, Top,
     };
     pub use crate::error::{Error, Result};
     pub use crate::plugin::{
-        Abilities, Ability, Acquisition, Experiment, Functions, InteractionTest, JointDraws, Kernel, LayerFactors,
-        LayerGradients, Model, Null, Oracle, PosteriorCovariance, Prior, Relation, Representation, Screen, Surrogate,
-        TestOutcome, VarianceGradient,
+        Abilities, Ability, Acquisition, Experiment, FitContext, Functions, InteractionTest, JointDraws, Kernel,
+        KernelContext, LayerFactors, LayerGradients, Mode, Model, Null, Oracle, Position, PosteriorCovariance, Prior,
+        PriorContext, Relation, Repair, Representation, Round, RunContext, Screen, Setup, Source, Sources, Surrogate,
+        TestContext, TestOutcome, VarianceGradient, transform_needs,
     };
     pub use crate::register;
     pub use ndarray::{Array1, Array2, Array3, ArrayView1, ArrayView2, Axis};

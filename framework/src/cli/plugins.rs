@@ -1,6 +1,5 @@
-use crate::context::SHARED_SETTINGS;
 use crate::error::{Error, Result, hint};
-use crate::plugin::{self, Entry, Kind};
+use crate::plugin::{self, Entry, Kind, SHARED_SETTINGS};
 use clap::Subcommand;
 use serde_json::{Value, json};
 use std::fmt::Write as _;

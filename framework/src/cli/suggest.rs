@@ -1,13 +1,12 @@
 use super::Folders;
 use super::named::{checked, parse_plugin, set_parameter};
 use crate::compatibility::{Facts, Lab, Misfit, Parts, misfits};
-use crate::context::{FitContext, PriorContext, Round, RunContext, Setup, select_batch};
 use crate::data::DataRoot;
 use crate::domain::{
     Block, Candidates, Compose, Genes, Inputs, Observed, Perturbation, Pool, Readouts, SymbolUpdates, Target,
 };
 use crate::error::{Error, Result};
-use crate::plugin::{Acquisition, Kernel, Kind};
+use crate::plugin::{Acquisition, FitContext, Kernel, Kind, PriorContext, Round, RunContext, Setup, select_batch};
 use crate::scenario::{Campaign, Document, Mistake, Place, UserTable, check_campaign};
 use clap::Args;
 use ndarray::Array2;
@@ -355,7 +354,7 @@ fn choose(p: Problem) -> Result<Table> {
     };
     let cx = cx.with_progress(&tick).with_device(p.device.open());
     let batch = select_batch(&*p.acquisition, &cx)?;
-    if let Some(text) = crate::context::fill_note(&cx.into_recorded(), batch.ids.len()) {
+    if let Some(text) = crate::plugin::fill_note(&cx.into_recorded(), batch.ids.len()) {
         eprintln!("{text}");
     }
     let mut t = Table::new();

@@ -2,10 +2,10 @@
 
 use super::file::PairStudy;
 use super::loaded::Loaded;
-use crate::context::Setup;
 use crate::data::DataRoot;
 use crate::domain::{Gene, Genes, Perturbation, Pool};
 use crate::error::{Error, Result};
+use crate::plugin::Setup;
 use crate::runner::known_pairs;
 use numerics::streams::Streams;
 use std::sync::Arc;

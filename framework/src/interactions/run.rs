@@ -3,9 +3,8 @@
 use super::file::PairStudy;
 use super::loaded::Loaded;
 use super::outcome::{Row, TestTable};
-use crate::context::TestContext;
 use crate::error::{Error, Result};
-use crate::plugin::InteractionTest;
+use crate::plugin::{InteractionTest, TestContext};
 use device::Device;
 use numerics::streams::Streams;
 

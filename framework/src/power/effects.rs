@@ -1,9 +1,9 @@
 //! Where effect sizes come from.
 
 use super::file::{Pilot, PlanStudy};
-use crate::context::Setup;
 use crate::data::DataRoot;
 use crate::error::{Error, Result};
+use crate::plugin::Setup;
 use numerics::stats::{mean, sd};
 use numerics::streams::{StreamRng, Streams};
 use rand::RngExt;

@@ -4,9 +4,9 @@ use super::event::{Event, Listener};
 use super::score::{Predictions, Scorer};
 use super::setup::{Fixed, State};
 use super::timed;
-use crate::context::{Round, RunContext, fill_note, select_batch};
 use crate::domain::{Batch, Readouts};
 use crate::error::Result;
+use crate::plugin::{Round, RunContext, fill_note, select_batch};
 use crate::store::{RoundRecord, Seconds};
 use std::collections::{BTreeMap, HashMap};
 

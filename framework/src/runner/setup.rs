@@ -3,12 +3,11 @@
 use super::split::Split;
 use super::world::Base;
 use crate::compatibility::misfits;
-use crate::context::FitContext;
 use crate::domain::{Candidates, Inputs, Observed};
 use crate::error::{Error, Result};
 use crate::metric::Need;
 use crate::metrics;
-use crate::plugin::Surrogate;
+use crate::plugin::{FitContext, Surrogate};
 use crate::scenario::Scenario;
 use crate::store::{RoundRecord, RunSeeds};
 use numerics::streams::Streams;

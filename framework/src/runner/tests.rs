@@ -76,7 +76,8 @@ fn going_on_after_any_round_gives_the_same_records() {
 fn stored_rounds_of_another_scenario_are_refused() {
     let scenario = breaking(None);
     let (whole, _) = play(&scenario, vec![]).unwrap();
-    let changes: [(fn(&mut [RoundRecord]), usize); 3] = [
+    type Change = fn(&mut [RoundRecord]);
+    let changes: [(Change, usize); 3] = [
         (|done| done[1].names[0] = "other".into(), 1),
         (|done| done[1].ids[0] = done[0].ids[0], 1),
         (|done| done[0].round = 1, 0),

@@ -2,11 +2,10 @@
 
 use super::part::Part;
 use crate::compatibility::{Facts, Lab};
-use crate::context::{PriorContext, Setup};
 use crate::data::DataRoot;
 use crate::domain::{Block, Gene, Inputs, Perturbation, Pool, Readouts, SymbolUpdates};
 use crate::error::{Error, Result};
-use crate::plugin::{Experiment, Relation, Screen};
+use crate::plugin::{Experiment, PriorContext, Relation, Screen, Setup};
 use crate::scenario::{CoveredBy, Known, Scenario};
 use crate::store::RunSeeds;
 use ndarray::Array2;

@@ -1,10 +1,10 @@
 //! A small scenario for the tests of this folder, with plugins that are configured and never run.
 
 use super::{Document, ScenarioForm, Sweep};
-use crate::context::{FitContext, KernelContext, PriorContext, RunContext, Setup};
 use crate::domain::{Batch, Block};
 use crate::error::{Error, Result};
 use crate::plugin::*;
+use crate::plugin::{FitContext, KernelContext, PriorContext, RunContext, Setup};
 use numerics::Gram;
 use serde::{Deserialize, Serialize};
 use serde_json::json;

@@ -4,7 +4,7 @@
 //! as α grows (Rasmussen & Williams 2006, eq. 4.19). Genes that are far apart stay a little alike, which a pool of
 //! close complexes and lone genes may want. Cost of a block: one product of its feature rows and one power an entry.
 
-use framework::context::median_distance;
+use framework::plugin::median_distance;
 use framework::prelude::*;
 
 /// Rational quadratic kernel on the concatenated features of the active priors. Unit diagonal.

@@ -1,11 +1,11 @@
-//! The six kinds of plugin and the catalogue of what is linked in.
+//! The six kinds of plugin, each in a room with what it is handed, and the catalogue of what is linked in.
 //!
 //! A plugin is one file: a struct of parameters, an `impl` of its kind under
 //! `#[typetag::serde(name = "...")]`, and one [`register!`](crate::register) line. The file, the tag and
 //! the catalogue share one name.
 
+mod abilities;
 mod acquisition;
-mod capability;
 mod catalogue;
 mod interaction;
 mod kernel;
@@ -14,15 +14,20 @@ mod oracle;
 mod prior;
 mod surrogate;
 
-pub use acquisition::Acquisition;
-pub use capability::{Abilities, Ability};
+pub use abilities::{Abilities, Ability};
+pub use acquisition::{
+    Acquisition, Best, DrawnMerits, Held, Mode, Position, Round, RunContext, check_batch, fill_note, select_batch,
+};
 pub use catalogue::{Entry, Kind, Plugin, catalogue, check, fields, find};
-pub use interaction::{InteractionTest, Null, TestOutcome};
-pub use kernel::{FeatureMap, Kernel};
-pub use model::Model;
-pub use oracle::{Experiment, Oracle, Relation, Screen};
-pub use prior::Prior;
+pub use interaction::{InteractionTest, Null, TestContext, TestOutcome};
+pub use kernel::{
+    FeatureMap, Fusion, Kernel, KernelContext, Outputs, Repair, SHARED_SETTINGS, Source, Sources, fit_weights,
+    fourier_features, gp_problem, mean_readouts, median_distance, transform_needs,
+};
+pub use model::{FitContext, Model};
+pub use oracle::{DrawClass, Experiment, Oracle, Relation, SampledScreen, Screen, Setup};
+pub use prior::{Prior, PriorContext};
 pub use surrogate::{
-    Drawn, Functions, JointDraws, LayerFactors, LayerGradients, PosteriorCovariance, Representation, Surrogate,
-    VarianceGradient,
+    Covariance, Drawn, Functions, JointDraws, LayerFactors, LayerGradients, PosteriorCovariance, Representation,
+    Surrogate, VarianceGradient,
 };

@@ -1,12 +1,12 @@
 //! What every plugin must do, whoever wrote it.
 
 use super::{MockSurrogate, TempDir, TinyWorld, fail};
-use crate::context::{FitContext, KernelContext, PriorContext, Setup, TestContext, select_batch};
 use crate::data::DataRoot;
 use crate::domain::{Candidates, Class, Genes, Observed, PairClass, Posterior, Samples};
 use crate::error::{Error, Result, hint};
 use crate::panics;
 use crate::plugin::*;
+use crate::plugin::{FitContext, KernelContext, PriorContext, Setup, TestContext, select_batch};
 use ndarray::Array2;
 use numerics::streams::Streams;
 use numerics::{Features, Gram, eigh};

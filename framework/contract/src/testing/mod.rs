@@ -15,13 +15,12 @@ mod mixture;
 pub use conformance::{check_entry, conformance, conformance_of};
 pub use mixture::Mixture;
 
-use crate::context::{KernelContext, PriorContext, Round, RunContext, Setup};
 use crate::data::DataRoot;
 use crate::domain::{Block, Candidates, Compose, Genes, Inputs, Observed, Pool, Posterior, Readouts};
 use crate::error::{Error, Result};
 use crate::plugin::{
-    Functions, JointDraws, Kernel, LayerFactors, LayerGradients, PosteriorCovariance, Prior, Representation, Surrogate,
-    VarianceGradient,
+    Functions, JointDraws, Kernel, KernelContext, LayerFactors, LayerGradients, PosteriorCovariance, Prior,
+    PriorContext, Representation, Round, RunContext, Setup, Surrogate, VarianceGradient,
 };
 use ndarray::{Array1, Array2, Array3, ArrayView2, Axis};
 use numerics::Gram;
@@ -318,7 +317,7 @@ pub fn fuse(kernel: &dyn Kernel, measured: &[usize]) -> Result<Fused> {
         let largest = k.diag().iter().fold(0.0f64, |m, v| m.max(*v));
         k / largest
     };
-    let readouts = crate::context::mean_readouts(&observed);
+    let readouts = crate::plugin::mean_readouts(&observed);
     Ok(Fused { gram, sources: vec![source(0), source(1)], recorded: recorded.take(), readouts })
 }
 

@@ -1,8 +1,8 @@
 //! What kernels that transform another kernel share.
 
-use super::KernelContext;
+use super::{Kernel, KernelContext};
 use crate::error::{Error, Result};
-use crate::plugin::{Abilities, Ability, Kernel};
+use crate::plugin::{Abilities, Ability};
 use numerics::Gram;
 
 impl KernelContext<'_> {

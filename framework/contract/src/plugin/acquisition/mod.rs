@@ -1,7 +1,14 @@
 //! Acquisitions: which perturbations to measure next.
 
+mod batch;
+mod context;
+mod held;
+
+pub use batch::{check_batch, fill_note, select_batch};
+pub use context::{Best, DrawnMerits, Mode, Round, RunContext};
+pub use held::{Held, Position};
+
 use super::{Abilities, Plugin};
-use crate::context::RunContext;
 use crate::domain::Batch;
 use crate::error::Result;
 

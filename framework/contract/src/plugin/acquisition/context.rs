@@ -1,9 +1,9 @@
 //! What an acquisition is handed.
 
-use super::{Covariance, Held, KernelContext};
+use super::Held;
 use crate::domain::{Batch, Candidates, Direction, Inputs, Observed, Pool, Posterior, Target, Top};
 use crate::error::{Error, Result};
-use crate::plugin::{Drawn, Kernel, Surrogate};
+use crate::plugin::{Covariance, Drawn, Kernel, KernelContext, Surrogate};
 use device::Device;
 use ndarray::{Array1, Array2, Array3, ArrayView2};
 use numerics::Gram;

@@ -1,8 +1,7 @@
 //! What stationary kernels share: the default length scale and random features.
 
-use super::KernelContext;
+use super::{FeatureMap, KernelContext};
 use crate::error::{Error, Result};
-use crate::plugin::FeatureMap;
 use ndarray::{Array2, Axis};
 use numerics::streams::StreamRng;
 use rand::RngExt;

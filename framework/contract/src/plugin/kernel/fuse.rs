@@ -20,11 +20,11 @@ pub trait Fusion {
 }
 
 /// Writes a fusion: the struct with the settings that all fusions share, followed by its own (each of them optional in
-/// a scenario), and its `impl Kernel` under the given tag, which calls the struct's [`Fusion`](crate::context::Fusion).
+/// a scenario), and its `impl Kernel` under the given tag, which calls the struct's [`Fusion`](crate::plugin::Fusion).
 /// The crate that uses it needs `serde` and `typetag`.
 ///
 /// ```
-/// use contract::context::Fusion;
+/// use contract::plugin::Fusion;
 /// use contract::prelude::*;
 ///
 /// contract::fusion! {
@@ -78,13 +78,13 @@ macro_rules! fusion {
             /// squared distances for 0), `"clip"` (negative eigenvalues become 0; at most 3,000 measured perturbations and
             /// candidates) or `"refuse"`.
             #[serde(default)]
-            pub repair: $crate::context::Repair,
+            pub repair: $crate::plugin::Repair,
             $($(#[$docs])* #[serde(default)] pub $field: $type,)*
         }
 
         impl $name {
-            fn sources(&self) -> $crate::context::Sources<'_> {
-                $crate::context::Sources {
+            fn sources(&self) -> $crate::plugin::Sources<'_> {
+                $crate::plugin::Sources {
                     normalise: self.normalise,
                     each: self.each.as_deref(),
                     with: self.with.as_deref(),
@@ -95,14 +95,14 @@ macro_rules! fusion {
 
         #[typetag::serde(name = $tag)]
         impl $crate::plugin::Kernel for $name {
-            fn gram(&self, cx: &$crate::context::KernelContext) -> $crate::Result<$crate::numerics::Gram> {
+            fn gram(&self, cx: &$crate::plugin::KernelContext) -> $crate::Result<$crate::numerics::Gram> {
                 let sources = self.sources();
                 let found = sources.grams(cx)?;
-                $crate::context::Fusion::fuse(self, cx, &sources, found)
+                $crate::plugin::Fusion::fuse(self, cx, &sources, found)
             }
 
             fn keeps_psd(&self) -> bool {
-                $crate::context::Fusion::stays_psd(self, self.sources().keep_psd())
+                $crate::plugin::Fusion::stays_psd(self, self.sources().keep_psd())
             }
 
             fn needs(&self) -> $crate::plugin::Abilities {

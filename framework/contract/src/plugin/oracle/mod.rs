@@ -1,7 +1,12 @@
 //! Oracles: who answers a batch, a recorded screen or a simulator.
 
+mod sampled;
+mod setup;
+
+pub use sampled::{DrawClass, SampledScreen};
+pub use setup::Setup;
+
 use super::Plugin;
-use crate::context::Setup;
 use crate::domain::{Cells, Class, Control, Gene, PairClass, Perturbation, Pool, Readouts, Samples};
 use crate::error::Result;
 use ndarray::Array2;

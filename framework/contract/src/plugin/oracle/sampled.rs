@@ -1,10 +1,10 @@
 //! A screen of single genes and pairs whose samples a simulator draws class by class.
 
+use super::{Experiment, Relation, Screen};
 use crate::domain::{
     Cells, Class, Control, Gene, Genes, PairClass, Perturbation, Pool, Readouts, SampleSource, Samples,
 };
 use crate::error::{Error, Result};
-use crate::plugin::{Experiment, Relation, Screen};
 use ndarray::{Array1, Array2, Axis};
 use numerics::streams::Streams;
 use rayon::prelude::*;

@@ -1,7 +1,10 @@
 //! Models: from measurements to a surrogate.
 
+mod context;
+
+pub use context::FitContext;
+
 use super::{Abilities, Plugin, Surrogate};
-use crate::context::FitContext;
 use crate::error::Result;
 
 /// A model family with its settings. Fitted from scratch every round.

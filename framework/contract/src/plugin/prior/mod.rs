@@ -1,7 +1,10 @@
 //! Priors: what is known about genes before the screen.
 
+mod context;
+
+pub use context::PriorContext;
+
 use super::Plugin;
-use crate::context::PriorContext;
 use crate::domain::Block;
 use crate::error::Result;
 use std::path::PathBuf;

@@ -2,10 +2,10 @@
 //! result is not positive semidefinite. A fusion plugin holds the four settings as its own fields (so that they
 //! are listed with it) and hands them over as [`Sources`].
 
-use super::KernelContext;
+use super::{Kernel, KernelContext};
 use crate::domain::Observed;
 use crate::error::{Error, Result};
-use crate::plugin::{Abilities, Ability, Kernel};
+use crate::plugin::{Abilities, Ability};
 use ndarray::{Array2, Axis};
 use numerics::{FeatureGram, Gram, Normalise, Rows, Sum, eigh};
 use serde::{Deserialize, Serialize};

@@ -1,9 +1,8 @@
 //! The rules of a batch.
 
-use super::RunContext;
+use super::{Acquisition, RunContext};
 use crate::domain::{Batch, Candidates, Pool};
 use crate::error::{Error, Result};
-use crate::plugin::Acquisition;
 
 /// Checks the rules of a batch: right size, no repeats, only candidates.
 pub fn check_batch(batch: &Batch, candidates: &Candidates, pool: &Pool, want: usize) -> Result<()> {

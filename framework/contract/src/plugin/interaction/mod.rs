@@ -1,7 +1,10 @@
 //! Interaction tests: do two perturbations act independently?
 
+mod context;
+
+pub use context::TestContext;
+
 use super::Plugin;
-use crate::context::TestContext;
 use crate::error::Result;
 use serde::{Deserialize, Serialize};
 

@@ -1,5 +1,9 @@
 //! A fitted model and what it may give beside means.
 
+mod covariance;
+
+pub use covariance::Covariance;
+
 use crate::domain::Posterior;
 use crate::error::{Error, Result};
 use ndarray::{Array1, Array2, Array3, ArrayView2};

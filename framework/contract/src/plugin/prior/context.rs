@@ -1,9 +1,8 @@
 //! What a prior is handed.
 
-use super::Setup;
 use crate::domain::{Block, Genes, NameReport, SymbolUpdates};
 use crate::error::{Error, Result};
-use crate::plugin::Screen;
+use crate::plugin::{Screen, Setup};
 use ndarray::Array2;
 use numerics::Sparse;
 

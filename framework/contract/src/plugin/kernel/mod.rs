@@ -1,7 +1,18 @@
 //! Kernels: similarity of perturbations, for Gaussian processes and for selection rules.
 
+mod context;
+mod fuse;
+mod fusion;
+mod stationary;
+mod transform;
+
+pub use context::{KernelContext, Outputs};
+pub use fuse::{Fusion, SHARED_SETTINGS};
+pub use fusion::{Repair, Source, Sources, fit_weights, gp_problem, mean_readouts};
+pub use stationary::{fourier_features, median_distance};
+pub use transform::transform_needs;
+
 use super::{Abilities, Plugin};
-use crate::context::KernelContext;
 use crate::error::Result;
 use ndarray::Array2;
 use numerics::Gram;

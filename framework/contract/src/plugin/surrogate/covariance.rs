@@ -1,8 +1,8 @@
 //! Posterior covariances, in whatever form a model has them.
 
+use super::{PosteriorCovariance, Surrogate};
 use crate::domain::Posterior;
 use crate::error::{Error, Result};
-use crate::plugin::{PosteriorCovariance, Surrogate};
 use ndarray::{Array1, Array2, ArrayView3, Axis, s};
 use numerics::matmul_t;
 use numerics::memory::Limit;
@@ -32,7 +32,7 @@ enum Form<'a> {
 const TILE: usize = 2048;
 
 impl<'a> Covariance<'a> {
-    /// From the predictions of `ids` with their sds; see [`super::RunContext::covariance`].
+    /// From the predictions of `ids` with their sds; see [`crate::plugin::RunContext::covariance`].
     pub fn new(
         surrogate: &'a dyn Surrogate,
         ids: Vec<usize>,
