@@ -163,7 +163,8 @@ impl Acquisition for Discobax {
     }
 
     fn needs(&self) -> Abilities {
-        Abilities::of([Ability::Model, Ability::Sd, Ability::Draws])
+        let of_kernel = self.eta_kernel.as_ref().map_or(Abilities::of([Ability::Features]), |k| k.needs());
+        Abilities::of([Ability::Model, Ability::Sd, Ability::Draws]) | of_kernel
     }
 }
 

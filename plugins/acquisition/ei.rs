@@ -6,8 +6,8 @@
 //! Ranked by the logarithm (Ament et al. 2023), so that candidates far below the best are still told apart. One
 //! prediction of the pool.
 
-use framework::plugin::Best;
 use framework::numerics::stats::log_normal_excess;
+use framework::plugin::Best;
 use framework::prelude::*;
 
 /// Takes the candidates that are expected to improve most on the best so far. The score is the expected improvement in
@@ -54,15 +54,20 @@ mod tests {
     use framework::testing::{MockSurrogate, TinyWorld};
 
     /// Scores by id of candidates with the given means and sds; 0, 1 and 2 are measured.
-    fn scores(rule: &Ei, told: &[(f64, f64)], direction: Direction, measured: [f64; 3]) -> Result<Vec<(usize, f64)>> {
-        let n = told.len() + 3;
+    fn scores(
+        rule: &Ei,
+        posterior: &[(f64, f64)],
+        direction: Direction,
+        measured: [f64; 3],
+    ) -> Result<Vec<(usize, f64)>> {
+        let n = posterior.len() + 3;
         let world = TinyWorld::new(n, 2, 1, false, 1)?;
         let mut observed = world.observe(&[0, 1, 2], 1)?;
         observed.y.column_mut(0).assign(&Array1::from_vec(measured.to_vec()));
         let candidates = Candidates::new(n, vec![0, 1, 2]);
-        let (mean, sd) = [(0.25, 0.0); 3].iter().chain(told).copied().unzip();
+        let (mean, sd) = [(0.25, 0.0); 3].iter().chain(posterior).copied().unzip();
         let model = MockSurrogate { mean, sd };
-        let mut cx = world.context(told.len(), &candidates, &observed, Some(&model), None, 1);
+        let mut cx = world.context(posterior.len(), &candidates, &observed, Some(&model), None, 1);
         cx.target.direction = direction;
         let b = rule.select(&cx)?;
         Ok(b.ids.into_iter().map(|i| i - 3).zip(b.scores).collect())
@@ -79,14 +84,14 @@ mod tests {
 
     #[test]
     fn scores_are_the_integrals_of_their_definition() {
-        let told = [(0.0, 1.0), (1.5, 0.5), (-2.0, 2.0), (0.3, 0.01), (-1.2, 0.7)];
+        let posterior = [(0.0, 1.0), (1.5, 0.5), (-2.0, 2.0), (0.3, 0.01), (-1.2, 0.7)];
         for direction in [Direction::Max, Direction::Min, Direction::Abs] {
             for xi in [0.0, 0.4] {
                 let rule = Ei { xi, ..Ei::default() };
                 let measured = [0.5, -0.8, 0.2];
                 let best = measured.map(|y| direction.merit(y)).into_iter().fold(f64::MIN, f64::max);
-                for (i, score) in scores(&rule, &told, direction, measured).unwrap() {
-                    let (mean, sd) = told[i];
+                for (i, score) in scores(&rule, &posterior, direction, measured).unwrap() {
+                    let (mean, sd) = posterior[i];
                     let want = expectation(mean, sd, |f| (direction.merit(f) - best - xi).max(0.0));
                     assert!((score - want).abs() < 1e-7, "{direction:?} {xi} {i}: {score} {want}");
                 }
@@ -97,8 +102,8 @@ mod tests {
     #[test]
     fn the_far_and_the_certain_are_ranked() {
         // 50, 45 and 60 sds below the best: all scores are 0 in double precision, and the order is right.
-        let told = [(-50.0, 1.0), (-45.0, 1.0), (-60.0, 1.0), (0.9, 0.0), (1.5, 0.0)];
-        let got = scores(&Ei::default(), &told, Direction::Max, [0.0, 1.0, 0.5]).unwrap();
+        let posterior = [(-50.0, 1.0), (-45.0, 1.0), (-60.0, 1.0), (0.9, 0.0), (1.5, 0.0)];
+        let got = scores(&Ei::default(), &posterior, Direction::Max, [0.0, 1.0, 0.5]).unwrap();
         assert_eq!(got.iter().map(|s| s.0).collect::<Vec<_>>(), [4, 1, 0, 2, 3]);
         assert!((got[0].1 - 0.5).abs() < 1e-12 && got[4].1 == 0.0);
     }

@@ -84,14 +84,19 @@ mod tests {
     use framework::testing::MockSurrogate;
     use std::sync::Arc;
 
-    fn select(rule: &dyn Acquisition, told: &[(f64, f64)], direction: Direction, measured: &[f64]) -> Result<Batch> {
-        let genes = Arc::new(Genes::new((0..told.len()).map(|i| format!("g{i}")))?);
+    fn select(
+        rule: &dyn Acquisition,
+        posterior: &[(f64, f64)],
+        direction: Direction,
+        measured: &[f64],
+    ) -> Result<Batch> {
+        let genes = Arc::new(Genes::new((0..posterior.len()).map(|i| format!("g{i}")))?);
         let inputs = Arc::new(Inputs::new(Arc::new(Pool::singles(genes)), vec![], Compose::Sum)?);
         let mut observed = Observed::empty(1);
         let ids: Vec<usize> = (0..measured.len()).collect();
         observed.push(&Readouts::plain(&ids, Array2::from_shape_fn((ids.len(), 1), |(i, _)| measured[i])), 0)?;
-        let candidates = Candidates::new(told.len(), ids);
-        let (mean, sd) = told.iter().copied().unzip();
+        let candidates = Candidates::new(posterior.len(), ids);
+        let (mean, sd) = posterior.iter().copied().unzip();
         let model = MockSurrogate { mean, sd };
         let round = Round { index: 1, of: 1, batch: 3 };
         let target = Target { direction, ..Target::default() };
@@ -104,9 +109,10 @@ mod tests {
 
     #[test]
     fn probabilities_are_those_of_the_normal_distribution() {
-        let told = [(0.0, 0.0), (1.0, 1.0), (-2.0, 2.0), (0.5, 0.0)];
+        let posterior = [(0.0, 0.0), (1.0, 1.0), (-2.0, 2.0), (0.5, 0.0)];
         let at = |threshold, d| {
-            let b = select(&ProbabilityOfHit { threshold: Some(threshold), ..Default::default() }, &told, d, &[0.0]);
+            let b =
+                select(&ProbabilityOfHit { threshold: Some(threshold), ..Default::default() }, &posterior, d, &[0.0]);
             b.map(|b| b.ids.into_iter().zip(b.scores).collect::<Vec<_>>()).unwrap()
         };
         // P(f > 2): N(1, 1²) gives 1 - Φ(1), N(-2, 2²) gives 1 - Φ(2).
@@ -123,13 +129,13 @@ mod tests {
 
     #[test]
     fn the_threshold_comes_from_the_measured_merits() {
-        let told = [(0.0, 1.0); 8];
+        let posterior = [(0.0, 1.0); 8];
         let rule = ProbabilityOfHit { quantile: 0.5, ..Default::default() };
         // Measured |y|: 1, 2, 3; the median is 2.
-        let b = select(&rule, &told, Direction::Abs, &[1.0, -2.0, 3.0]).unwrap();
+        let b = select(&rule, &posterior, Direction::Abs, &[1.0, -2.0, 3.0]).unwrap();
         assert!((b.scores[0] - 2.0 * 0.022_750_132).abs() < 1e-8);
         assert_eq!(b.ids, [3, 4, 5]);
-        let e = select(&rule, &told, Direction::Abs, &[]).unwrap_err().to_string();
+        let e = select(&rule, &posterior, Direction::Abs, &[]).unwrap_err().to_string();
         assert!(e.contains("there are none yet"), "{e}");
     }
 }

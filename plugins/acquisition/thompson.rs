@@ -127,14 +127,19 @@ mod tests {
         }
     }
 
-    fn select(rule: &dyn Acquisition, told: &[(f64, f64)], direction: Direction, measured: &[f64]) -> Result<Batch> {
-        let genes = Arc::new(Genes::new((0..told.len()).map(|i| format!("g{i}")))?);
+    fn select(
+        rule: &dyn Acquisition,
+        posterior: &[(f64, f64)],
+        direction: Direction,
+        measured: &[f64],
+    ) -> Result<Batch> {
+        let genes = Arc::new(Genes::new((0..posterior.len()).map(|i| format!("g{i}")))?);
         let inputs = Arc::new(Inputs::new(Arc::new(Pool::singles(genes)), vec![], Compose::Sum)?);
         let mut observed = Observed::empty(1);
         let ids: Vec<usize> = (0..measured.len()).collect();
         observed.push(&Readouts::plain(&ids, Array2::from_shape_fn((ids.len(), 1), |(i, _)| measured[i])), 0)?;
-        let candidates = Candidates::new(told.len(), ids);
-        let model = Told(told.to_vec());
+        let candidates = Candidates::new(posterior.len(), ids);
+        let model = Told(posterior.to_vec());
         let round = Round { index: 1, of: 1, batch: 3 };
         let target = Target { direction, ..Target::default() };
         let streams = Streams::new(1);
@@ -147,11 +152,11 @@ mod tests {
     #[test]
     fn each_slot_takes_the_best_left_of_its_draw() {
         // Draws 0, 1, 2 are mean + 0, 1, 2 sd.
-        let told = [(9.0, 9.0), (1.0, 0.0), (0.9, 0.5), (0.8, 0.55), (-5.0, 0.0)];
-        let b = select(&Thompson {}, &told, Direction::Max, &[0.0]).unwrap();
+        let posterior = [(9.0, 9.0), (1.0, 0.0), (0.9, 0.5), (0.8, 0.55), (-5.0, 0.0)];
+        let b = select(&Thompson {}, &posterior, Direction::Max, &[0.0]).unwrap();
         assert_eq!(b.ids, [1, 2, 3]);
         assert!((b.scores[1] - 1.4).abs() < 1e-12 && (b.scores[2] - 1.9).abs() < 1e-12);
-        assert_eq!(select(&Thompson {}, &told, Direction::Min, &[0.0]).unwrap().ids[0], 4);
+        assert_eq!(select(&Thompson {}, &posterior, Direction::Min, &[0.0]).unwrap().ids[0], 4);
     }
 
     /// The same draws, evaluated piece by piece.
@@ -187,12 +192,12 @@ mod tests {
 
     #[test]
     fn draws_in_pieces_give_the_same_batch() {
-        let mut rng = Streams::new(5).rng("told");
-        let told: Vec<(f64, f64)> =
+        let mut rng = Streams::new(5).rng("posterior");
+        let posterior: Vec<(f64, f64)> =
             (0..20_000).map(|_| (rng.random_range(-1.0..1.0), rng.random_range(0.0..0.1))).collect();
-        let genes = Arc::new(Genes::new((0..told.len()).map(|i| format!("g{i}"))).unwrap());
+        let genes = Arc::new(Genes::new((0..posterior.len()).map(|i| format!("g{i}"))).unwrap());
         let inputs = Arc::new(Inputs::new(Arc::new(Pool::singles(genes)), vec![], Compose::Sum).unwrap());
-        let (observed, candidates) = (Observed::empty(1), Candidates::new(told.len(), vec![3, 9000]));
+        let (observed, candidates) = (Observed::empty(1), Candidates::new(posterior.len(), vec![3, 9000]));
         let pick = |model: &dyn Surrogate, direction| {
             let round = Round { index: 1, of: 1, batch: 30 };
             let target = Target { direction, ..Target::default() };
@@ -203,7 +208,7 @@ mod tests {
             Thompson {}.select(&cx).unwrap()
         };
         for d in [Direction::Abs, Direction::Max, Direction::Min] {
-            assert_eq!(pick(&Told(told.clone()), d), pick(&Pieces(Told(told.clone())), d));
+            assert_eq!(pick(&Told(posterior.clone()), d), pick(&Pieces(Told(posterior.clone())), d));
         }
     }
 }

@@ -43,14 +43,19 @@ mod tests {
     use framework::testing::MockSurrogate;
     use std::sync::Arc;
 
-    fn select(rule: &dyn Acquisition, told: &[(f64, f64)], direction: Direction, measured: &[f64]) -> Result<Batch> {
-        let genes = Arc::new(Genes::new((0..told.len()).map(|i| format!("g{i}")))?);
+    fn select(
+        rule: &dyn Acquisition,
+        posterior: &[(f64, f64)],
+        direction: Direction,
+        measured: &[f64],
+    ) -> Result<Batch> {
+        let genes = Arc::new(Genes::new((0..posterior.len()).map(|i| format!("g{i}")))?);
         let inputs = Arc::new(Inputs::new(Arc::new(Pool::singles(genes)), vec![], Compose::Sum)?);
         let mut observed = Observed::empty(1);
         let ids: Vec<usize> = (0..measured.len()).collect();
         observed.push(&Readouts::plain(&ids, Array2::from_shape_fn((ids.len(), 1), |(i, _)| measured[i])), 0)?;
-        let candidates = Candidates::new(told.len(), ids);
-        let (mean, sd) = told.iter().copied().unzip();
+        let candidates = Candidates::new(posterior.len(), ids);
+        let (mean, sd) = posterior.iter().copied().unzip();
         let model = MockSurrogate { mean, sd };
         let round = Round { index: 1, of: 1, batch: 3 };
         let target = Target { direction, ..Target::default() };
@@ -63,8 +68,8 @@ mod tests {
 
     #[test]
     fn the_bound_follows_the_direction() {
-        let told = [(0.0, 0.0), (1.0, 0.0), (-2.0, 0.5), (0.5, 1.0)];
-        let ids = |d| select(&Ucb { beta: 2.0 }, &told, d, &[0.0]).unwrap();
+        let posterior = [(0.0, 0.0), (1.0, 0.0), (-2.0, 0.5), (0.5, 1.0)];
+        let ids = |d| select(&Ucb { beta: 2.0 }, &posterior, d, &[0.0]).unwrap();
         assert_eq!(ids(Direction::Max).ids, [3, 1, 2]);
         assert_eq!(ids(Direction::Max).scores, [2.5, 1.0, -1.0]);
         assert_eq!(ids(Direction::Min).ids, [2, 3, 1]);

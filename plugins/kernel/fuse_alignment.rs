@@ -5,8 +5,8 @@
 //! code does not centre although the paper cites centred alignment; both are here. O(t² Σdₘ) for t measured
 //! perturbations. While fewer than two are measured, or where no source aligns, the weights are equal.
 
-use framework::plugin::{Fusion, mean_readouts};
 use framework::numerics::alignment;
+use framework::plugin::{Fusion, mean_readouts};
 use framework::prelude::*;
 
 framework::fusion! {

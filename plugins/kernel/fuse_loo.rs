@@ -8,8 +8,8 @@
 //! The predictions of a model that was fitted to the same readouts explain them twice: beside them priors get
 //! little weight. with = [] weighs the priors against each other alone.
 
-use framework::plugin::{Fusion, fit_weights, gp_problem};
 use framework::numerics::matmul;
+use framework::plugin::{Fusion, fit_weights, gp_problem};
 use framework::prelude::*;
 
 framework::fusion! {

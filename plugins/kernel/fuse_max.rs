@@ -3,8 +3,8 @@
 //! Similar where any source says so. Not positive semidefinite in general: the smallest eigenvalue is recorded and
 //! `repair` says what is done. Evaluated where it is read: an entry costs those of the sources.
 
-use framework::plugin::Fusion;
 use framework::numerics::GramSource;
+use framework::plugin::Fusion;
 use framework::prelude::*;
 
 framework::fusion! {

@@ -8,8 +8,8 @@
 //! that equal sources share their weight. O(t² (Σdₘ + m²)) for t measured perturbations. While fewer than three are
 //! measured, or where no weight is left, the weights are equal.
 
-use framework::plugin::{Fusion, mean_readouts};
 use framework::numerics::eigh;
+use framework::plugin::{Fusion, mean_readouts};
 use framework::prelude::*;
 
 framework::fusion! {

@@ -6,8 +6,8 @@
 //! product of two small projections. Cost: one pass forward and back over measured perturbations and
 //! candidates; the widths of all layers are held for each; a row is one product with each of them.
 
-use framework::plugin::Outputs;
 use framework::numerics::Sum;
+use framework::plugin::Outputs;
 use framework::prelude::*;
 
 /// Inner products of a network's gradients with respect to its weights. Needs a network; of an ensemble the

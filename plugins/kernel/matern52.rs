@@ -4,8 +4,8 @@
 //! multivariate t of 5 degrees of freedom scaled by 1/ℓ. Cost of a block: one product of its feature rows,
 //! one root and one exponential an entry.
 
-use framework::plugin::{FeatureMap, fourier_features, median_distance};
 use framework::numerics::exp_slice;
+use framework::plugin::{FeatureMap, fourier_features, median_distance};
 use framework::prelude::*;
 use rand_distr::{ChiSquared, Distribution, StandardNormal};
 

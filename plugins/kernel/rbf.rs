@@ -3,8 +3,8 @@
 //! Very smooth functions. Spectral law N(0, 1/ℓ²) (Rahimi & Recht 2007). Cost of a block: one product of
 //! its feature rows and one exponential an entry.
 
-use framework::plugin::{FeatureMap, fourier_features, median_distance};
 use framework::numerics::exp_slice;
+use framework::plugin::{FeatureMap, fourier_features, median_distance};
 use framework::prelude::*;
 use rand_distr::{Distribution, StandardNormal};
 

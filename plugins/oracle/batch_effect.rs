@@ -309,18 +309,18 @@ mod tests {
 
     #[test]
     fn mistakes_are_named() {
-        let told = |settings: Value| open(settings, 1).err().unwrap().to_string();
+        let message = |settings: Value| open(settings, 1).err().unwrap().to_string();
         assert_eq!(
-            told(json!({ "oracle": profile(12), "lanes": 48 })),
+            message(json!({ "oracle": profile(12), "lanes": 48 })),
             "batch_effect: lanes = 48, but the oracle has 12 lanes of its own; leave `lanes` out here"
         );
         assert!(
-            told(json!({ "oracle": profile(1) }))
+            message(json!({ "oracle": profile(1) }))
                 .contains("1 lane cannot be divided into groups = 6; set more lanes on the oracle")
         );
-        assert!(told(json!({ "oracle": profile(12), "shift": 0.1 })).contains("leave `shift` out"));
+        assert!(message(json!({ "oracle": profile(12), "shift": 0.1 })).contains("leave `shift` out"));
         let scalar = json!({ "use": "latent_dag", "genes": 10 });
-        assert!(told(json!({ "oracle": scalar, "shift": -1.0 })).contains("shift = -1; it must be 0 or more"));
-        assert!(told(json!({ "oracle": scalar, "groups": 0 })).contains("groups = 0"));
+        assert!(message(json!({ "oracle": scalar, "shift": -1.0 })).contains("shift = -1; it must be 0 or more"));
+        assert!(message(json!({ "oracle": scalar, "groups": 0 })).contains("groups = 0"));
     }
 }

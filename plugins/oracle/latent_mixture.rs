@@ -6,8 +6,8 @@
 //! and not for the others (Xu, Jain et al. 2024, appendix D.1.3; second parameters of its laws are taken as standard
 //! deviations and scales). Cauchy tails overflow a network, so z is clipped to ±`clip`. O(layers features²) a sample.
 
-use framework::plugin::SampledScreen;
 use framework::domain::{Cells, SampleSource};
+use framework::plugin::SampledScreen;
 use framework::prelude::*;
 use learn::simulate::Mixing;
 use rand_distr::{Cauchy, Distribution, StandardNormal};

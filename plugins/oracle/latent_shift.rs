@@ -7,8 +7,8 @@
 //! appendices D.1.1 and D.1.2; what the paper leaves open, such as layout and colours of the scene, is ours).
 //! O(layers latents²) a sample; O(resolution²) a picture, made when asked for.
 
-use framework::plugin::SampledScreen;
 use framework::domain::{Cells, SampleSource};
+use framework::plugin::SampledScreen;
 use framework::prelude::*;
 use learn::simulate::Mixing;
 use ndarray::ArrayViewMut2;

@@ -352,21 +352,25 @@ mod tests {
         let json = serde_json::json!({ "layout": "vectors", "names": names, "skip": 1 });
         let b = embed("0\t1.5\t2\n1\t-3e-1\t4\n", json.clone(), &["Y", "X"]).unwrap();
         assert_eq!(b.x, framework::ndarray::array![[-0.3, 4.0], [1.5, 2.0]]);
-        let told = |text: &str, json: &serde_json::Value| embed(text, json.clone(), &["X"]).unwrap_err().to_string();
-        assert!(told("0\t1\t2\n1\t3\n", &json).contains("line 2 has 1 numbers"), "{}", told("0\t1\t2\n1\t3\n", &json));
-        assert!(told("0\t1\t2\n1\t3\tx\n", &json).contains("line 2, number 3: `x`"));
-        assert!(told("0\t1\t2\n", &json).contains("has 1 rows and its file of names 2"));
+        let message = |text: &str, json: &serde_json::Value| embed(text, json.clone(), &["X"]).unwrap_err().to_string();
+        assert!(
+            message("0\t1\t2\n1\t3\n", &json).contains("line 2 has 1 numbers"),
+            "{}",
+            message("0\t1\t2\n1\t3\n", &json)
+        );
+        assert!(message("0\t1\t2\n1\t3\tx\n", &json).contains("line 2, number 3: `x`"));
+        assert!(message("0\t1\t2\n", &json).contains("has 1 rows and its file of names 2"));
         let nameless = serde_json::json!({ "layout": "vectors" });
-        assert!(told("1\n", &nameless).contains("has no gene names"));
+        assert!(message("1\n", &nameless).contains("has no gene names"));
     }
 
     #[test]
     fn mistakes_are_told() {
-        let told = |text: &str, genes: &[&str]| embed(text, serde_json::json!({}), genes).unwrap_err().to_string();
-        assert!(told("gene,a\nX,1\n", &["Q"]).contains("covers no gene of the pool"));
-        assert!(told("gene,a\nX,1\nX,2\n", &["X"]).contains("gene `X` has two rows (1 and 2)"));
-        assert!(told("gene,a\nX,u\n", &["X"]).contains("no column of numbers"));
-        assert!(told("gene,a\nX,1\nY,\n", &["X"]).contains("line 3"));
-        assert!(told("gene,a\nX,1\nY,1\n", &["X"]).contains("the same value for all genes"));
+        let message = |text: &str, genes: &[&str]| embed(text, serde_json::json!({}), genes).unwrap_err().to_string();
+        assert!(message("gene,a\nX,1\n", &["Q"]).contains("covers no gene of the pool"));
+        assert!(message("gene,a\nX,1\nX,2\n", &["X"]).contains("gene `X` has two rows (1 and 2)"));
+        assert!(message("gene,a\nX,u\n", &["X"]).contains("no column of numbers"));
+        assert!(message("gene,a\nX,1\nY,\n", &["X"]).contains("line 3"));
+        assert!(message("gene,a\nX,1\nY,1\n", &["X"]).contains("the same value for all genes"));
     }
 }

@@ -235,7 +235,7 @@ impl Crate {
                     continue;
                 }
                 // Not the `use<>` of a type, nor a name in a macro.
-                "use" if !is(i + 1, "<") && !(i > 0 && is(i - 1, "$")) => {
+                "use" if !is(i + 1, "<") && (i == 0 || !is(i - 1, "$")) => {
                     let end = (i..t.len()).find(|&j| is(j, ";")).unwrap_or(t.len());
                     let public = i > 0 && (is(i - 1, "pub") || is(i - 1, ")"));
                     imports(&t[i + 1..end], &[], public, &mut this.imports);
@@ -310,7 +310,7 @@ impl Crate {
         if let Some(&file) = self.macros.get(first).filter(|_| module.is_empty()) {
             return Some(Found::Item(file));
         }
-        for import in own.imports.iter().filter(|i| i.name.as_ref() == Some(first)) {
+        if let Some(import) = own.imports.iter().find(|i| i.name.as_ref() == Some(first)) {
             if import.path == path[..1] {
                 return Some(Found::Elsewhere);
             }

@@ -32,8 +32,11 @@ pub(super) fn read(sections: Option<&Value>, named_axes: &[String], mistakes: &m
     let mut rules = Vec::new();
     for (i, section) in list.iter().enumerate() {
         let when = Conditions::read(section);
-        when.check(&Location::of(["skip"]).item(i), named_axes, mistakes);
-        rules.push(SkipRule { when, not: section.get("not").map(Conditions::read).unwrap_or_default() });
+        let place = Location::of(["skip"]).item(i);
+        when.check(&place, named_axes, mistakes);
+        let not = section.get("not").map(Conditions::read).unwrap_or_default();
+        not.check(&place.key("not"), named_axes, mistakes);
+        rules.push(SkipRule { when, not });
     }
     rules
 }
@@ -109,6 +112,10 @@ mod tests {
         assert_complaints(
             complaints("", "[[skip]]\nbatch = 9\n[[skip]]\nbatsh = 3\n"),
             &[("batsh", "unknown key `batsh`; did you mean `batch`?")],
+        );
+        assert_complaints(
+            complaints("", "[[skip]]\nbatch = 9\nnot = { roundz = 3 }\n"),
+            &[("roundz", "unknown key `roundz`; did you mean `rounds`?")],
         );
     }
 
