@@ -19,6 +19,11 @@ pub(crate) struct Spelling {
 }
 
 impl Spelling {
+    /// Every cell as it is.
+    pub fn all(cells: Cells) -> Self {
+        Self { rows: (0..cells.len()).collect(), cells, ..Self::default() }
+    }
+
     fn odd(&mut self, row: usize, cell: &str) {
         self.rows.push(row);
         self.cells.push(cell);

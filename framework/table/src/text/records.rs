@@ -121,6 +121,8 @@ pub(crate) struct Records<'a> {
     end: usize,
     ended: bool,
     line: usize,
+    /// Whether text beyond ASCII was read.
+    beyond_ascii: bool,
 }
 
 /// Why there is no next record.
@@ -144,7 +146,7 @@ const LONGEST: usize = 1 << 26;
 impl<'a> Records<'a> {
     pub fn new(file: &'a TextFile<'a>, reader: Box<dyn Read + 'a>) -> Self {
         let buffer = vec![0; 2 * BLOCK];
-        Self { file, reader, delimiter: Delimiter::Comma, buffer, at: 0, end: 0, ended: false, line: 1 }
+        Self { file, reader, delimiter: Delimiter::Comma, buffer, at: 0, end: 0, ended: false, line: 1, beyond_ascii: false }
     }
 
     /// The first lines, without those that are blank; whole lines only.
@@ -180,20 +182,35 @@ impl<'a> Records<'a> {
 
     /// The next record that is not blank, and its line.
     pub fn next(&mut self) -> Result<Option<(usize, &str)>, Stop> {
-        loop {
-            let Some((line, range)) = self.record(true)? else { return Ok(None) };
-            let blank = self.delimiter == Delimiter::Spaces || memchr(self.delimiter.byte(), &self.buffer[range.clone()]).is_none();
-            if blank && self.buffer[range.clone()].trim_ascii().is_empty() {
-                continue;
+        self.text(true)
+    }
+
+    /// The next line that is not blank, and its number; quotes mean nothing.
+    pub fn next_line(&mut self) -> Result<Option<(usize, &str)>, Stop> {
+        self.text(false)
+    }
+
+    fn text(&mut self, quotes: bool) -> Result<Option<(usize, &str)>, Stop> {
+        let (line, range) = loop {
+            let Some((line, range)) = self.record(quotes)? else { return Ok(None) };
+            let bytes = &self.buffer[range.clone()];
+            // A line of delimiters is a row of empty cells.
+            let cells = self.delimiter != Delimiter::Spaces && memchr(self.delimiter.byte(), bytes).is_some();
+            if cells || !bytes.trim_ascii().is_empty() {
+                break (line, range);
             }
-            let bytes = &self.buffer[range];
-            return match std::str::from_utf8(bytes) {
-                Ok(record) => Ok(Some((line, record))),
-                Err(cause) => {
-                    let valid = &bytes[..cause.valid_up_to()];
-                    Err(Stop::NotUtf8 { line: line + lines(valid), some_is: !valid.is_ascii() })
-                }
-            };
+        };
+        let bytes = &self.buffer[range];
+        match std::str::from_utf8(bytes) {
+            Ok(record) => {
+                self.beyond_ascii |= !record.is_ascii();
+                Ok(Some((line, record)))
+            }
+            Err(cause) => {
+                let valid = &bytes[..cause.valid_up_to()];
+                let some_is = self.beyond_ascii || !valid.is_ascii();
+                Err(Stop::NotUtf8 { line: line + lines(valid), some_is })
+            }
         }
     }
 

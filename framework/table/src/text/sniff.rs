@@ -60,7 +60,9 @@ pub(crate) fn plan(lines: &[String], ending: Ending) -> Plan {
     }
     let comments = lines.iter().take_while(|line| line.starts_with('#')).count();
     let body = &lines[comments..];
-    let delimiter = ending.candidates().iter().copied().find(|&d| fits(body, d));
+    // Decimal commas look like row names: a header that fits as it is goes first.
+    let candidates = || ending.candidates().iter().copied();
+    let delimiter = candidates().find(|&d| fits(body, d, false)).or_else(|| candidates().find(|&d| fits(body, d, true)));
     let found = delimiter.is_some();
     let delimiter = delimiter.unwrap_or(ending.candidates()[0]);
     if found && (ending == Ending::Text || delimiter != ending.candidates()[0]) {
@@ -105,19 +107,31 @@ fn is_number(cell: &str) -> bool {
     cell.parse::<f64>().is_ok()
 }
 
-/// Whether every line has as many cells, of which there are several.
-fn fits(body: &[&str], delimiter: Delimiter) -> bool {
+/// Whether every line has as many cells, of which there are several; with `row_names`, all but the
+/// header one more.
+fn fits(body: &[&str], delimiter: Delimiter, row_names: bool) -> bool {
     let table = counted(body, delimiter);
     let Some((header, rows)) = table.split_first() else { return false };
+    if row_names {
+        let shape = shape(&table);
+        return shape == Shape::RowNames && (delimiter != Delimiter::Spaces || has_numbers(rows));
+    }
     let count = rows.first().map_or(header.len(), Vec::len);
-    let tail = header.len() == count + 1 && header.last().is_some_and(String::is_empty);
-    let header_fits = tail || header.len() == count || header.len() + 1 == count;
-    if count.max(header.len()) < 2 || !header_fits || rows.iter().any(|row| row.len() != count) {
+    let empty_end = |row: &Vec<String>| row.last().is_some_and(String::is_empty);
+    let header_tail = header.len() == count + 1 && empty_end(header);
+    let row_tail = header.len() + 1 == count && header.len() > 1 && rows.iter().all(empty_end);
+    let fit = header.len() == count || header_tail || row_tail;
+    if !fit || count < 2 || rows.iter().any(|row| row.len() != count) {
         return ragged_only_by_tails(header, rows);
     }
     // Texts have spaces too: only numbers show that spaces stand between cells.
-    let numbers = |at: usize| rows.iter().all(|row| is_number(&row[at]));
-    delimiter != Delimiter::Spaces || (!rows.is_empty() && (0..count).any(numbers))
+    delimiter != Delimiter::Spaces || has_numbers(rows)
+}
+
+/// Whether some column is of numbers.
+fn has_numbers(rows: &[Vec<String>]) -> bool {
+    let width = rows.iter().map(Vec::len).min().unwrap_or_default();
+    (0..width).any(|at| rows.iter().all(|row| is_number(&row[at])))
 }
 
 /// Whether rows differ only by a last cell that is empty, as the last one of the header is.
