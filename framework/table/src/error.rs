@@ -52,6 +52,14 @@ pub enum TableError {
     #[error("{file} has no column {name:?}; {hint}")]
     NoColumn { file: String, name: String, hint: String },
 
+    /// No column fits a name with wildcards.
+    #[error("{file} has no column {kind}that fits {pattern:?}; {hint}")]
+    NoMatch { file: String, pattern: String, kind: String, hint: String },
+
+    /// No column is left that is a feature.
+    #[error("{file} has no column left that is a feature: {hint}")]
+    NoFeatures { file: String, hint: String },
+
     /// The column is there, but its type is not read.
     #[error("{file}: column {name:?} cannot be used: {cause}; store it as text or as numbers instead")]
     UnreadColumn { file: String, name: String, cause: String },

@@ -2,7 +2,8 @@
 //!
 //! [`read`] takes delimited text (`.csv`, `.tsv`, `.tab`, `.txt`, `.gct`), gene sets (`.gmt`), each
 //! also with `.gz`, and `.parquet`, and gives a [`Table`] whose columns are asked for by name and by
-//! type. [`FeatureChoice`] decides which columns are features, [`describe`] says what a table holds. Every failure is a [`TableError`], which names the
+//! type. [`FeatureChoice`]
+//! decides which columns are features, [`describe`] says what a table holds. Every failure is a [`TableError`], which names the
 //! file, the place in it, the cause and the remedy.
 //!
 //! ```
@@ -18,10 +19,14 @@
 
 mod ask;
 mod cells;
+mod describe;
 mod error;
+pub mod features;
+mod genes;
 mod index;
 mod nearest;
 mod parquet;
+mod pattern;
 mod read;
 mod refuse;
 mod table;
@@ -29,7 +34,10 @@ mod text;
 pub mod words;
 mod write;
 
+pub use describe::{Description, Found, Kind, Summary, describe};
 pub use error::TableError;
+pub use features::{FeatureChoice, Features};
+pub use genes::GeneNames;
 pub use read::read;
 pub use table::{Column, Source, Table};
 pub use text::{Delimiter, Encoding};

@@ -18,6 +18,10 @@ pub(crate) enum Form {
 pub(crate) fn read(cell: &str) -> Option<(f64, Form)> {
     let bytes = cell.as_bytes();
     let negative = bytes.first() == Some(&b'-');
+    // Most measurements: a digit, a point, and all decimals that there are.
+    if bytes.len() > LONG && bytes[1 + usize::from(negative)] == b'.' && bytes[usize::from(negative)].is_ascii_digit() {
+        return Some((fast_float2::parse(bytes).ok()?, Form::Long));
+    }
     let mut at = usize::from(negative);
     let mut mantissa: u64 = 0;
     let start = at;
@@ -45,7 +49,7 @@ pub(crate) fn read(cell: &str) -> Option<(f64, Form)> {
         let value = mantissa as f64 / TENS[decimals];
         if negative { -value } else { value }
     } else {
-        cell.parse().ok()?
+        fast_float2::parse(bytes).ok()?
     };
     let zero_first = whole > 1 && bytes[start] == b'0';
     let point = start + whole;
@@ -66,6 +70,9 @@ pub(crate) fn read(cell: &str) -> Option<(f64, Form)> {
 }
 
 const EXACT_DIGITS: usize = 15;
+
+/// Longer cells have more digits than that, or zeros in front, which the shortest form keeps.
+const LONG: usize = EXACT_DIGITS + 2;
 
 const TENS: [f64; EXACT_DIGITS + 1] =
     [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
