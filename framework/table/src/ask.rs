@@ -17,7 +17,9 @@ impl Table {
         let filled = |cell: &'_ str| !cell.is_empty();
         let fault = |row| self.cell(named, row, "the cell is empty".into(), FILL);
         match &named.column {
-            Column::Text(values) => self.gather(values.iter().map(|value| value.as_deref().filter(|v| filled(v))), fault),
+            Column::Text(values) => {
+                self.gather(values.iter().map(|value| value.as_deref().filter(|v| filled(v))), fault)
+            }
             _ => self.gather(named.written().iter().map(|cell| Some(cell).filter(|v| filled(v))), fault),
         }
     }
@@ -187,7 +189,8 @@ impl Table {
         let names = self.names();
         let delimiter = self.source().and_then(|source| source.delimiter);
         if let (Some(delimiter), [only]) = (delimiter, names.as_slice())
-            && let Some(other) = [',', '\t', ';'].into_iter().find(|&c| c != char::from(delimiter.byte()) && only.contains(c))
+            && let Some(other) =
+                [',', '\t', ';'].into_iter().find(|&c| c != char::from(delimiter.byte()) && only.contains(c))
         {
             let expected = char::from(delimiter.byte());
             return format!(

@@ -126,7 +126,11 @@ impl FeatureChoice {
         }
         for unwanted in &self.exclude {
             if !table.all().iter().any(|named| named.name == *unwanted || fits(unwanted, &named.name)) {
-                return Err(if is_pattern(unwanted) { unmatched(table, unwanted, "") } else { table.no_column(unwanted) });
+                return Err(if is_pattern(unwanted) {
+                    unmatched(table, unwanted, "")
+                } else {
+                    table.no_column(unwanted)
+                });
             }
             let kept = |name: &String| name != unwanted && !fits(unwanted, name);
             features.names.retain(kept);
@@ -154,9 +158,9 @@ impl Features {
             let (one, many) = why.said();
             match names.as_slice() {
                 [] => {}
-                [name] => lines.push(format!(
-                    "left out 1 column that is {one}: {name} (name it under `columns` to use it)"
-                )),
+                [name] => {
+                    lines.push(format!("left out 1 column that is {one}: {name} (name it under `columns` to use it)"))
+                }
                 _ => lines.push(format!(
                     "left out {} columns that are {many}: {} (name them under `columns` to use them)",
                     names.len(),
@@ -165,8 +169,7 @@ impl Features {
             }
         }
         for why in SUSPICIONS {
-            let names: Vec<&str> =
-                self.suspicious.iter().filter(|s| s.why == why).map(|s| s.name.as_str()).collect();
+            let names: Vec<&str> = self.suspicious.iter().filter(|s| s.why == why).map(|s| s.name.as_str()).collect();
             match names.as_slice() {
                 [] => {}
                 [name] => lines.push(format!(
@@ -215,22 +218,106 @@ fn unmatched(table: &Table, pattern: &str, kind: &str) -> TableError {
 /// Names of what is no measurement, in small letters: what CellProfiler and pycytominer, scanpy,
 /// Seurat and published Perturb-seq tables write beside the measurements of a sample.
 const METADATA: &[&str] = &[
-    "metadata_*", "image_metadata_*", "*_metadata_*", "unnamed: *", "plate", "plate_*", "site", "well", "row", "column",
-    "col", "batch", "batch_*", "field", "fov", "tile", "lane", "replicate", "imagenumber", "objectnumber",
-    "*_number_object_number", "n_genes_by_counts", "log1p_n_genes_by_counts", "total_counts", "total_counts_*",
-    "log1p_total_counts*", "pct_counts_*", "n_counts", "n_genes", "n_cells", "n_cells_by_counts", "num_cells*",
-    "cell_count", "cell_count_*", "ncells", "count_cells", "umi_count", "*_umi_count", "ncount_*", "nfeature_*",
-    "percent.mt", "percent_mt", "percent_mito", "mitopercent", "doublet_score*", "leiden", "louvain", "seurat_clusters",
-    "gem_group", "gemgroup", "z_gemgroup_umi", "core_scale_factor",
+    "metadata_*",
+    "image_metadata_*",
+    "*_metadata_*",
+    "unnamed: *",
+    "plate",
+    "plate_*",
+    "site",
+    "well",
+    "row",
+    "column",
+    "col",
+    "batch",
+    "batch_*",
+    "field",
+    "fov",
+    "tile",
+    "lane",
+    "replicate",
+    "imagenumber",
+    "objectnumber",
+    "*_number_object_number",
+    "n_genes_by_counts",
+    "log1p_n_genes_by_counts",
+    "total_counts",
+    "total_counts_*",
+    "log1p_total_counts*",
+    "pct_counts_*",
+    "n_counts",
+    "n_genes",
+    "n_cells",
+    "n_cells_by_counts",
+    "num_cells*",
+    "cell_count",
+    "cell_count_*",
+    "ncells",
+    "count_cells",
+    "umi_count",
+    "*_umi_count",
+    "ncount_*",
+    "nfeature_*",
+    "percent.mt",
+    "percent_mt",
+    "percent_mito",
+    "mitopercent",
+    "doublet_score*",
+    "leiden",
+    "louvain",
+    "seurat_clusters",
+    "gem_group",
+    "gemgroup",
+    "z_gemgroup_umi",
+    "core_scale_factor",
 ];
 
 /// Names of results of a test, in small letters: MAGeCK's gene summaries and what others call p
 /// values, q values, ranks and numbers of guides. Effects (`neg|lfc`, `A|beta`, `BF`) are measurements.
 const TEST_RESULTS: &[&str] = &[
-    "*|p-value", "*|fdr", "*|wald-p-value", "*|wald-fdr", "*|rank", "*|goodsgrna", "*|score", "*|permutation*", "sgrna",
-    "num", "numobs", "p", "q", "p?value", "pvalue*", "*?p?value", "*_pvalue", "*.pvalue", "pval*", "*_pval*", "*.pval*",
-    "p?val", "*?p?val", "padj", "*_padj", "p?adj*", "adj?p*", "q?value", "qvalue*", "*_qvalue", "qval", "*_qval", "fdr",
-    "*_fdr", "*.fdr", "fdr_*", "fdr.*", "rank", "*_rank", "high_in_class_rank", "neg_log10_p*", "-log10*", "nlog10p*",
+    "*|p-value",
+    "*|fdr",
+    "*|wald-p-value",
+    "*|wald-fdr",
+    "*|rank",
+    "*|goodsgrna",
+    "*|score",
+    "*|permutation*",
+    "sgrna",
+    "num",
+    "numobs",
+    "p",
+    "q",
+    "p?value",
+    "pvalue*",
+    "*?p?value",
+    "*_pvalue",
+    "*.pvalue",
+    "pval*",
+    "*_pval*",
+    "*.pval*",
+    "p?val",
+    "*?p?val",
+    "padj",
+    "*_padj",
+    "p?adj*",
+    "adj?p*",
+    "q?value",
+    "qvalue*",
+    "*_qvalue",
+    "qval",
+    "*_qval",
+    "fdr",
+    "*_fdr",
+    "*.fdr",
+    "fdr_*",
+    "fdr.*",
+    "rank",
+    "*_rank",
+    "high_in_class_rank",
+    "neg_log10_p*",
+    "-log10*",
+    "nlog10p*",
 ];
 
 fn reason(named: &Named) -> Option<Why> {

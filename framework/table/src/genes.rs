@@ -78,7 +78,10 @@ mod tests {
             assert!(!is_symbol(name), "{name}");
         }
         assert!(is_ensembl_id("ENSG00000141510") && is_ensembl_id("ENSMUSG00000059552.15") && !is_ensembl_id("ENSG1"));
-        assert_eq!(of_texts(&["ENSG00000141510", "ENSG00000136997", "x"]).map(|g| matches!(g, GeneNames::Ensembl { .. })), Some(true));
+        assert_eq!(
+            of_texts(&["ENSG00000141510", "ENSG00000136997", "x"]).map(|g| matches!(g, GeneNames::Ensembl { .. })),
+            Some(true)
+        );
         assert_eq!(of_texts(&["Jurkat", "K562", "HeLa cells"]), None);
         assert_eq!(of_integers("entrez_id", &[7157, 4609]), Some(GeneNames::Entrez));
         assert_eq!(of_integers("count", &[7157, 4609]), None);

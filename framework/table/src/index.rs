@@ -10,7 +10,8 @@ pub(crate) fn is_index(at: usize, name: &str, column: &Column) -> bool {
     let arrow = name.strip_prefix("__index_level_").is_some_and(level);
     // What R makes of a header without a name; readr numbers it by its place.
     let readr = at == 0 && name == "...1";
-    let base = at == 0 && matches!(name, "X" | "index" | "level_0" | "row.names" | "rownames") && are_row_numbers(column);
+    let base =
+        at == 0 && matches!(name, "X" | "index" | "level_0" | "row.names" | "rownames") && are_row_numbers(column);
     pandas || arrow || readr || base
 }
 

@@ -61,8 +61,7 @@ fn decode(path: &Path, bytes: &[u8]) -> Result<Table, TableError> {
     }
     let schema = reader.schema().map_err(|cause| damaged(path, cause))?;
     check_size(path, bytes.len(), &metadata, schema.len())?;
-    let source =
-        Source { format: KIND, gzip: false, delimiter: None, encoding: None, bytes: bytes.len() as u64 };
+    let source = Source { format: KIND, gzip: false, delimiter: None, encoding: None, bytes: bytes.len() as u64 };
     let mut table = Table::of(path, None, source);
     for field in schema.iter_values() {
         let name = field.name.to_string();

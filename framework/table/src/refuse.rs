@@ -34,9 +34,10 @@ fn known(ending: &str) -> Option<(&'static str, &'static str)> {
             "a file of single cells",
             "name it where cells are read, or export its profiles in Python with anndata.read_h5ad(\"name.h5ad\").to_df().to_parquet(\"name.parquet\")",
         ),
-        "h5" | "hdf5" | "hdf" => {
-            ("an HDF5 file", "export the table in it in Python with pandas.read_hdf(\"name.h5\").to_parquet(\"name.parquet\")")
-        }
+        "h5" | "hdf5" | "hdf" => (
+            "an HDF5 file",
+            "export the table in it in Python with pandas.read_hdf(\"name.h5\").to_parquet(\"name.parquet\")",
+        ),
         "json" | "jsonl" | "ndjson" => (
             "a JSON file",
             "export it in Python with pandas.read_json(\"name.json\").to_csv(\"name.csv\", index=False)",

@@ -10,6 +10,10 @@ use polars::prelude::{DataFrame, IntoColumn, IntoSeries, NamedFrom, ParquetWrite
 
 use crate::{Column, Table, TableError, read, write_csv, write_json, write_parquet};
 
+mod bombs;
+mod published;
+mod random;
+
 /// A folder which is removed at the end of a test.
 struct Folder(PathBuf);
 

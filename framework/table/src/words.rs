@@ -18,9 +18,7 @@ pub fn is_missing_word(cell: &str) -> bool {
     match cell.len() {
         0 => true,
         1 => matches!(cell, "-" | "."),
-        2..=8 => {
-            MISSING.contains(&cell) || cell.eq_ignore_ascii_case("nan") || cell.eq_ignore_ascii_case("-nan")
-        }
+        2..=8 => MISSING.contains(&cell) || cell.eq_ignore_ascii_case("nan") || cell.eq_ignore_ascii_case("-nan"),
         _ => false,
     }
 }
@@ -72,8 +70,7 @@ fn is_year(part: &str) -> bool {
 }
 
 fn is_month_name(part: &str) -> bool {
-    const MONTHS: [&str; 12] =
-        ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+    const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
     let part = part.to_ascii_lowercase();
     MONTHS.contains(&part.as_str()) || part == "sept"
 }
@@ -112,15 +109,54 @@ fn letters(label: &str) -> String {
 
 /// Whole words, in small letters and digits only.
 const CONTROLS: [&str; 28] = [
-    "nt", "ntc", "neg", "negative", "control", "controls", "safe", "lacz", "aavs1", "rosa26", "gfp", "egfp", "mcherry",
-    "luciferase", "fluc", "mock", "untreated", "unperturbed", "vehicle", "dmso", "scramble", "scrambled", "nosgrna",
-    "noguide", "poscontrol", "posctrl", "positivecontrol", "wildtype",
+    "nt",
+    "ntc",
+    "neg",
+    "negative",
+    "control",
+    "controls",
+    "safe",
+    "lacz",
+    "aavs1",
+    "rosa26",
+    "gfp",
+    "egfp",
+    "mcherry",
+    "luciferase",
+    "fluc",
+    "mock",
+    "untreated",
+    "unperturbed",
+    "vehicle",
+    "dmso",
+    "scramble",
+    "scrambled",
+    "nosgrna",
+    "noguide",
+    "poscontrol",
+    "posctrl",
+    "positivecontrol",
+    "wildtype",
 ];
 
 /// Beginnings that no gene has.
 const CONTROL_STARTS: [&str; 16] = [
-    "nontarget", "notarget", "negcontrol", "negctrl", "negativecontrol", "negativectrl", "ntcontrol", "ntctrl",
-    "safeharbor", "safeharbour", "safetarget", "intergenic", "nocurrent", "nosite", "onenongenesite", "controlguide",
+    "nontarget",
+    "notarget",
+    "negcontrol",
+    "negctrl",
+    "negativecontrol",
+    "negativectrl",
+    "ntcontrol",
+    "ntctrl",
+    "safeharbor",
+    "safeharbour",
+    "safetarget",
+    "intergenic",
+    "nocurrent",
+    "nosite",
+    "onenongenesite",
+    "controlguide",
 ];
 
 #[cfg(test)]
@@ -142,13 +178,23 @@ mod tests {
 
     #[test]
     fn dates() {
-        for name in
-            ["1-Mar", "01-MAR", "2-Sep", "Mar-01", "Sept-2", "2021-03-01", "2021-03-01 00:00:00", "3/1/2021", "1-Dec-20"]
-        {
+        for name in [
+            "1-Mar",
+            "01-MAR",
+            "2-Sep",
+            "Mar-01",
+            "Sept-2",
+            "2021-03-01",
+            "2021-03-01 00:00:00",
+            "3/1/2021",
+            "1-Dec-20",
+        ] {
             assert!(is_spreadsheet_date(name), "{name}");
         }
         assert!(is_spreadsheet_date("MAR1") && is_spreadsheet_date("MAR11"));
-        for name in ["MARCHF1", "MARC1", "SEP15", "DEC1", "OCT4", "HLA-A", "NKX2-1", "MAR", "MAR12", "1.2.3", "7-2-9999x"] {
+        for name in
+            ["MARCHF1", "MARC1", "SEP15", "DEC1", "OCT4", "HLA-A", "NKX2-1", "MAR", "MAR12", "1.2.3", "7-2-9999x"]
+        {
             assert!(!is_spreadsheet_date(name), "{name}");
         }
     }
@@ -156,13 +202,32 @@ mod tests {
     #[test]
     fn controls() {
         for label in [
-            "non-targeting", "Nontargeting_control_3", "NT", "NT_12", "NTC", "NegControl", "NegCtrl0_NegCtrl0+NegCtrl0",
-            "control", "ctrl", "ctrl_1", "safe-harbor", "Safe_Targeting", "LacZ", "AAVS1", "INTERGENIC_chr10", "NO_CURRENT",
-            "NO_CURRENT_1", "ONE_NON-GENE_SITE_2", "Scramble", "no-target",
+            "non-targeting",
+            "Nontargeting_control_3",
+            "NT",
+            "NT_12",
+            "NTC",
+            "NegControl",
+            "NegCtrl0_NegCtrl0+NegCtrl0",
+            "control",
+            "ctrl",
+            "ctrl_1",
+            "safe-harbor",
+            "Safe_Targeting",
+            "LacZ",
+            "AAVS1",
+            "INTERGENIC_chr10",
+            "NO_CURRENT",
+            "NO_CURRENT_1",
+            "ONE_NON-GENE_SITE_2",
+            "Scramble",
+            "no-target",
         ] {
             assert!(is_control_word(label), "{label}");
         }
-        for label in ["TP53", "CTRL", "Ctrl", "NT3", "NT5", "NT5E", "NTRK1", "NEGR1", "CONTROLX", "SAFB", "", "WT1", "MOCOS"] {
+        for label in
+            ["TP53", "CTRL", "Ctrl", "NT3", "NT5", "NT5E", "NTRK1", "NEGR1", "CONTROLX", "SAFB", "", "WT1", "MOCOS"]
+        {
             assert!(!is_control_word(label), "{label}");
         }
     }

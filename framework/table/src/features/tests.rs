@@ -27,8 +27,22 @@ fn leaves_out_what_is_no_measurement() {
     assert!(features.left_out.iter().all(|left| left.why == Why::TestResult));
     let mut table = genes();
     let metadata = [
-        "Metadata_Plate", "Image_Metadata_Site", "num_cells", "cell_count", "Plate", "site", "WELL", "Row", "Column",
-        "batch", "n_genes_by_counts", "total_counts", "pct_counts_mt", "n_counts", "n_genes", "Unnamed: 7",
+        "Metadata_Plate",
+        "Image_Metadata_Site",
+        "num_cells",
+        "cell_count",
+        "Plate",
+        "site",
+        "WELL",
+        "Row",
+        "Column",
+        "batch",
+        "n_genes_by_counts",
+        "total_counts",
+        "pct_counts_mt",
+        "n_counts",
+        "n_genes",
+        "Unnamed: 7",
     ];
     for name in metadata {
         table.push(name, Column::Number(vec![0.5; 4])).unwrap();
@@ -40,16 +54,34 @@ fn leaves_out_what_is_no_measurement() {
     assert_eq!(out, metadata.map(|name| (name, Why::Metadata)));
     assert_eq!(features.lines().len(), 1);
     assert!(features.lines()[0].starts_with("left out 16 columns that are no measurements: Metadata_Plate, "));
-    assert!(features.lines()[0].ends_with("Row and 8 more (name them under `columns` to use them)"), "{:?}", features.lines());
+    assert!(
+        features.lines()[0].ends_with("Row and 8 more (name them under `columns` to use them)"),
+        "{:?}",
+        features.lines()
+    );
 }
 
 #[test]
 fn names_of_results() {
-    for name in ["pvalue", "p.value", "P-Value", "neg_p_value", "p_adj", "padj", "adj.P.Val", "q.value", "FDR", "fdr_bh", "pval_adj"] {
+    for name in [
+        "pvalue",
+        "p.value",
+        "P-Value",
+        "neg_p_value",
+        "p_adj",
+        "padj",
+        "adj.P.Val",
+        "q.value",
+        "FDR",
+        "fdr_bh",
+        "pval_adj",
+    ] {
         let table = genes().with(name, Column::Number(vec![0.5; 4])).with("f", Column::Number(vec![0.5; 4]));
         assert_eq!(FeatureChoice::default().of(&table, &[]).unwrap().names, ["f"], "{name}");
     }
-    for name in ["PC1", "f1", "beta", "TP53", "PLATR1", "SITEX", "NUMB", "Q1", "lfc", "Cells_AreaShape_Area", "RANKL", "PADI4"] {
+    for name in
+        ["PC1", "f1", "beta", "TP53", "PLATR1", "SITEX", "NUMB", "Q1", "lfc", "Cells_AreaShape_Area", "RANKL", "PADI4"]
+    {
         let table = genes().with(name, Column::Number(vec![0.5; 4]));
         assert_eq!(FeatureChoice::default().of(&table, &[]).unwrap().names, [name]);
     }
@@ -68,7 +100,8 @@ fn explicit_lists_go_first() {
 
 #[test]
 fn names_that_no_column_has() {
-    let error = |columns: &[&str], exclude: &[&str]| choice(columns, exclude).of(&mageck(), &[]).unwrap_err().to_string();
+    let error =
+        |columns: &[&str], exclude: &[&str]| choice(columns, exclude).of(&mageck(), &[]).unwrap_err().to_string();
     assert!(error(&["A|bta"], &[]).contains("did you mean \"A|beta\"?"));
     assert!(error(&["A|bet?a"], &[]).contains("did you mean \"A|beta\"?"));
     assert!(error(&[], &["A|btea"]).contains("did you mean \"A|beta\"?"));

@@ -34,8 +34,12 @@ impl Spelling {
         (0..column.len()).map(|row| self.cell(column, row)).collect()
     }
 
+    fn odd_cell(&self, row: usize) -> Option<&str> {
+        self.cells.get(self.rows.binary_search(&row).ok()?)
+    }
+
     fn cell(&self, column: &Column, row: usize) -> String {
-        if let Some(cell) = self.rows.binary_search(&row).ok().and_then(|at| self.cells.get(at)) {
+        if let Some(cell) = self.odd_cell(row) {
             return cell.to_owned();
         }
         match column {
@@ -50,6 +54,9 @@ impl Spelling {
         }
     }
 }
+
+/// Up to here every integer is a number.
+const EXACT: u64 = 1 << 53;
 
 #[derive(Debug)]
 enum Values {
@@ -170,14 +177,17 @@ impl Growing {
 
     fn to_numbers(&mut self) {
         let Values::Integers(integers) = &self.values else { return };
-        let values = integers.iter().map(|&value| value as f64).collect();
+        let mut values: Vec<f64> = integers.iter().map(|&value| value as f64).collect();
         let mut spelling = Spelling { point_zero: (!integers.is_empty()).then_some(false), ..Spelling::default() };
         for (row, &value) in integers.iter().enumerate() {
-            // Integers above 2^53 are no numbers: they are kept as they are written.
-            let large = (value as f64).to_string() != value.to_string();
-            match self.spelling.rows.binary_search(&row).ok().and_then(|at| self.spelling.cells.get(at)) {
-                Some(cell) => spelling.odd(row, cell),
-                None if large => spelling.odd(row, &value.to_string()),
+            match self.spelling.odd_cell(row) {
+                Some(cell) => {
+                    // Among numbers -0 is not 0.
+                    values[row] = cells::number(cell).unwrap_or(values[row]);
+                    spelling.odd(row, cell);
+                }
+                // Integers above 2^53 are no numbers: they are kept as they are written.
+                None if value.unsigned_abs() > EXACT => spelling.odd(row, &value.to_string()),
                 None => {}
             }
         }

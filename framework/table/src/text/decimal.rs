@@ -101,9 +101,10 @@ mod tests {
             state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
             state >> 33
         };
-        let mut cells: Vec<String> = ["0", "-0", "-0.0", ".5", "5.", "1e5", "-1.5E-3", "inf", "nan", "+3", "", "-", "1 "]
-            .map(str::to_owned)
-            .to_vec();
+        let mut cells: Vec<String> =
+            ["0", "-0", "-0.0", ".5", "5.", "1e5", "-1.5E-3", "inf", "nan", "+3", "", "-", "1 "]
+                .map(str::to_owned)
+                .to_vec();
         for _ in 0..20_000 {
             let digits: String = (0..1 + next() % 24).map(|_| char::from(b'0' + (next() % 10) as u8)).collect();
             let at = next() as usize % (digits.len() + 1);

@@ -36,8 +36,7 @@ impl<'a> TextFile<'a> {
     }
 
     fn raw(&self) -> Result<Box<dyn Read + 'a>, TableError> {
-        let file = File::open(self.path)
-            .map_err(|cause| TableError::Unreadable { path: self.path.into(), cause })?;
+        let file = File::open(self.path).map_err(|cause| TableError::Unreadable { path: self.path.into(), cause })?;
         Ok(if self.gzip {
             let most = ALWAYS.max(self.bytes.saturating_mul(RATIO));
             Box::new(Bounded { inner: MultiGzDecoder::new(BufReader::with_capacity(1 << 16, file)), left: most })
@@ -68,7 +67,7 @@ impl<'a> TextFile<'a> {
 const RATIO: u64 = 300;
 
 /// Unpacked size up to which the ratio does not matter.
-const ALWAYS: u64 = 1 << 28;
+const ALWAYS: u64 = 1 << 27;
 
 #[derive(Debug, thiserror::Error)]
 #[error("too much")]

@@ -33,8 +33,7 @@ pub(super) fn read_columns(columns: &mut [(String, Column, Spelling)], delimiter
             _ => None,
         })
         .collect();
-    let thousands =
-        |f: &Facts| f.thousands && f.surely_thousands && !f.ungrouped;
+    let thousands = |f: &Facts| f.thousands && f.surely_thousands && !f.ungrouped;
     let decimals = |f: &Facts| delimiter != Delimiter::Comma && f.decimals && f.surely_decimals && !f.points;
     // One column that is sure speaks for the others, unless the file has points as well.
     let points = columns.iter().any(|(_, column, _)| has_fractions(column))

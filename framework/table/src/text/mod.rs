@@ -31,17 +31,15 @@ const MOST_COLUMNS: usize = 1 << 20;
 
 /// Reads a delimited text file.
 pub(crate) fn parse(file: &TextFile<'_>, ending: Ending) -> Result<Table, TableError> {
-    decoded(file, |encoding, mark| {
-        match pass(file, ending, encoding, mark, &BTreeSet::new())? {
+    decoded(file, |encoding, mark| match pass(file, ending, encoding, mark, &BTreeSet::new())? {
+        Pass::Done(table) => Ok(*table),
+        Pass::Again(as_text) => match pass(file, ending, encoding, mark, &as_text)? {
             Pass::Done(table) => Ok(*table),
-            Pass::Again(as_text) => match pass(file, ending, encoding, mark, &as_text)? {
-                Pass::Done(table) => Ok(*table),
-                Pass::Again(_) => {
-                    let cause = "it changed while it was read".into();
-                    Err(TableError::Damaged { path: file.path.into(), kind: "text", cause }.into())
-                }
-            },
-        }
+            Pass::Again(_) => {
+                let cause = "it changed while it was read".into();
+                Err(TableError::Damaged { path: file.path.into(), kind: "text", cause }.into())
+            }
+        },
     })
 }
 
@@ -51,10 +49,7 @@ pub(crate) fn parse_gmt(file: &TextFile<'_>) -> Result<Table, TableError> {
 }
 
 /// Reads with the encoding that a file has: what its mark says, or UTF-8, or else Windows-1252.
-fn decoded<T>(
-    file: &TextFile<'_>,
-    mut read: impl FnMut(Encoding, usize) -> Result<T, Stop>,
-) -> Result<T, TableError> {
+fn decoded<T>(file: &TextFile<'_>, mut read: impl FnMut(Encoding, usize) -> Result<T, Stop>) -> Result<T, TableError> {
     let (encoding, mark) = file.marked()?;
     let mut result = read(encoding, mark);
     // A file with other text in UTF-8 is damaged.

@@ -129,7 +129,10 @@ pub(crate) struct Records<'a> {
 pub(crate) enum Stop {
     Fault(TableError),
     /// The line is not UTF-8; whether text before it is, beyond ASCII.
-    NotUtf8 { line: usize, some_is: bool },
+    NotUtf8 {
+        line: usize,
+        some_is: bool,
+    },
 }
 
 impl From<TableError> for Stop {
@@ -146,7 +149,17 @@ const LONGEST: usize = 1 << 26;
 impl<'a> Records<'a> {
     pub fn new(file: &'a TextFile<'a>, reader: Box<dyn Read + 'a>) -> Self {
         let buffer = vec![0; 2 * BLOCK];
-        Self { file, reader, delimiter: Delimiter::Comma, buffer, at: 0, end: 0, ended: false, line: 1, beyond_ascii: false }
+        Self {
+            file,
+            reader,
+            delimiter: Delimiter::Comma,
+            buffer,
+            at: 0,
+            end: 0,
+            ended: false,
+            line: 1,
+            beyond_ascii: false,
+        }
     }
 
     /// The first lines, without those that are blank; whole lines only.
@@ -192,6 +205,10 @@ impl<'a> Records<'a> {
 
     fn text(&mut self, quotes: bool) -> Result<Option<(usize, &str)>, Stop> {
         let (line, range) = loop {
+            // Blank lines in one go: there may be millions.
+            let blank = self.buffer[self.at..self.end].iter().take_while(|&&byte| byte == b'\n').count();
+            self.at += blank;
+            self.line += blank;
             let Some((line, range)) = self.record(quotes)? else { return Ok(None) };
             let bytes = &self.buffer[range.clone()];
             // A line of delimiters is a row of empty cells.
@@ -271,7 +288,8 @@ impl<'a> Records<'a> {
         }
         let path = || self.file.path.into();
         if kept > LONGEST {
-            let cause = format!("line {} is longer than {} MB", self.line, LONGEST >> 20);
+            let line = self.line + lines(&self.buffer[self.at..self.end]);
+            let cause = format!("line {line} is longer than {} MB", LONGEST >> 20);
             return Err(TableError::Damaged { path: path(), kind: "text", cause }.into());
         }
         self.buffer.copy_within(self.at..self.end, 0);

@@ -62,7 +62,10 @@ pub(crate) fn plan(lines: &[String], ending: Ending) -> Plan {
     let body = &lines[comments..];
     // Decimal commas look like row names: a header that fits as it is goes first.
     let candidates = || ending.candidates().iter().copied();
-    let delimiter = candidates().find(|&d| fits(body, d, false)).or_else(|| candidates().find(|&d| fits(body, d, true)));
+    let names = |d: &Delimiter| std::cmp::Reverse(body.first().map_or(0, |header| cells(header, *d).len()));
+    let delimiter = candidates()
+        .find(|&d| fits(body, d, false))
+        .or_else(|| candidates().filter(|&d| fits(body, d, true)).min_by_key(names));
     let found = delimiter.is_some();
     let delimiter = delimiter.unwrap_or(ending.candidates()[0]);
     if found && (ending == Ending::Text || delimiter != ending.candidates()[0]) {
@@ -179,7 +182,8 @@ fn shape(table: &[Vec<String>]) -> Shape {
     // R refuses to write row names that are empty or repeated; a comma within a cell gives such.
     let mut firsts: Vec<&str> = rows.iter().map(|row| row[0].as_str()).collect();
     firsts.sort_unstable();
-    let unlike = firsts.windows(2).all(|pair| pair[0] != pair[1]) && firsts.first().is_some_and(|first| !first.is_empty());
+    let unlike =
+        firsts.windows(2).all(|pair| pair[0] != pair[1]) && firsts.first().is_some_and(|first| !first.is_empty());
     if rows.len() > 1 && unlike { Shape::RowNames } else { Shape::Equal }
 }
 
