@@ -13,6 +13,7 @@ mod file;
 mod gmt;
 mod grouped;
 mod records;
+mod rows;
 mod sniff;
 
 pub(crate) use column::Spelling;
@@ -23,7 +24,7 @@ pub use records::Delimiter;
 pub(crate) use sniff::Ending;
 
 use column::{Growing, Grown};
-use records::{Records, Stop, split, split_plain};
+use records::{Records, Stop, split};
 use sniff::{Plan, Shape};
 
 /// Above it a line is no header of a table, and each column costs memory.
@@ -96,7 +97,7 @@ fn pass(
     }
     let names = header(file, &mut records, &plan)?;
     let mut columns: Vec<Growing> = (0..names.len()).map(|at| Growing::new(as_text.contains(&at))).collect();
-    let lines = rows(file, &mut records, &plan, &mut columns)?;
+    let lines = rows::read(file, &mut records, &plan, &mut columns)?;
     if let Some((rows, samples)) = plan.promised {
         check_gct(file, (rows, samples), (lines.len(), names.len().saturating_sub(2)))?;
     }
@@ -168,40 +169,6 @@ fn header(file: &TextFile<'_>, records: &mut Records<'_>, plan: &Plan) -> Result
         return Err(TableError::DuplicateColumn { file, name: twice.clone() }.into());
     }
     Ok(names)
-}
-
-/// Reads the rows into the columns; gives their lines.
-fn rows(
-    file: &TextFile<'_>,
-    records: &mut Records<'_>,
-    plan: &Plan,
-    columns: &mut [Growing],
-) -> Result<Vec<usize>, Stop> {
-    let (delimiter, width) = (plan.delimiter, columns.len());
-    let tail = matches!(plan.shape, Shape::HeaderTail | Shape::RowTail);
-    let mut lines = Vec::new();
-    while let Some((line, record)) = records.next()? {
-        let (mut found, mut beyond) = (0, false);
-        let mut each = |cell: &str| {
-            match columns.get_mut(found) {
-                Some(column) => column.push(cell),
-                None => beyond |= !cell.trim().is_empty(),
-            }
-            found += 1;
-        };
-        if delimiter != Delimiter::Spaces && !record.contains('"') {
-            split_plain(record, delimiter.byte(), each);
-        } else if let Err(mistake) = split(record, delimiter, |cell| each(&cell)) {
-            let record = record.to_owned();
-            return Err(records.misquoted(line, &record, mistake).into());
-        }
-        if found != width && !(tail && found == width + 1 && !beyond) {
-            let path = file.path.into();
-            return Err(TableError::Ragged { path, line, found, expected: width, delimiter }.into());
-        }
-        lines.push(line);
-    }
-    Ok(lines)
 }
 
 /// A GCT file says how large its table is.
