@@ -4,6 +4,8 @@
 //! tools give to what is no measurement. What is left out is always said, and an explicit list of
 //! columns goes before every rule.
 
+use std::collections::HashSet;
+
 use crate::error::TableError;
 use crate::index::are_row_numbers;
 use crate::nearest::nearest;
@@ -89,6 +91,7 @@ impl FeatureChoice {
         let free = |named: &&Named| !not.contains(&named.name.as_str());
         let numeric = |named: &Named| matches!(named.column, Column::Number(_) | Column::Integer(_));
         let mut features = Features::default();
+        let mut listed = HashSet::new();
         for wanted in &self.columns {
             // A name in full is meant, whatever it holds; a pattern takes the columns of numbers.
             let found: Vec<&Named> = match table.named(wanted) {
@@ -105,7 +108,7 @@ impl FeatureChoice {
                 return Err(unmatched(table, wanted, "of numbers "));
             }
             for named in found {
-                if !features.names.contains(&named.name) {
+                if listed.insert(named.name.as_str()) {
                     features.names.push(named.name.clone());
                 }
             }
@@ -386,8 +389,11 @@ fn suspicion(named: &Named) -> Option<&'static str> {
         return Some(COUNTS);
     }
     let large = values.len() >= LEAST && values.iter().all(|value| value.abs() >= LARGE_FROM);
+    if !large {
+        return None;
+    }
     values.sort_by(f64::total_cmp);
-    (large && values.windows(2).all(|pair| pair[0] != pair[1])).then_some(LARGE)
+    values.windows(2).all(|pair| pair[0] != pair[1]).then_some(LARGE)
 }
 
 #[cfg(test)]

@@ -2,29 +2,38 @@
 
 /// Whether a name fits a pattern, in which `*` stands for any text and `?` for any character.
 pub(crate) fn fits(pattern: &str, name: &str) -> bool {
-    let (pattern, name): (Vec<char>, Vec<char>) = (pattern.chars().collect(), name.chars().collect());
+    let (pattern, bytes) = (pattern.as_bytes(), name.as_bytes());
     let (mut p, mut n) = (0, 0);
     // Where the last star is, and how much of the name it has taken.
     let mut star: Option<(usize, usize)> = None;
-    while n < name.len() {
+    while n < bytes.len() {
         match (pattern.get(p), star) {
-            (Some('*'), _) => {
+            (Some(b'*'), _) => {
                 star = Some((p, n));
                 p += 1;
             }
-            (Some(&c), _) if c == '?' || c == name[n] => {
+            (Some(b'?'), _) => {
+                p += 1;
+                n = next(name, n);
+            }
+            (Some(&byte), _) if byte == bytes[n] => {
                 p += 1;
                 n += 1;
             }
             (_, Some((at, taken))) => {
-                star = Some((at, taken + 1));
-                p = at + 1;
-                n = taken + 1;
+                let taken = next(name, taken);
+                star = Some((at, taken));
+                (p, n) = (at + 1, taken);
             }
             _ => return false,
         }
     }
-    pattern[p..].iter().all(|&c| c == '*')
+    pattern[p..].iter().all(|&byte| byte == b'*')
+}
+
+/// Where the character after the one at a byte starts.
+fn next(name: &str, at: usize) -> usize {
+    (at + 1..name.len()).find(|&after| name.is_char_boundary(after)).unwrap_or(name.len())
 }
 
 /// Whether a pattern has a wildcard.
@@ -49,6 +58,8 @@ mod tests {
             ("a*b*c", "aXbYbZc", true),
             ("a*b*c", "acb", false),
             ("é?", "éü", true),
+            ("*?ü", "aéü", true),
+            ("???", "éü", false),
             ("", "x", false),
         ] {
             assert_eq!(fits(pattern, name), wanted, "{pattern} {name}");

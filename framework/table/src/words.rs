@@ -88,18 +88,27 @@ fn is_month_name(part: &str) -> bool {
 /// assert!(!is_control_word("TP53") && !is_control_word("NT5E"));
 /// ```
 pub fn is_control_word(label: &str) -> bool {
+    const LONGEST: usize = 200;
+    // A control next to a gene is that gene alone.
+    label.len() <= LONGEST && label.split('+').flat_map(|part| part.split("__")).all(is_control)
+}
+
+fn is_control(label: &str) -> bool {
     let label = label.trim();
-    if label.is_empty() || label.len() > 200 {
-        return false;
-    }
     // CTRL is the symbol of chymotrypsin-like protease, Ctrl that of the mouse.
-    if label.starts_with("ctrl") {
-        return label["ctrl".len()..].chars().all(|c| !c.is_alphabetic());
+    if let Some(rest) = label.strip_prefix("ctrl") {
+        return rest.chars().all(|c| !c.is_alphabetic());
     }
     // A number behind a separator counts the guides of a control.
     let base = label.trim_end_matches(|c: char| c.is_ascii_digit());
     let counted = base.len() < label.len() && base.ends_with(['_', ' ', '.', '#', ':']);
     let word = letters(if counted { base } else { label });
+    // Two guides of a vector: NegCtrl0_NegCtrl1 is a control, NegCtrl0_AHR is none.
+    if let Some((first, second)) = label.split_once('_')
+        && ["negctrl", "negcontrol"].iter().any(|start| letters(first).starts_with(start))
+    {
+        return second.bytes().all(|byte| byte.is_ascii_digit()) || is_control(second);
+    }
     CONTROLS.contains(&word.as_str()) || CONTROL_STARTS.iter().any(|start| word.starts_with(start))
 }
 
@@ -209,6 +218,10 @@ mod tests {
             "NTC",
             "NegControl",
             "NegCtrl0_NegCtrl0+NegCtrl0",
+            "NegCtrl10_NegCtrl0__NegCtrl10_NegCtrl0",
+            "NegCtrl_12",
+            "NegCtrl10_NegCtrl0__NegCtrl10_NegCtrl0",
+            "NegCtrl_12",
             "control",
             "ctrl",
             "ctrl_1",
@@ -225,9 +238,24 @@ mod tests {
         ] {
             assert!(is_control_word(label), "{label}");
         }
-        for label in
-            ["TP53", "CTRL", "Ctrl", "NT3", "NT5", "NT5E", "NTRK1", "NEGR1", "CONTROLX", "SAFB", "", "WT1", "MOCOS"]
-        {
+        for label in [
+            "TP53",
+            "TP53+ctrl",
+            "NegCtrl0_AHR",
+            "NegCtrl0__AHR",
+            "CTRL",
+            "Ctrl",
+            "NT3",
+            "NT5",
+            "NT5E",
+            "NTRK1",
+            "NEGR1",
+            "CONTROLX",
+            "SAFB",
+            "",
+            "WT1",
+            "MOCOS",
+        ] {
             assert!(!is_control_word(label), "{label}");
         }
     }

@@ -150,7 +150,7 @@ impl Growing {
                 return self.push(cell);
             }
             if is_missing_word(cell) || cells::number(cell).is_some() {
-                self.to_numbers();
+                self.become_numbers();
                 return self.push(cell);
             }
         }
@@ -171,11 +171,11 @@ impl Growing {
                 return self.spelling.odd(row, cell);
             }
         }
-        self.to_text();
+        self.become_text();
         self.push(cell);
     }
 
-    fn to_numbers(&mut self) {
+    fn become_numbers(&mut self) {
         let Values::Integers(integers) = &self.values else { return };
         let mut values: Vec<f64> = integers.iter().map(|&value| value as f64).collect();
         let mut spelling = Spelling { point_zero: (!integers.is_empty()).then_some(false), ..Spelling::default() };
@@ -194,7 +194,7 @@ impl Growing {
         (self.values, self.spelling) = (Values::Numbers(values), spelling);
     }
 
-    fn to_text(&mut self) {
+    fn become_text(&mut self) {
         let values = std::mem::replace(&mut self.values, Values::Integers(Vec::new()));
         let spelling = std::mem::take(&mut self.spelling);
         self.values = Values::Text(match values {
@@ -207,9 +207,9 @@ impl Growing {
 
     pub fn finish(mut self) -> Grown {
         match &self.values {
-            Values::Integers(values) if values.is_empty() => self.to_text(),
+            Values::Integers(values) if values.is_empty() => self.become_text(),
             // Words alone are no numbers, unless they are empty.
-            Values::Numbers(_) if self.filled && !self.digit => self.to_text(),
+            Values::Numbers(_) if self.filled && !self.digit => self.become_text(),
             _ => {}
         }
         match self.values {
