@@ -1,4 +1,4 @@
-//! How single cells are written, stored and understood.
+//! How single cells are stored, understood and shown.
 
 /// The cells of one column as text, in one allocation.
 #[derive(Clone, Debug, Default)]
@@ -11,6 +11,15 @@ impl Cells {
     pub fn push(&mut self, cell: &str) {
         self.text.push_str(cell);
         self.ends.push(self.text.len());
+    }
+
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    pub fn get(&self, at: usize) -> Option<&str> {
+        let start = if at == 0 { 0 } else { *self.ends.get(at - 1)? };
+        self.text.get(start..*self.ends.get(at)?)
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &str> {
@@ -31,13 +40,6 @@ impl FromIterator<String> for Cells {
         }
         all
     }
-}
-
-/// Whether a cell among numbers stands for "no value": empty, or one of the names that pandas and R
-/// write. Columns of text know no such names: NA is a gene there.
-pub(crate) fn is_missing(cell: &str) -> bool {
-    let cell = cell.trim();
-    cell.is_empty() || cell.eq_ignore_ascii_case("nan") || matches!(cell, "NA" | "N/A" | "<NA>" | "null" | "NULL")
 }
 
 /// The number in a cell; infinities and NaN too.

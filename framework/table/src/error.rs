@@ -1,6 +1,8 @@
 use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 
+use crate::text::Delimiter;
+
 /// Why a table could not be read, used or written. Each message names the file, the place, the
 /// cause and the remedy.
 #[derive(thiserror::Error, Debug)]
@@ -9,7 +11,7 @@ pub enum TableError {
     #[error("there is no file {}; check its name, and set the folder which holds the data with --data-dir or SCREENWRIGHT_DATA", .path.display())]
     NoFile { path: PathBuf },
 
-    #[error("{} is a folder, not a table; name a {TABLES} file in it", .path.display())]
+    #[error("{} is a folder, not a table; name a table in it, a file which ends in {TABLES}", .path.display())]
     Folder { path: PathBuf },
 
     #[error("cannot read {}: {cause}; {}", .path.display(), read_remedy(.cause))]
@@ -32,11 +34,11 @@ pub enum TableError {
     #[error("{} is a damaged {kind} file: {cause}; fetch or write it again", .path.display())]
     Damaged { path: PathBuf, kind: &'static str, cause: String },
 
-    #[error("{}, line {line}: the text is not UTF-8; save the file as UTF-8, in Python for example with frame.to_csv(name, encoding=\"utf-8\")", .path.display())]
+    #[error("{}, line {line}: the text is not UTF-8, though text before it is; save the file as UTF-8, in Python for example with frame.to_csv(name, encoding=\"utf-8\")", .path.display())]
     NotUtf8 { path: PathBuf, line: usize },
 
-    #[error("{}, line {line}: {found} {}, but the header names {expected} {}; {}", .path.display(), plural("cell", *.found), plural("column", *.expected), ragged_remedy(*.found, *.expected, .separator))]
-    Ragged { path: PathBuf, line: usize, found: usize, expected: usize, separator: &'static str },
+    #[error("{}, line {line}: {found} {}, but the header names {expected} {}; {}", .path.display(), plural("cell", *.found), plural("column", *.expected), ragged_remedy(*.found, *.expected, *.delimiter))]
+    Ragged { path: PathBuf, line: usize, found: usize, expected: usize, delimiter: Delimiter },
 
     #[error("{}, line {line}: {problem}; put \" around the whole cell, and write a \" inside it as \"\"", .path.display())]
     Quote { path: PathBuf, line: usize, problem: &'static str },
@@ -50,6 +52,14 @@ pub enum TableError {
     #[error("{file} has no column {name:?}; {hint}")]
     NoColumn { file: String, name: String, hint: String },
 
+    /// No column fits a name with wildcards.
+    #[error("{file} has no column {kind}that fits {pattern:?}; {hint}")]
+    NoMatch { file: String, pattern: String, kind: String, hint: String },
+
+    /// No column is left that is a feature.
+    #[error("{file} has no column left that is a feature: {hint}")]
+    NoFeatures { file: String, hint: String },
+
     /// The column is there, but its type is not read.
     #[error("{file}: column {name:?} cannot be used: {cause}; store it as text or as numbers instead")]
     UnreadColumn { file: String, name: String, cause: String },
@@ -57,6 +67,10 @@ pub enum TableError {
     /// One cell cannot be what was asked for.
     #[error("{file}, {place}, column {column:?}: {problem}; {remedy}")]
     Cell { file: String, place: String, column: String, problem: String, remedy: &'static str },
+
+    /// Several columns are not what was asked for.
+    #[error("{}", several(.errors))]
+    Several { errors: Vec<TableError> },
 
     #[error("cannot write {}: the table has no columns; give it at least one", .path.display())]
     NoColumns { path: PathBuf },
@@ -68,13 +82,24 @@ pub enum TableError {
     Write { path: PathBuf, cause: io::Error },
 }
 
-const TABLES: &str = ".csv, .csv.gz, .tsv, .tsv.gz or .parquet";
+const TABLES: &str = ".csv, .tsv, .tab, .txt, .gmt or .gct, each also with .gz, or in .parquet";
+
+/// Errors in one line, the first few in full.
+fn several(errors: &[TableError]) -> String {
+    const MOST: usize = 5;
+    let mut all: Vec<String> = errors.iter().take(MOST).map(ToString::to_string).collect();
+    if errors.len() > MOST {
+        all.push(format!("{} more columns cannot be used", errors.len() - MOST));
+    }
+    all.join("; also: ")
+}
 
 fn plural(noun: &str, count: usize) -> String {
     if count == 1 { noun.into() } else { format!("{noun}s") }
 }
 
-fn ragged_remedy(found: usize, expected: usize, separator: &str) -> String {
+fn ragged_remedy(found: usize, expected: usize, delimiter: Delimiter) -> String {
+    let separator = delimiter.singular();
     if found > expected {
         format!("put \" around a cell which contains a {separator}, or remove what is too many")
     } else {

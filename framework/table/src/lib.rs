@@ -1,7 +1,9 @@
 //! Tables in and out of CSV and Parquet.
 //!
-//! [`read`] takes `.csv`, `.csv.gz`, `.tsv`, `.tsv.gz` and `.parquet`, and gives a [`Table`] whose
-//! columns are asked for by name and by type. Every failure is a [`TableError`], which names the
+//! [`read`] takes delimited text (`.csv`, `.tsv`, `.tab`, `.txt`, `.gct`), gene sets (`.gmt`), each
+//! also with `.gz`, and `.parquet`, and gives a [`Table`] whose columns are asked for by name and by
+//! type. [`FeatureChoice`]
+//! decides which columns are features, [`describe`] says what a table holds. Every failure is a [`TableError`], which names the
 //! file, the place in it, the cause and the remedy.
 //!
 //! ```
@@ -15,17 +17,30 @@
 //! # Ok::<(), table::TableError>(())
 //! ```
 
+mod ask;
 mod cells;
-mod csv;
+mod describe;
 mod error;
+pub mod features;
+mod genes;
+mod index;
+mod nearest;
 mod parquet;
+mod pattern;
 mod read;
+mod refuse;
 mod table;
+mod text;
+pub mod words;
 mod write;
 
+pub use describe::{Description, Found, Kind, Summary, describe};
 pub use error::TableError;
+pub use features::{FeatureChoice, Features};
+pub use genes::GeneNames;
 pub use read::read;
-pub use table::{Column, Table};
+pub use table::{Column, Source, Table};
+pub use text::{Delimiter, Encoding};
 pub use write::{to_csv, write_csv, write_json, write_parquet};
 
 #[cfg(test)]

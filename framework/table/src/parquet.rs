@@ -16,7 +16,8 @@ use polars::prelude::{
 };
 
 use crate::error::{TableError, opening};
-use crate::table::{Column, Table};
+use crate::table::{Column, Source, Table};
+use crate::text::Spelling;
 
 const MAGIC: &[u8] = b"PAR1";
 const KIND: &str = "Parquet";
@@ -59,7 +60,9 @@ fn decode(path: &Path, bytes: &[u8]) -> Result<Table, TableError> {
         return Err(TableError::DuplicateColumn { file: path.display().to_string(), name: pair[0].into() });
     }
     let schema = reader.schema().map_err(|cause| damaged(path, cause))?;
-    let mut table = Table::of(path, None, None);
+    check_size(path, bytes.len(), &metadata, schema.len())?;
+    let source = Source { format: KIND, gzip: false, delimiter: None, encoding: None, bytes: bytes.len() as u64 };
+    let mut table = Table::of(path, None, source);
     for field in schema.iter_values() {
         let name = field.name.to_string();
         let Some(mut values) = Values::of(&field.dtype) else {
@@ -69,11 +72,27 @@ fn decode(path: &Path, bytes: &[u8]) -> Result<Table, TableError> {
         read_column(bytes, &metadata, field, &mut values)
             .map_err(|cause| damaged(path, format!("column {name:?}: {cause}")))?;
         match values.into_column() {
-            Ok(column) => table.push_written(name, column, None)?,
+            Ok(column) => table.push_spelled(name, column, Spelling::default())?,
             Err(cause) => table.push_unread(name, cause),
         }
     }
+    table.mark_index();
     Ok(table)
+}
+
+/// Refuses a file that claims more cells than it can hold: memory is set aside for what it claims.
+fn check_size(path: &Path, bytes: usize, metadata: &FileMetadata, columns: usize) -> Result<(), TableError> {
+    /// Cells up to which the size of the file does not matter.
+    const ALWAYS: usize = 1 << 27;
+    /// Repeated values take far less than a byte a cell.
+    const PER_BYTE: usize = 256;
+    let rows = metadata.row_groups.iter().fold(0usize, |rows, group| rows.saturating_add(group.num_rows()));
+    let most = ALWAYS.max(bytes.saturating_mul(PER_BYTE));
+    if rows.saturating_mul(columns) > most || metadata.num_rows > most {
+        let rows = rows.max(metadata.num_rows);
+        return Err(damaged(path, format!("it claims {rows} rows, more than its {bytes} bytes can hold")));
+    }
+    Ok(())
 }
 
 /// Row group by row group, in order.

@@ -1,111 +1,79 @@
-use std::fs;
+use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
 use std::path::Path;
 
-use flate2::read::MultiGzDecoder;
-
-use crate::error::{TableError, opening};
+use crate::error::TableError;
+use crate::parquet;
+use crate::refuse;
 use crate::table::Table;
-use crate::{csv, parquet};
+use crate::text::{self, Ending, TextFile};
 
 enum Format {
-    Text { separator: u8, gzip: bool },
+    Delimited(Ending),
+    Gmt,
     Parquet,
 }
 
-/// Reads a table; its format is told by its name: `.csv`, `.csv.gz`, `.tsv`, `.tsv.gz` or
-/// `.parquet`. Rows and columns keep the order of the file.
+/// Reads a table; its format is told by its name, in letters of any case: `.csv`, `.tsv`, `.tab`,
+/// `.txt`, `.gct` or `.gmt`, each also with `.gz`, or `.parquet`. Rows and columns keep the order of
+/// the file.
 ///
 /// In text files the first line names the columns, and a column is of integers, of true and false,
-/// of numbers, or else of text, whichever first fits all of its cells. Blank lines are skipped.
+/// of numbers, or else of text, whichever first fits all of its cells. Blank lines and lines before
+/// the header that begin with `#` are skipped. What stands between cells is found out where the name
+/// does not say it, or says it wrongly; what was found out is in [`Table::notes`].
+///
+/// A `.gmt` file gives the columns `set`, `description` and `gene`, with a row for each gene in a set;
+/// a `.gct` file begins with the columns `Name` and `Description`.
+///
+/// Memory is bounded: text is held only as values, and files that unpack to hundreds of times their
+/// size, or claim more rows than they can hold, are refused.
 pub fn read(path: &Path) -> Result<Table, TableError> {
     let unreadable = |cause: std::io::Error| match cause.kind() {
         ErrorKind::NotFound | ErrorKind::NotADirectory => TableError::NoFile { path: path.into() },
         ErrorKind::IsADirectory => TableError::Folder { path: path.into() },
         _ => TableError::Unreadable { path: path.into(), cause },
     };
-    if fs::metadata(path).map_err(unreadable)?.is_dir() {
+    let metadata = fs::metadata(path).map_err(unreadable)?;
+    if metadata.is_dir() {
         return Err(TableError::Folder { path: path.into() });
     }
-    let format = format(path).ok_or_else(|| TableError::UnknownExtension { path: path.into() })?;
-    let bytes = fs::read(path).map_err(unreadable)?;
-    if bytes.is_empty() {
+    let (format, gzip) = format(path)?;
+    let mut start = Vec::new();
+    File::open(path).and_then(|file| file.take(128).read_to_end(&mut start)).map_err(unreadable)?;
+    if start.is_empty() {
         return Err(TableError::Empty { path: path.into() });
     }
-    refuse_stand_ins(path, &bytes)?;
-    match format {
-        Format::Parquet => parquet::parse(path, &bytes),
-        Format::Text { separator, gzip: true } => csv::parse(path, &gunzip(path, &bytes)?, separator),
-        Format::Text { separator, gzip: false } => {
-            refuse_binary(path, &bytes)?;
-            csv::parse(path, &bytes, separator)
-        }
+    refuse::stand_ins(path, &start)?;
+    let file = TextFile { path, gzip, bytes: metadata.len() };
+    let ending = match format {
+        Format::Parquet => return parquet::parse(path, &fs::read(path).map_err(unreadable)?),
+        Format::Delimited(ending) => Some(ending),
+        Format::Gmt => None,
+    };
+    refuse::by_start(path, &start, gzip)?;
+    match ending {
+        Some(ending) => text::parse(&file, ending),
+        None => text::parse_gmt(&file),
     }
 }
 
-fn format(path: &Path) -> Option<Format> {
-    let name = path.file_name()?.to_string_lossy().to_lowercase();
+/// The format that a name says, and whether the file is packed with gzip.
+fn format(path: &Path) -> Result<(Format, bool), TableError> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
     let (name, gzip) = match name.strip_suffix(".gz") {
         Some(name) => (name, true),
         None => (name.as_str(), false),
     };
-    match Path::new(name).extension()?.to_str()? {
-        "csv" => Some(Format::Text { separator: b',', gzip }),
-        "tsv" => Some(Format::Text { separator: b'\t', gzip }),
-        "parquet" if !gzip => Some(Format::Parquet),
-        _ => None,
-    }
-}
-
-fn gunzip(path: &Path, bytes: &[u8]) -> Result<Vec<u8>, TableError> {
-    if !bytes.starts_with(&GZIP) {
-        return Err(if GZIP.starts_with(bytes) {
-            TableError::Truncated { path: path.into(), kind: "gzip" }
-        } else {
-            TableError::WrongKind {
-                path: path.into(),
-                expected: "a gzip file",
-                found: opening(bytes),
-                remedy: "compress it with gzip, or remove .gz from its name",
-            }
-        });
-    }
-    let mut text = Vec::new();
-    MultiGzDecoder::new(bytes).read_to_end(&mut text).map_err(|cause| match cause.kind() {
-        ErrorKind::UnexpectedEof => TableError::Truncated { path: path.into(), kind: "gzip" },
-        _ => TableError::Damaged { path: path.into(), kind: "gzip", cause: cause.to_string() },
-    })?;
-    if text.is_empty() {
-        return Err(TableError::Empty { path: path.into() });
-    }
-    Ok(text)
-}
-
-const GZIP: [u8; 2] = [0x1f, 0x8b];
-
-/// Text files which hold something else, as after a wrong name.
-fn refuse_binary(path: &Path, bytes: &[u8]) -> Result<(), TableError> {
-    let (found, remedy) = if bytes.starts_with(&GZIP) {
-        ("it is compressed with gzip", "add .gz to its name")
-    } else if bytes.starts_with(b"PAR1") {
-        ("it is a Parquet file", "let its name end in .parquet")
-    } else if bytes.starts_with(b"PK\x03\x04") {
-        ("it is an Excel or zip file", "save the sheet as CSV, or unpack the zip file")
-    } else {
-        return Ok(());
+    let ending = Path::new(name).extension().unwrap_or_default().to_string_lossy().into_owned();
+    let format = match ending.as_str() {
+        "csv" => Format::Delimited(Ending::Csv),
+        "tsv" => Format::Delimited(Ending::Tsv),
+        "txt" | "tab" => Format::Delimited(Ending::Text),
+        "gct" => Format::Delimited(Ending::Gct),
+        "gmt" => Format::Gmt,
+        "parquet" if !gzip => Format::Parquet,
+        _ => return Err(refuse::by_name(path, &ending)),
     };
-    Err(TableError::WrongKind { path: path.into(), expected: "a text file", found: found.into(), remedy })
-}
-
-/// Files which stand where the data should be, as after a clone or a download that went wrong.
-fn refuse_stand_ins(path: &Path, bytes: &[u8]) -> Result<(), TableError> {
-    let start = bytes[..bytes.len().min(64)].trim_ascii_start().to_ascii_lowercase();
-    let (found, remedy) = if start.starts_with(b"version https://git-lfs") {
-        ("it is a Git LFS pointer to the data", "fetch the data with: git lfs pull")
-    } else if start.starts_with(b"<!doctype html") || start.starts_with(b"<html") {
-        ("it is a web page", "download the file itself")
-    } else {
-        return Ok(());
-    };
-    Err(TableError::WrongKind { path: path.into(), expected: "a table", found: found.into(), remedy })
+    Ok((format, gzip))
 }

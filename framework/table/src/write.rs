@@ -19,7 +19,7 @@ pub fn write_parquet(table: &Table, path: &Path) -> Result<(), TableError> {
     put(path, |file| file.write_all(&bytes))
 }
 
-/// Writes a table as CSV; NaN becomes an empty cell. A name with `.tsv` in its end separates by tabs,
+/// Writes a table as CSV; NaN becomes an empty cell. A name with `.tsv` or `.tab` in its end separates by tabs,
 /// and one which ends in `.gz` is compressed, so that [`read`](crate::read) takes the file back.
 /// Equal tables give equal files.
 pub fn write_csv(table: &Table, path: &Path) -> Result<(), TableError> {
@@ -29,7 +29,7 @@ pub fn write_csv(table: &Table, path: &Path) -> Result<(), TableError> {
         Some(name) => (name, true),
         None => (name.as_str(), false),
     };
-    let text = csv(table, if name.ends_with(".tsv") { '\t' } else { ',' });
+    let text = csv(table, if name.ends_with(".tsv") || name.ends_with(".tab") { '\t' } else { ',' });
     put(path, |file| {
         if gzip {
             let mut packed = GzEncoder::new(file, Compression::default());
