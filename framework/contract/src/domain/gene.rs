@@ -1,8 +1,9 @@
 //! Gene identifiers: one type, an index into a table of names.
 
+use super::mismatch::{likely_cause, stripped};
+use super::symbols::SymbolUpdates;
 use crate::error::{Error, Result};
 use std::collections::HashMap;
-use std::path::Path;
 use std::sync::Arc;
 
 /// A gene of one [`Genes`] table.
@@ -74,8 +75,8 @@ impl Genes {
         self.names.iter().map(|n| &**n)
     }
 
-    /// Finds each of `names` (rows of some table) among these genes: by exact name first, then, with a
-    /// symbol-update table, by current symbol. Each gene is given to at most one row: an exact match
+    /// Finds each of `names` (rows of some table) among these genes: by exact name first, then without the taxon that STRING
+    /// puts before its ids (`9606.ENSP...`), then, with a symbol-update table, by current symbol. Each gene is given to at most one row: an exact match
     /// wins over an updated one, the first of several updated ones wins over the rest, and every
     /// losing row is reported as ambiguous. O(rows + genes).
     pub fn join(&self, names: &[&str], updates: Option<&SymbolUpdates>) -> Match {
@@ -84,6 +85,14 @@ impl Genes {
         let mut taken = vec![false; self.len()];
         for g in gene.iter().flatten() {
             taken[g.index()] = true;
+        }
+        for (slot, name) in gene.iter_mut().zip(names) {
+            if slot.is_none()
+                && let Some(g) = stripped(name).and_then(|id| self.find(id)).filter(|g| !taken[g.index()])
+            {
+                taken[g.index()] = true;
+                *slot = Some(g);
+            }
         }
         report.exact = taken.iter().filter(|t| **t).count();
         if let Some(updates) = updates {
@@ -116,6 +125,11 @@ impl Genes {
             }
         }
         report.missing = self.names().zip(&taken).filter(|(_, t)| !**t).map(|(n, _)| n.to_string()).collect();
+        if report.uninformed() {
+            let missing: Vec<&str> = report.missing.iter().map(String::as_str).collect();
+            let unused: Vec<&str> = names.iter().zip(&gene).filter(|(_, g)| g.is_none()).map(|(n, _)| *n).collect();
+            report.cause = likely_cause(&missing, &unused);
+        }
         Match { gene, report }
     }
 }
@@ -142,6 +156,15 @@ pub struct NameReport {
     pub missing: Vec<String>,
     /// Rows left out because their name has several successors, or their gene already had a row.
     pub ambiguous: Vec<String>,
+    /// Why fewer than half of the genes are found, where the names tell, and what to do.
+    pub cause: Option<String>,
+}
+
+impl NameReport {
+    /// Whether fewer than half of the genes are found.
+    pub fn uninformed(&self) -> bool {
+        self.exact + self.updated < self.missing.len()
+    }
 }
 
 impl std::fmt::Display for NameReport {
@@ -159,47 +182,6 @@ impl std::fmt::Display for NameReport {
             }
         }
         Ok(())
-    }
-}
-
-/// Old gene symbols and what they are called now.
-#[derive(Clone, Debug, Default)]
-pub struct SymbolUpdates {
-    map: HashMap<String, Vec<String>>,
-}
-
-impl SymbolUpdates {
-    /// From (old, current) pairs; an old symbol with two successors is kept as ambiguous.
-    pub fn new<S: Into<String>>(pairs: impl IntoIterator<Item = (S, S)>) -> Self {
-        let mut map: HashMap<String, Vec<String>> = HashMap::new();
-        for (old, now) in pairs {
-            let (old, now) = (old.into(), now.into());
-            let list = map.entry(old).or_default();
-            if !list.contains(&now) {
-                list.push(now);
-            }
-        }
-        Self { map }
-    }
-
-    /// Reads a table with the columns `old_symbol` and `symbol`.
-    pub fn read(path: &Path) -> Result<Self> {
-        let t = table::read(path)?;
-        let (old, now) = (t.text("old_symbol")?, t.text("symbol")?);
-        Ok(Self::new(old.into_iter().zip(now)))
-    }
-
-    /// All successors of an old symbol; empty if it is not an old one.
-    pub fn successors(&self, name: &str) -> &[String] {
-        self.map.get(name).map_or(&[], Vec::as_slice)
-    }
-
-    /// The one successor, if there is exactly one.
-    pub fn current(&self, name: &str) -> Option<&str> {
-        match self.successors(name) {
-            [one] => Some(one),
-            _ => None,
-        }
     }
 }
 

@@ -44,6 +44,8 @@ pub struct Block {
     pub present: Vec<bool>,
     /// What was found and not found, in words, for the log.
     pub note: String,
+    /// What makes it a poor guide, for the user to see.
+    pub warning: Option<String>,
     /// Weighted neighbours of each gene (genes x genes, symmetric), where the source is a network or makes one.
     pub graph: Option<Arc<Sparse>>,
 }
@@ -65,7 +67,7 @@ impl Block {
                 )));
             }
         }
-        Ok(Self { name, x, present, note: String::new(), graph: None })
+        Ok(Self { name, x, present, note: String::new(), warning: None, graph: None })
     }
 
     /// Attaches a network of the same genes.

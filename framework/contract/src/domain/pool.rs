@@ -159,25 +159,53 @@ impl Pool {
         self.with_genes(id, |g| g.iter().map(|g| self.genes.name(*g)).collect::<Vec<_>>().join("+"))
     }
 
-    /// The id behind a label written by [`Pool::label`].
+    /// The id behind a label written by [`Pool::label`]. Names of genes may contain a plus sign.
     pub fn parse(&self, label: &str) -> Result<usize> {
-        let unknown = |name: &str| {
-            Error::Data(format!(
-                "unknown gene `{name}`: the pool has {} genes and none of that name{}",
-                self.genes.len(),
-                crate::error::hint(name, self.genes.names())
-            ))
-        };
-        // A gene name may itself contain a plus sign.
-        if let Some(id) = self.genes.find(label).and_then(|g| self.find(&Perturbation::new([g]))) {
-            return Ok(id);
+        let parts: Vec<&str> = label.split('+').collect();
+        // Of each part: the genes whose names begin there, with where they end, the shortest first.
+        let genes: Vec<Vec<(Gene, usize)>> = (0..parts.len())
+            .map(|i| {
+                let ends = i + 1..=parts.len();
+                ends.filter_map(|end| Some((self.genes.find(parts[i..end].join("+").trim())?, end))).collect()
+            })
+            .collect();
+        let mut readable = vec![true; parts.len() + 1];
+        for i in (0..parts.len()).rev() {
+            readable[i] = genes[i].iter().any(|g| readable[g.1]);
         }
-        let genes = label
-            .split('+')
-            .map(|n| self.genes.find(n.trim()).ok_or_else(|| unknown(n.trim())))
-            .collect::<Result<Vec<_>>>()?;
+        if !readable[0] {
+            let unknown = parts.iter().map(|p| p.trim()).find(|p| self.genes.find(p).is_none());
+            return Err(self.unknown(unknown.unwrap_or(label)));
+        }
+        // Ways to read it that end well, until one is of the pool.
+        let mut ways = vec![(0, vec![])];
+        while let Some((i, read)) = ways.pop() {
+            if i == parts.len() {
+                if let Some(id) = self.find(&Perturbation::new(read)) {
+                    return Ok(id);
+                }
+                continue;
+            }
+            let next = genes[i].iter().rev().filter(|g| readable[g.1]);
+            ways.extend(next.map(|&(gene, end)| (end, [&read[..], &[gene]].concat())));
+        }
+        Err(Error::Data(format!("`{label}` is not a perturbation of the pool")))
+    }
+
+    /// The id of the perturbation of some genes, in any order.
+    pub fn find_named(&self, names: &[&str]) -> Result<usize> {
+        let genes =
+            names.iter().map(|n| self.genes.find(n).ok_or_else(|| self.unknown(n))).collect::<Result<Vec<_>>>()?;
         self.find(&Perturbation::new(genes))
-            .ok_or_else(|| Error::Data(format!("`{label}` is not a perturbation of the pool")))
+            .ok_or_else(|| Error::Data(format!("`{}` is not a perturbation of the pool", names.join("+"))))
+    }
+
+    fn unknown(&self, name: &str) -> Error {
+        Error::Data(format!(
+            "unknown gene `{name}`: the pool has {} genes and none of that name{}",
+            self.genes.len(),
+            crate::error::hint(name, self.genes.names())
+        ))
     }
 
     /// The pool that keeps the perturbations all of whose genes are kept. Genes keep their order and
@@ -291,6 +319,20 @@ mod tests {
         let g = Arc::new(Genes::new(["TP53", "MYC"]).unwrap());
         let e = Pool::singles(g).parse("TP35").unwrap_err().to_string();
         assert!(e.contains("unknown gene `TP35`") && e.contains("did you mean `TP53`?"), "{e}");
+    }
+
+    #[test]
+    fn names_of_genes_may_hold_a_plus_sign() {
+        let g = Arc::new(Genes::new(["AHR_+_17", "MYC_-_2", "A", "B", "A+B"]).unwrap());
+        let pool = Pool::all_pairs(g.clone());
+        for id in 0..pool.len() {
+            let label = pool.label(id);
+            assert_eq!(pool.label(pool.parse(&label).unwrap()), label);
+        }
+        assert_eq!(pool.find_named(&["MYC_-_2", "AHR_+_17"]).unwrap(), 0);
+        assert_eq!(Pool::singles(g).parse("A+B").unwrap(), 4);
+        let e = pool.find_named(&["AHR_"]).unwrap_err().to_string();
+        assert!(e.contains("unknown gene `AHR_`"), "{e}");
     }
 
     #[test]

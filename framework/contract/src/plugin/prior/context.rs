@@ -63,9 +63,12 @@ impl PriorContext<'_> {
     pub fn finish(&self, mut block: Block, report: &NameReport) -> Result<Block> {
         if block.n_present() == 0 {
             let example = |mut it: Box<dyn Iterator<Item = &str> + '_>| it.next().unwrap_or("none").to_string();
+            let remedy = match &report.cause {
+                Some(cause) => cause.clone(),
+                None => "check that both use the same kind of gene name, or set `symbol_updates` under [pool]".into(),
+            };
             return Err(Error::Data(format!(
-                "prior `{}` covers no gene of the pool ({} rows, {} pool genes such as `{}`); check that both use \
-                 the same kind of gene name, or set `symbol_updates` under [pool]",
+                "prior `{}` covers no gene of the pool ({} rows, {} pool genes such as `{}`); {remedy}",
                 self.name,
                 report.rows,
                 self.genes.len(),
@@ -73,6 +76,16 @@ impl PriorContext<'_> {
             )));
         }
         block.note = report.to_string();
+        if report.uninformed() {
+            block.warning = Some(format!(
+                "prior `{}` knows {} of {} genes of the pool; all others get the same features, so that a choice among them is not \
+                 informed by it{}",
+                self.name,
+                report.exact + report.updated,
+                self.genes.len(),
+                report.cause.as_ref().map_or(String::new(), |c| format!(". Of the missing, {c}"))
+            ));
+        }
         Ok(block)
     }
 }
