@@ -1,3 +1,4 @@
+use super::rules::{COUNTS, IDS, LARGE, POSITIONS, ROW_NUMBERS};
 use super::*;
 use std::path::Path;
 

@@ -2,7 +2,8 @@
 
 use crate::error::TableError;
 use crate::table::{Column, Source, Table};
-use crate::text::records::{Delimiter, Records, Stop, split_plain};
+use crate::text::records::{Records, Stop};
+use crate::text::split::{Delimiter, split_plain};
 use crate::text::{Encoding, TextFile, encoding_note};
 
 /// A long table with the columns `set`, `description` and `gene`: a row a gene in a set.

@@ -15,17 +15,19 @@ mod grouped;
 mod records;
 mod rows;
 mod sniff;
+mod split;
 
 pub(crate) use column::Spelling;
 pub use encoding::Encoding;
 pub(crate) use file::TextFile;
 pub(crate) use grouped::both_readings;
-pub use records::Delimiter;
 pub(crate) use sniff::Ending;
+pub use split::Delimiter;
 
 use column::{Growing, Grown};
-use records::{Records, Stop, split};
+use records::{Records, Stop};
 use sniff::{Plan, Shape};
+use split::split;
 
 /// Above it a line is no header of a table, and each column costs memory.
 const MOST_COLUMNS: usize = 1 << 20;
