@@ -8,6 +8,7 @@ pub mod campaign;
 pub mod cli;
 pub mod compatibility;
 pub mod interactions;
+pub mod laboratory;
 pub mod metrics;
 pub mod power;
 pub mod report;

@@ -2,19 +2,18 @@ use super::Folders;
 use super::named::{checked, parse_plugin, set_parameter};
 use crate::compatibility::{Facts, Lab, Misfit, Parts, misfits};
 use crate::data::DataRoot;
-use crate::domain::{
-    Block, Candidates, Compose, Genes, Inputs, Observed, Perturbation, Pool, Readouts, SymbolUpdates, Target,
-};
+use crate::domain::{Block, Candidates, Compose, Genes, Inputs, Observed, Pool, Readouts, Suspects, SymbolUpdates, Target};
 use crate::error::{Error, Result};
+use crate::laboratory::Laboratory;
 use crate::plugin::{Acquisition, FitContext, Kernel, Kind, PriorContext, Round, RunContext, Setup, select_batch};
-use crate::scenario::{Campaign, Document, Mistake, Place, UserTable, check_campaign};
+use crate::scenario::{Campaign, Document, Mistake, Place, check_campaign};
 use clap::Args;
 use ndarray::Array2;
 use numerics::streams::Streams;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use table::{Column, Table};
+use table::{Column, FeatureChoice, Table};
 
 #[derive(Args)]
 #[command(
@@ -36,6 +35,18 @@ pub(crate) struct Suggest {
     /// Column of gene names in both tables
     #[arg(long, value_name = "COLUMN", default_value = "gene")]
     id: String,
+    /// Feature columns, by name or pattern such as "pca_*"; may be repeated [default: columns of measurements]
+    #[arg(long, value_name = "COLUMN", requires = "features")]
+    columns: Vec<String>,
+    /// Columns that are no features, by name or pattern; may be repeated
+    #[arg(long, value_name = "COLUMN", requires = "features")]
+    exclude: Vec<String>,
+    /// Names that are genes although they look like a control or a missing value; may be repeated
+    #[arg(long, value_name = "NAME", requires = "features")]
+    accept: Vec<String>,
+    /// Name every feature that is used
+    #[arg(long)]
+    verbose: bool,
     /// Acquisition to use, such as lcmd or max_det:sigma=0.1
     #[arg(
         long,
@@ -82,6 +93,10 @@ struct Problem {
     target: Target,
     inputs: Arc<Inputs>,
     observed: Observed,
+    /// Under way: not chosen again, and seen by rules and model as if measured.
+    pending: Vec<usize>,
+    /// Never chosen.
+    excluded: Vec<usize>,
     model: Option<Box<dyn crate::plugin::Model>>,
     kernel: Option<Box<dyn crate::plugin::Kernel>>,
     acquisition: Box<dyn Acquisition>,
@@ -113,28 +128,30 @@ impl Suggest {
         let campaign: Campaign = check_campaign(&doc)?;
         let folder = file.parent().unwrap_or(Path::new(""));
         let own = DataRoot::new(folder);
-        let pool = Arc::new(read_pool(&own, &campaign.pool)?);
-        let observed = match &campaign.measured {
-            Some(t) => read_measured(&own, t, &pool)?,
-            None => Observed::empty(1),
-        };
+        let lab = Laboratory::open(&campaign, &own)?;
+        let mut notes = lab.notes.clone();
         let streams = Streams::new(self.seed.unwrap_or(campaign.seed));
-        let updates = match &campaign.symbol_updates {
-            Some(f) => Some(SymbolUpdates::read(&folder.join(f))?),
+        let updates = match campaign.pool.symbol_updates.as_ref().or(campaign.symbol_updates.as_ref()) {
+            Some(f) => {
+                // Beside the campaign file, like its tables, or below the data root, like those of priors.
+                let beside = folder.join(f);
+                Some(SymbolUpdates::read(&if beside.exists() { beside } else { self.folders.data().path(f) })?)
+            }
             None => None,
         };
         // Prior tables are looked up beside the campaign file first, then below the data root.
         let root = self.folders.data();
-        let mut notes = Vec::new();
         let mut blocks = Vec::new();
         for (name, prior) in &campaign.prior {
             let beside = prior.data_files().iter().all(|f| own.path(f).exists());
             let data = if beside { &own } else { &root };
             let setup = Setup { data, streams: &streams.child("prior").child(name) };
-            let cx = PriorContext { name, genes: pool.genes(), updates: updates.as_ref(), screen: None, setup: &setup };
+            let genes = lab.pool.genes();
+            let cx = PriorContext { name, genes, updates: updates.as_ref(), screen: Some(&lab), setup: &setup };
             let mut block = prior.embed(&cx)?;
             notes.push(format!("prior {name}: {} features; {}", block.x.ncols(), block.note));
-            block.fill(campaign.missing);
+            notes.extend(block.warning.take().map(|w| format!("warning: {w}")));
+            block.fill(campaign.pool.missing.unwrap_or(campaign.missing));
             blocks.push(Arc::new(block));
         }
         let parts = Parts {
@@ -142,9 +159,10 @@ impl Suggest {
             kernel: campaign.kernel.as_deref(),
             acquisition: &*campaign.acquisition,
             features: !blocks.is_empty(),
-            measured: !observed.is_empty(),
+            measured: !lab.observed.is_empty(),
         };
-        let found = misfits(&parts, Some(&facts(&pool, &observed)));
+        let single_effects = lab.single_effects();
+        let found = misfits(&parts, Some(&facts(&lab.pool, &lab.observed, single_effects.is_some())));
         let found: Vec<Mistake> = found.into_iter().map(|m| Mistake::at(&[m.section], m.text)).collect();
         if !found.is_empty() {
             return Err(doc.report(&found));
@@ -153,8 +171,13 @@ impl Suggest {
             campaign_seed: self.seed.unwrap_or(campaign.seed),
             batch: self.batch.unwrap_or(campaign.batch),
             target: campaign.target,
-            inputs: Arc::new(Inputs::new(pool, blocks, campaign.compose)?),
-            observed,
+            inputs: Arc::new(
+                Inputs::new(lab.pool, blocks, campaign.pool.compose.unwrap_or(campaign.compose))?
+                    .with_single_effects(single_effects),
+            ),
+            observed: lab.observed,
+            pending: lab.pending,
+            excluded: lab.excluded,
             model: campaign.model,
             kernel: campaign.kernel,
             acquisition: campaign.acquisition,
@@ -165,8 +188,20 @@ impl Suggest {
 
     fn read_features(&self, features: &Path) -> Result<Problem> {
         let at = |e: Error| e.at(features.display().to_string());
-        let (names, x) = if is_npy(features) { self.npy_features(features)? } else { self.table_features(features)? };
+        let mut notes = vec![];
+        let (names, x) =
+            if is_npy(features) { self.npy_features(features)? } else { self.table_features(features, &mut notes)? };
+        let suspects = Suspects::among(names.iter().map(String::as_str), &self.accept);
+        suspects.refuse_missing(&features.display().to_string(), "--accept")?;
+        notes.extend(suspects.lines());
         let genes = Arc::new(Genes::new(&names).map_err(at)?);
+        let control: Vec<bool> = names.iter().map(|n| suspects.controls.contains(n)).collect();
+        if !suspects.controls.is_empty() {
+            notes.push(format!(
+                "taken as control, which is never chosen: {} (--accept NAME if one is a gene)",
+                suspects.controls.join(", ")
+            ));
+        }
         let block = Block::new("features", x, vec![true; names.len()]).map_err(at)?;
         let width = block.x.ncols();
         let pool = Arc::new(if self.pairs { Pool::all_pairs(genes) } else { Pool::singles(genes) });
@@ -211,22 +246,28 @@ impl Suggest {
             features: true,
             measured: !observed.is_empty(),
         };
-        if let Some(Misfit { text, .. }) = misfits(&parts, Some(&facts(&pool, &observed))).into_iter().next() {
+        if let Some(Misfit { text, .. }) = misfits(&parts, Some(&facts(&pool, &observed, false))).into_iter().next() {
             let rule = self.rule.as_deref().unwrap_or_default();
             return Err(Error::Config(format!("--rule {rule}: {text} (a campaign file has one; --features has none)")));
         }
-        let notes = vec![format!(
+        notes.push(format!(
             "{} {} x {width} features, {} measured",
             pool.len(),
             if self.pairs { "pairs" } else { "perturbations" },
             observed.len()
-        )];
+        ));
+        let excluded = (0..pool.len()).filter(|id| {
+            !suspects.controls.is_empty() && pool.with_genes(*id, |g| g.iter().any(|g| control[g.index()]))
+        });
+        let excluded = excluded.collect();
         Ok(Problem {
             campaign_seed: self.seed.unwrap_or(0),
             batch: self.batch.ok_or_else(|| Error::Config("say how many to choose with --batch".into()))?,
             target: Target::default(),
             inputs: Arc::new(Inputs::new(pool, vec![Arc::new(block)], compose)?),
             observed,
+            pending: vec![],
+            excluded,
             model: None,
             kernel,
             acquisition,
@@ -235,17 +276,23 @@ impl Suggest {
         })
     }
 
-    /// Names and features of a table: its gene column and every numeric column beside it.
-    fn table_features(&self, file: &Path) -> Result<(Vec<String>, Array2<f64>)> {
+    /// Names and features of a table: its gene column and the columns that are features.
+    fn table_features(&self, file: &Path, notes: &mut Vec<String>) -> Result<(Vec<String>, Array2<f64>)> {
         let t = table::read(file)?;
+        notes.extend(t.notes().iter().cloned());
         let names: Vec<String> = t.text(&self.id)?.into_iter().map(String::from).collect();
-        let columns: Vec<&str> = t.numeric_columns().into_iter().filter(|c| *c != self.id).collect();
-        if columns.is_empty() {
-            return Err(Error::Data(format!("{}: no numeric feature column beside `{}`", file.display(), self.id)));
-        }
-        let mut x = Array2::zeros((names.len(), columns.len()));
-        for (j, c) in columns.iter().enumerate() {
-            x.column_mut(j).assign(&ndarray::Array1::from(t.numbers(c)?));
+        let choice = FeatureChoice { columns: self.columns.clone(), exclude: self.exclude.clone() };
+        let features = choice.of(&t, &[&self.id])?;
+        notes.push(format!(
+            "{} features of {}: {}",
+            features.names.len(),
+            file.display(),
+            crate::error::listed(&features.names, if self.verbose { usize::MAX } else { 5 })
+        ));
+        notes.extend(features.lines());
+        let mut x = Array2::zeros((names.len(), features.names.len()));
+        for (j, values) in t.all_numbers(&features.names, false)?.into_iter().enumerate() {
+            x.column_mut(j).assign(&ndarray::Array1::from(values));
         }
         Ok((names, x))
     }
@@ -304,8 +351,8 @@ impl Suggest {
 }
 
 /// What is known of a laboratory's screen.
-fn facts(pool: &Pool, observed: &Observed) -> Facts {
-    Facts { pairs: !pool.is_singles(), n_outputs: observed.n_outputs(), single_effects: false, lab: Lab::User }
+fn facts(pool: &Pool, observed: &Observed, single_effects: bool) -> Facts {
+    Facts { pairs: !pool.is_singles(), n_outputs: observed.n_outputs(), single_effects, lab: Lab::User }
 }
 
 fn is_npy(path: &Path) -> bool {
@@ -329,11 +376,25 @@ fn choose(p: Problem) -> Result<Table> {
     if pool.is_empty() {
         return Err(Error::Data("the pool is empty; its table has no rows".into()));
     }
-    let candidates = Candidates::new(pool.len(), p.observed.ids.clone());
+    let candidates = Candidates::new(pool.len(), [&p.observed.ids[..], &p.pending, &p.excluded].concat());
     let streams = Streams::new(p.campaign_seed).child("suggest");
     let surrogate = match &p.model {
         Some(m) if !p.observed.is_empty() => {
-            Some(m.fit(&FitContext { inputs: &p.inputs, observed: &p.observed, streams: &streams.child("model") })?)
+            let of_model = streams.child("model");
+            let fit = |observed: &Observed| m.fit(&FitContext { inputs: &p.inputs, observed, streams: &of_model });
+            let fitted = fit(&p.observed)?;
+            if p.pending.is_empty() {
+                Some(fitted)
+            } else {
+                // As if what is under way had come out as predicted (Ginsbourger et al. 2010), so that the model is no longer
+                // unsure there.
+                let mean = fitted.predict(&p.pending)?.mean;
+                let mut believed = p.observed.clone();
+                let mut readouts = Readouts::plain(&p.pending, mean.clone());
+                readouts.sd = p.observed.sd.as_ref().map(|_| Array2::zeros(mean.dim()));
+                believed.push(&readouts, 0)?;
+                Some(fit(&believed)?)
+            }
         }
         _ => None,
     };
@@ -342,7 +403,8 @@ fn choose(p: Problem) -> Result<Table> {
     let cx = RunContext::new(round, &p.inputs, &candidates, &p.observed, streams.child("acquisition"))
         .with_target(p.target)
         .with_surrogate(surrogate.as_deref())
-        .with_kernel(p.kernel.as_deref());
+        .with_kernel(p.kernel.as_deref())
+        .with_pending(&p.pending);
     let shown = std::cell::Cell::new(std::time::Instant::now());
     let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
     let tick = |done: usize, of: usize| {
@@ -356,6 +418,9 @@ fn choose(p: Problem) -> Result<Table> {
     let batch = select_batch(&*p.acquisition, &cx)?;
     if let Some(text) = crate::plugin::fill_note(&cx.into_recorded(), batch.ids.len()) {
         eprintln!("{text}");
+    }
+    if let Some(text) = crate::plugin::tie_note(&batch, candidates.len()) {
+        eprintln!("warning: {text}");
     }
     let mut t = Table::new();
     t.push("rank", Column::Integer((1..=batch.ids.len() as i64).collect()))?;
@@ -373,23 +438,6 @@ fn choose(p: Problem) -> Result<Table> {
     Ok(t)
 }
 
-/// The perturbations of a user's table.
-fn read_pool(root: &DataRoot, spec: &UserTable) -> Result<Pool> {
-    let t = root.table(&spec.path)?;
-    let columns = spec.genes.iter().map(|c| Ok(t.text(c)?)).collect::<Result<Vec<_>>>()?;
-    let mut genes = Genes::default();
-    let mut list = Vec::with_capacity(t.height());
-    for row in 0..t.height() {
-        list.push(Perturbation::new(columns.iter().map(|c| genes.intern(c[row]))));
-    }
-    let singles = columns.len() == 1 && genes.len() == list.len();
-    let genes = Arc::new(genes);
-    if singles {
-        return Ok(Pool::singles(genes));
-    }
-    Pool::list(genes, list).map_err(|e| e.at(root.path(&spec.path).display().to_string()))
-}
-
 /// Pool ids of the perturbations in some gene columns.
 fn ids_of(pool: &Pool, columns: &[Vec<&str>], file: &Path) -> Result<Vec<usize>> {
     let n = columns.first().map_or(0, Vec::len);
@@ -399,24 +447,4 @@ fn ids_of(pool: &Pool, columns: &[Vec<&str>], file: &Path) -> Result<Vec<usize>>
             pool.parse(&names.join("+")).map_err(|e| Error::Data(format!("{}, row {}: {e}", file.display(), row + 1)))
         })
         .collect()
-}
-
-fn read_measured(root: &DataRoot, spec: &UserTable, pool: &Pool) -> Result<Observed> {
-    let t = root.table(&spec.path)?;
-    let file = root.path(&spec.path);
-    if spec.values.is_empty() {
-        return Err(Error::Config(format!(
-            "{}: say which columns hold readouts, for example values = [\"value\"] under [measured]",
-            file.display()
-        )));
-    }
-    let columns = spec.genes.iter().map(|c| Ok(t.text(c)?)).collect::<Result<Vec<_>>>()?;
-    let ids = ids_of(pool, &columns, &file)?;
-    let mut y = Array2::zeros((ids.len(), spec.values.len()));
-    for (j, c) in spec.values.iter().enumerate() {
-        y.column_mut(j).assign(&ndarray::Array1::from(t.numbers(c)?));
-    }
-    let mut observed = Observed::empty(spec.values.len());
-    observed.push(&Readouts::plain(&ids, y), 0)?;
-    Ok(observed)
 }

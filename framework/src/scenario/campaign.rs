@@ -3,7 +3,7 @@
 use super::diagnose::Document;
 use super::file::Place;
 use super::schema::{Shape, Slot, check_table};
-use crate::domain::{Compose, Missing, Target};
+use crate::domain::{Compose, Missing, Names, Target};
 use crate::error::{Error, Result};
 use crate::plugin::{Acquisition, Kernel, Kind, Model, Prior};
 use serde::{Deserialize, Serialize};
@@ -11,18 +11,84 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-/// A table of the user's own and the columns that matter in it.
+/// The table of all perturbations that could be measured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct UserTable {
+pub struct Library {
     /// File, relative to the campaign file.
     pub path: PathBuf,
     /// The columns that hold gene names: one for single genes, two for pairs, and so on.
     #[serde(default = "gene_column")]
     pub genes: Vec<String>,
+    /// What joins the genes of a perturbation where one column holds them all.
+    #[serde(default)]
+    pub separator: Option<String>,
+    /// Names that stand where no gene is perturbed. Absent: the usual ones are taken for that and told.
+    #[serde(default)]
+    pub control: Option<Names>,
+    /// Genes that are never chosen, by name or pattern (`RPL*`).
+    #[serde(default)]
+    pub exclude: Vec<String>,
+    /// Genes that look like a word for no value, a date or a control and are genes.
+    #[serde(default)]
+    pub accept: Vec<String>,
+    /// What stands in for genes that a prior lacks; also at the top of the file.
+    #[serde(default)]
+    pub missing: Option<Missing>,
+    /// How rows of genes become rows of pairs and larger sets; also at the top of the file.
+    #[serde(default)]
+    pub compose: Option<Compose>,
+    /// A table of old and current gene symbols; also at the top of the file.
+    #[serde(default)]
+    pub symbol_updates: Option<PathBuf>,
+}
+
+/// A table of what was measured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Measured {
+    /// File, relative to the campaign file.
+    pub path: PathBuf,
+    /// The columns that hold gene names.
+    #[serde(default = "gene_column")]
+    pub genes: Vec<String>,
+    /// What joins the genes of a perturbation where one column holds them all.
+    #[serde(default)]
+    pub separator: Option<String>,
     /// The columns that hold readouts.
     #[serde(default)]
-    pub values: Vec<String>,
+    pub values: Names,
+    /// The columns of their standard errors, as many as `values`.
+    #[serde(default)]
+    pub sd: Option<Names>,
+    /// What is done with rows without a readout.
+    #[serde(default)]
+    pub missing: MissingRows,
+}
+
+/// Rows in which a readout is missing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MissingRows {
+    /// Are refused.
+    #[default]
+    Error,
+    /// Are left out and counted.
+    Drop,
+}
+
+/// A table of what is being measured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pending {
+    /// File, relative to the campaign file.
+    pub path: PathBuf,
+    /// The columns that hold gene names.
+    #[serde(default = "gene_column")]
+    pub genes: Vec<String>,
+    /// What joins the genes of a perturbation where one column holds them all.
+    #[serde(default)]
+    pub separator: Option<String>,
 }
 
 fn gene_column() -> Vec<String> {
@@ -44,7 +110,7 @@ pub struct Campaign {
     #[serde(default)]
     pub target: Target,
     /// All perturbations that could be measured.
-    pub pool: UserTable,
+    pub pool: Library,
     /// What stands in for genes that a prior lacks.
     #[serde(default)]
     pub missing: Missing,
@@ -56,7 +122,10 @@ pub struct Campaign {
     pub symbol_updates: Option<PathBuf>,
     /// Readouts so far.
     #[serde(default)]
-    pub measured: Option<UserTable>,
+    pub measured: Option<Measured>,
+    /// What is being measured and has no readout yet.
+    #[serde(default)]
+    pub pending: Option<Pending>,
     /// What predicts the readouts of perturbations that were not measured.
     #[serde(default)]
     pub model: Option<Box<dyn Model>>,
@@ -78,11 +147,12 @@ const SLOTS: &[Slot] = &[
     ("seed", Shape::of::<u64>(), false),
     ("batch", Shape::of::<usize>(), true),
     ("target", Shape::of::<Target>(), false),
-    ("pool", Shape::of::<UserTable>(), true),
+    ("pool", Shape::of::<Library>(), true),
     ("missing", Shape::of::<Missing>(), false),
     ("compose", Shape::of::<Compose>(), false),
     ("symbol_updates", Shape::of::<PathBuf>(), false),
-    ("measured", Shape::of::<UserTable>(), false),
+    ("measured", Shape::of::<Measured>(), false),
+    ("pending", Shape::of::<Pending>(), false),
     ("model", Shape::Plugin(Kind::Model), false),
     ("kernel", Shape::Plugin(Kind::Kernel), false),
     ("acquisition", Shape::Plugin(Kind::Acquisition), true),

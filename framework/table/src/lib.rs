@@ -38,6 +38,7 @@ pub use describe::{Description, Found, Kind, Summary, describe};
 pub use error::TableError;
 pub use features::{FeatureChoice, Features};
 pub use genes::GeneNames;
+pub use pattern::fits;
 pub use read::read;
 pub use table::{Column, Source, Table};
 pub use text::{Delimiter, Encoding};

@@ -1,7 +1,7 @@
 //! Names with wildcards.
 
 /// Whether a name fits a pattern, in which `*` stands for any text and `?` for any character.
-pub(crate) fn fits(pattern: &str, name: &str) -> bool {
+pub fn fits(pattern: &str, name: &str) -> bool {
     let (pattern, bytes) = (pattern.as_bytes(), name.as_bytes());
     let (mut p, mut n) = (0, 0);
     // Where the last star is, and how much of the name it has taken.

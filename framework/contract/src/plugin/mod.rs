@@ -17,6 +17,7 @@ mod surrogate;
 pub use abilities::{Abilities, Ability};
 pub use acquisition::{
     Acquisition, Best, DrawnMerits, Held, Mode, Position, Round, RunContext, check_batch, fill_note, select_batch,
+    tie_note,
 };
 pub use catalogue::{Entry, Kind, Plugin, catalogue, check, fields, find};
 pub use interaction::{InteractionTest, Null, TestContext, TestOutcome};

@@ -56,3 +56,17 @@ pub fn fill_note(recorded: &[(String, f64)], batch: usize) -> Option<String> {
          variance 0); check the features and the kernel"
     ))
 }
+
+/// What to tell where the scores of a whole batch are alike and there were others to choose: then the order of the pool
+/// chose, not the rule.
+pub fn tie_note(batch: &Batch, candidates: usize) -> Option<String> {
+    const ALIKE: f64 = 1e-9;
+    let (first, n) = (*batch.scores.first()?, batch.scores.len());
+    let alike = batch.scores.iter().all(|s| (s - first).abs() <= ALIKE * first.abs().max(1e-300));
+    (alike && n > 1 && candidates > n && first != 0.0).then(|| {
+        format!(
+            "all {n} chosen have the same score ({first:.6}): what the rule reads does not tell the candidates apart, so these are \
+             simply the first of them"
+        )
+    })
+}

@@ -62,6 +62,8 @@ pub struct RunContext<'a> {
     pub candidates: &'a Candidates,
     /// Measurements so far.
     pub observed: &'a Observed,
+    /// Perturbations under way without a readout yet, none of them a candidate.
+    pub pending: &'a [usize],
     surrogate: Option<&'a dyn Surrogate>,
     kernel: Option<&'a dyn Kernel>,
     streams: Streams,
@@ -90,6 +92,7 @@ impl<'a> RunContext<'a> {
             inputs,
             candidates,
             observed,
+            pending: &[],
             surrogate: None,
             kernel: None,
             streams,
@@ -108,6 +111,11 @@ impl<'a> RunContext<'a> {
     /// The fitted model, if there is one.
     pub fn with_surrogate(self, surrogate: Option<&'a dyn Surrogate>) -> Self {
         Self { surrogate, ..self }
+    }
+
+    /// Perturbations under way: rules that start from what is measured start from these too.
+    pub fn with_pending(self, pending: &'a [usize]) -> Self {
+        Self { pending, ..self }
     }
 
     /// The scenario's kernel, if it names one.
@@ -345,11 +353,15 @@ impl<'a> RunContext<'a> {
         Ok(self.gram.get_or_init(|| g))
     }
 
-    /// What a rule starts from: the measured perturbations in the order of their first measurement, those of the last
-    /// round, or nothing.
+    /// What a rule starts from: the measured perturbations in the order of their first measurement and those under way,
+    /// those of the last round, or nothing.
     pub fn centres(&self, mode: Mode) -> Vec<usize> {
         match mode {
-            Mode::Tp => self.observed.distinct(),
+            Mode::Tp => {
+                let mut all = self.observed.distinct();
+                all.extend(self.pending.iter().filter(|id| !self.observed.ids.contains(id)));
+                all
+            }
             Mode::P => vec![],
             Mode::Last => {
                 let last = self.observed.round.iter().max();

@@ -4,7 +4,7 @@ mod batch;
 mod context;
 mod held;
 
-pub use batch::{check_batch, fill_note, select_batch};
+pub use batch::{check_batch, fill_note, select_batch, tie_note};
 pub use context::{Best, DrawnMerits, Mode, Round, RunContext};
 pub use held::{Held, Position};
 

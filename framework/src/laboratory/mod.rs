@@ -1,0 +1,256 @@
+//! A laboratory's own screen, from its tables: what could be measured, what was, what is under way.
+//!
+//! Controls are no genes. Rows with one gene and otherwise control are that gene's effect alone, as in a replayed screen, so that a
+//! strategy meets in the laboratory what it met in simulation.
+
+mod rows;
+#[cfg(test)]
+mod tests;
+
+use crate::data::DataRoot;
+use crate::domain::{Gene, Genes, Names, Observed, Perturbation, Pool, Readouts};
+use crate::error::{Error, Result};
+use crate::plugin::{Experiment, Screen};
+use crate::scenario::{Campaign, Library, Measured, MissingRows};
+use ndarray::Array2;
+use numerics::streams::Streams;
+use rows::{Place, Rows};
+use std::path::Path;
+use std::sync::Arc;
+
+/// The tables of a campaign file, joined.
+pub struct Laboratory {
+    /// All perturbations of the library that have a gene, controls taken out.
+    pub pool: Arc<Pool>,
+    /// Readouts so far.
+    pub observed: Observed,
+    /// Perturbations under way, each once.
+    pub pending: Vec<usize>,
+    /// Perturbations with a gene that is excluded.
+    pub excluded: Vec<usize>,
+    /// What was found, for the user; a warning says that it is one.
+    pub notes: Vec<String>,
+    /// Genes x readouts, NaN where not known; absent where no row has one.
+    single_effects: Option<Array2<f64>>,
+}
+
+impl Laboratory {
+    /// Reads the tables that a campaign names, below `root`.
+    pub fn open(campaign: &Campaign, root: &DataRoot) -> Result<Self> {
+        let library = &campaign.pool;
+        let accept = &library.accept;
+        let name = |path: &Path| root.path(path).display().to_string();
+        let mut suspects = vec![];
+        let mut read = |path: &Path, genes: &[String], separator: Option<&str>| -> Result<_> {
+            let table = root.table(path)?;
+            suspects.push(Rows::read(&table, name(path), Place { genes, separator }, accept)?.1);
+            Ok(table)
+        };
+        let all = read(&library.path, &library.genes, library.separator.as_deref())?;
+        let measured = campaign.measured.as_ref();
+        let done = measured.map(|m| read(&m.path, &m.genes, m.separator.as_deref())).transpose()?;
+        let pending = campaign.pending.as_ref();
+        let under_way = pending.map(|p| read(&p.path, &p.genes, p.separator.as_deref())).transpose()?;
+
+        let mut notes: Vec<String> = vec![];
+        for text in suspects.iter().flat_map(|s| s.lines()) {
+            if !notes.contains(&text) {
+                notes.push(text);
+            }
+        }
+        let mut looks = vec![];
+        for name in suspects.into_iter().flat_map(|s| s.controls) {
+            if !looks.contains(&name) {
+                looks.push(name);
+            }
+        }
+        let control = controls(library, looks, &mut notes);
+        let rows = |table, path: &Path, genes: &[String], separator: Option<&str>| -> Result<Rows> {
+            Ok(Rows::read(table, name(path), Place { genes, separator }, accept)?.0.with_control(&control))
+        };
+
+        let library_rows = rows(&*all, &library.path, &library.genes, library.separator.as_deref())?;
+        let pool = Arc::new(pool_of(&library_rows, &mut notes)?);
+        let mut lab = Self {
+            observed: Observed::empty(measured.map_or(1, |m| m.values.0.len().max(1))),
+            pending: vec![],
+            excluded: excluded(&pool, &library.exclude, &mut notes)?,
+            notes,
+            single_effects: None,
+            pool,
+        };
+        if let (Some(m), Some(table)) = (measured, &done) {
+            lab.measured(m, &rows(&**table, &m.path, &m.genes, m.separator.as_deref())?)?;
+        }
+        if let (Some(p), Some(table)) = (pending, &under_way) {
+            let rows = rows(&**table, &p.path, &p.genes, p.separator.as_deref())?;
+            for row in (0..rows.len()).filter(|r| !rows.genes(*r).is_empty()) {
+                let id = lab.id(&rows, row)?;
+                if !lab.pending.contains(&id) && !lab.observed.ids.contains(&id) {
+                    lab.pending.push(id);
+                }
+            }
+            lab.notes.push(format!("{} under way", lab.pending.len()));
+        }
+        Ok(lab)
+    }
+
+    /// The perturbation of a row.
+    fn id(&self, rows: &Rows, row: usize) -> Result<usize> {
+        let found = match rows.genes(row)[..] {
+            // One column may hold labels as this program writes them.
+            [label] => self.pool.parse(label),
+            ref genes => self.pool.find_named(genes),
+        };
+        found.map_err(|e| rows.at(row, e))
+    }
+
+    fn measured(&mut self, spec: &Measured, rows: &Rows) -> Result<()> {
+        let wrong = |what: String| Error::Config(format!("{}: {what}", rows.file));
+        let columns = &spec.values.0;
+        if columns.is_empty() {
+            return Err(wrong("say which columns hold readouts, for example values = \"value\" under [measured]".into()));
+        }
+        if let Some(sd) = spec.sd.as_ref().filter(|sd| sd.0.len() != columns.len()) {
+            return Err(wrong(format!("`sd` names {} columns and `values` {}; give one for each", sd.0.len(), columns.len())));
+        }
+        let drop = spec.missing == MissingRows::Drop;
+        let values = rows.table.all_numbers(columns, drop)?;
+        let errors = spec.sd.as_ref().map(|sd| rows.table.all_numbers(&sd.0, drop)).transpose()?;
+        let lacks = |row: usize| values.iter().chain(errors.iter().flatten()).any(|c| c[row].is_nan());
+        let (mut ids, mut kept) = (vec![], vec![]);
+        let (mut of_control, mut missing) = (0, 0);
+        let n = self.pool.genes().len();
+        let (mut sum, mut count) = (Array2::<f64>::zeros((n, columns.len())), vec![0.0; n]);
+        for row in 0..rows.len() {
+            let genes = rows.genes(row);
+            if lacks(row) {
+                missing += 1;
+            } else if let Some(gene) = self.alone(&genes) {
+                count[gene.index()] += 1.0;
+                (0..columns.len()).for_each(|c| sum[(gene.index(), c)] += values[c][row]);
+            } else if genes.is_empty() {
+                of_control += 1;
+            } else {
+                ids.push(self.id(rows, row)?);
+                kept.push(row);
+            }
+        }
+        let gather = |from: &[Vec<f64>]| Array2::from_shape_fn((kept.len(), columns.len()), |(i, c)| from[c][kept[i]]);
+        let mut readouts = Readouts::plain(&ids, gather(&values));
+        if let Some(errors) = &errors {
+            let sd = gather(errors);
+            if let Some(((i, _), v)) = sd.indexed_iter().find(|(_, v)| **v < 0.0) {
+                return Err(rows.at(kept[i], Error::Data(format!("the standard error is {v}; it must not be negative"))));
+            }
+            readouts.sd = Some(sd);
+        }
+        self.observed.push(&readouts, 0)?;
+        let alone = count.iter().filter(|c| **c > 0.0).count();
+        if alone > 0 {
+            sum.outer_iter_mut().zip(count).for_each(|(mut s, n)| s /= n);
+            self.single_effects = Some(sum);
+            self.notes.push(format!("effects of {alone} of {n} genes alone"));
+        }
+        for (n, what) in [(missing, "without a readout are left out"), (of_control, "of control only are left out")] {
+            if n > 0 {
+                self.notes.push(format!("{}: {n} rows {what}", rows.file));
+            }
+        }
+        Ok(())
+    }
+
+    /// The gene of a row that measures its effect alone, in a library of pairs or larger sets.
+    fn alone(&self, genes: &[&str]) -> Option<Gene> {
+        let [one] = genes else { return None };
+        let gene = self.pool.genes().find(one)?;
+        (self.pool.max_order() > 1 && self.pool.find(&Perturbation::new([gene])).is_none()).then_some(gene)
+    }
+}
+
+impl Screen for Laboratory {
+    fn pool(&self) -> &Arc<Pool> {
+        &self.pool
+    }
+
+    fn n_outputs(&self) -> usize {
+        self.observed.n_outputs()
+    }
+
+    fn measure(&self, _: &[usize], _: &Experiment, _: &Streams) -> Result<Readouts> {
+        Err(Error::Unsupported("a laboratory's screen is measured by the laboratory".into()))
+    }
+
+    fn single_effects(&self) -> Option<Array2<f64>> {
+        self.single_effects.clone()
+    }
+}
+
+/// The names that stand for no gene: those declared, else those that look like it.
+fn controls(library: &Library, looks: Vec<String>, notes: &mut Vec<String>) -> Names {
+    let Some(declared) = &library.control else {
+        if !looks.is_empty() {
+            notes.push(format!(
+                "taken as control, which is no gene and never chosen: {} (name yours as `control` under [pool], or those that are \
+                 genes as `accept`)",
+                looks.join(", ")
+            ));
+        }
+        return Names(looks);
+    };
+    let others: Vec<String> = looks.into_iter().filter(|n| !declared.contains(n)).collect();
+    if !others.is_empty() {
+        notes.push(format!(
+            "warning: taken as genes although they look like controls: {}; add them to `control` under [pool], or to `accept`",
+            others.join(", ")
+        ));
+    }
+    declared.clone()
+}
+
+fn pool_of(rows: &Rows, notes: &mut Vec<String>) -> Result<Pool> {
+    let order = rows.order();
+    let mut genes = Genes::default();
+    let mut list = Vec::with_capacity(rows.len());
+    let (mut none, mut alone) = (0, 0);
+    for row in 0..rows.len() {
+        let names = rows.genes(row);
+        let p = Perturbation::new(names.iter().map(|n| genes.intern(n)));
+        match names.len() {
+            0 => none += 1,
+            // A gene with a control measures its effect alone.
+            1 if order > 1 => alone += 1,
+            _ => list.push(p),
+        }
+    }
+    for (n, what) in [(none, "of control only"), (alone, "of a gene with control, which measure its effect alone,")] {
+        if n > 0 {
+            notes.push(format!("{}: {n} rows {what} are not among the candidates", rows.file));
+        }
+    }
+    let singles = order <= 1 && genes.len() == list.len();
+    let genes = Arc::new(genes);
+    if singles {
+        return Ok(Pool::singles(genes));
+    }
+    Pool::list(genes, list).map_err(|e| e.at(rows.file.clone()))
+}
+
+/// The perturbations with a gene that one of the patterns names.
+fn excluded(pool: &Pool, patterns: &[String], notes: &mut Vec<String>) -> Result<Vec<usize>> {
+    let mut out = vec![false; pool.genes().len()];
+    for pattern in patterns {
+        let before: usize = out.iter().filter(|o| **o).count();
+        for (name, out) in pool.genes().names().zip(&mut out) {
+            *out |= name == pattern || table::fits(pattern, name);
+        }
+        if out.iter().filter(|o| **o).count() == before {
+            notes.push(format!("`exclude`: `{pattern}` names no further gene of the pool"));
+        }
+    }
+    let ids: Vec<usize> = (0..pool.len()).filter(|id| pool.with_genes(*id, |g| g.iter().any(|g| out[g.index()]))).collect();
+    if !ids.is_empty() {
+        notes.push(format!("{} perturbations are excluded", ids.len()));
+    }
+    Ok(ids)
+}

@@ -1,0 +1,70 @@
+//! Which genes the rows of a user's table name.
+
+use crate::domain::{Names, Suspects};
+use crate::error::{Error, Result};
+use table::Table;
+
+/// A table whose rows name perturbations: the names of each row, without those of controls.
+pub(super) struct Rows<'a> {
+    pub table: &'a Table,
+    /// How errors name the file.
+    pub file: String,
+    /// By row, what is written there; the genes of one row may be one label.
+    names: Vec<Vec<&'a str>>,
+    /// Names that stand where no gene is perturbed.
+    control: Names,
+}
+
+/// The columns that name genes, and what joins the genes in one.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'a> {
+    pub genes: &'a [String],
+    pub separator: Option<&'a str>,
+}
+
+impl<'a> Rows<'a> {
+    /// Reads the names; words for no value among them are refused unless `accept`ed.
+    pub(super) fn read(table: &'a Table, file: String, at: Place, accept: &[String]) -> Result<(Self, Suspects)> {
+        let wrong = |what: &str| Err(Error::Config(format!("{file}: {what}")));
+        let columns = match (at.genes, at.separator) {
+            ([], _) => return wrong("`genes` names no column; name at least one, as in genes = [\"gene\"]"),
+            (_, Some("")) => return wrong("`separator` is empty; give what stands between two genes, such as \"_\""),
+            ([_, _, ..], Some(_)) => {
+                return wrong("`separator` is for one column with several genes, and `genes` names several columns");
+            }
+            (columns, _) => columns.iter().map(|c| Ok(table.text(c)?)).collect::<Result<Vec<_>>>()?,
+        };
+        let names: Vec<Vec<&str>> = (0..table.height())
+            .map(|row| match at.separator {
+                Some(s) => columns[0][row].split(s).map(str::trim).collect(),
+                None => columns.iter().map(|c| c[row]).collect(),
+            })
+            .collect();
+        let suspects = Suspects::among(names.iter().flatten().copied(), accept);
+        suspects.refuse_missing(&file, "accept under [pool]")?;
+        Ok((Self { table, file, names, control: Names::default() }, suspects))
+    }
+
+    pub(super) fn with_control(self, control: &Names) -> Self {
+        Self { control: control.clone(), ..self }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    /// How many names the longest row has.
+    pub(super) fn order(&self) -> usize {
+        self.names.iter().map(Vec::len).max().unwrap_or(0)
+    }
+
+    /// The genes of a row.
+    pub(super) fn genes(&self, row: usize) -> Vec<&'a str> {
+        self.names[row].iter().copied().filter(|n| !self.control.contains(n)).collect()
+    }
+
+    /// An error of a row.
+    pub(super) fn at(&self, row: usize, e: Error) -> Error {
+        Error::Data(format!("{}, {}: {e}", self.file, self.table.place(row)))
+    }
+}
