@@ -11,6 +11,7 @@ mod reading;
 #[cfg(test)]
 mod tests;
 
+use framework::domain::Names;
 use framework::prelude::*;
 use rand_distr::{Distribution, StandardNormal};
 use std::path::PathBuf;
@@ -67,11 +68,21 @@ pub struct ScreenTable {
     /// gene of that name in the first. Default none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mark: Vec<String>,
-    /// The name that stands in a gene column where no gene is perturbed (a non-targeting guide). Rows with one gene and
-    /// otherwise control are that gene's effect alone, their mean where there are several; rows of control only are left
+    /// The name, or names, that stand in a gene column where no gene is perturbed (non-targeting guides). Rows with one gene
+    /// and otherwise control are that gene's effect alone, their mean where there are several; rows of control only are left
     /// out. Default: no name does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub control: Option<String>,
+    pub control: Option<Names>,
+    /// What joins the genes of a row where one column holds them all, such as `"_"` or `"|"`. Default: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub separator: Option<String>,
+    /// Rows in which a value is missing: `"error"` (default) refuses them, `"drop"` leaves them out and counts them. A row
+    /// with some of its replicates is measured by those.
+    #[serde(default, skip_serializing_if = "MissingRows::is_error")]
+    pub missing: MissingRows,
+    /// Genes that look like a word for no value and are genes. Default none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub accept: Vec<String>,
     /// With repeats = "replicates": rows that a measurement is the mean of, drawn without replacement (all, where there are
     /// fewer). Default 1.
     #[serde(default = "one_row", skip_serializing_if = "is_one")]
@@ -84,6 +95,23 @@ fn one_row() -> usize {
 
 fn is_one(n: &usize) -> bool {
     *n == 1
+}
+
+/// Rows in which a value is missing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MissingRows {
+    /// Are refused.
+    #[default]
+    Error,
+    /// Are left out.
+    Drop,
+}
+
+impl MissingRows {
+    fn is_error(&self) -> bool {
+        *self == MissingRows::Error
+    }
 }
 
 /// How a row of readouts becomes one number.
@@ -252,7 +280,8 @@ impl Screen for Replay {
                 for (r, &id) in ids.iter().enumerate() {
                     // Repeated measurements go through the replicates in turn.
                     let start = key(id).rng("replicate").random_range(0..n);
-                    out.y[(r, 0)] = values[(id, (start + out.replicate[r] as usize) % n)];
+                    let known: Vec<f64> = (0..n).map(|k| values[(id, (start + k) % n)]).filter(|v| !v.is_nan()).collect();
+                    out.y[(r, 0)] = known[out.replicate[r] as usize % known.len()];
                 }
             }
             Errors::Rows(values, rows) => {

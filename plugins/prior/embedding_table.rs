@@ -6,7 +6,7 @@
 //! Costs one pass over the table.
 
 use framework::prelude::*;
-use framework::table::Column;
+use framework::table::{Column, FeatureChoice};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
@@ -28,10 +28,11 @@ pub struct EmbeddingTable {
     /// File with a gene name a line, in the order of the rows, for layout "vectors".
     #[serde(default)]
     pub names: Option<PathBuf>,
-    /// Columns to use as features in layout "rows"; absent: every column of numbers.
+    /// Columns to use as features, by name or pattern (`pca_*`); absent: every column of numbers that is a measurement by its
+    /// name, with a note of what is left out.
     #[serde(default)]
     pub columns: Option<Vec<String>>,
-    /// Columns of numbers that are no features, such as group numbers; default none.
+    /// Columns of numbers that are no features, by name or pattern; default none.
     #[serde(default)]
     pub exclude: Vec<String>,
     /// Numbers at the start of each row to leave out in layout "vectors"; default 0 (GeneDisco drops 1 of Mashup's 800).
@@ -92,12 +93,14 @@ fn gene_column() -> String {
 impl Prior for EmbeddingTable {
     fn embed(&self, cx: &PriorContext) -> Result<Block> {
         let mut notes = vec![];
-        let (names, x) = self.read(cx)?;
+        let mut features = vec![];
+        let (names, x) = self.read(cx, &mut features, &mut notes)?;
         let (names, x) = self.merge(names, x, &mut notes);
         let x = fill(x, &mut notes);
-        let x = self.varying(x, cx, &mut notes)?;
+        let x = self.varying(x, cx, &mut features, &mut notes)?;
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let mut block = cx.block_from_rows(&names, &x)?;
+        block.features = features;
         block.note = std::iter::once(block.note).chain(notes).collect::<Vec<_>>().join("; ");
         Ok(block)
     }
@@ -109,7 +112,12 @@ impl Prior for EmbeddingTable {
 
 impl EmbeddingTable {
     /// Names, and genes x features with NaN in empty cells.
-    fn read(&self, cx: &PriorContext) -> Result<(Vec<String>, Array2<f64>)> {
+    fn read(
+        &self,
+        cx: &PriorContext,
+        features: &mut Vec<String>,
+        notes: &mut Vec<String>,
+    ) -> Result<(Vec<String>, Array2<f64>)> {
         let file = cx.setup.data.path(&self.path);
         let wrong = |what: String| Error::Config(format!("prior `{}` ({}): {what}", cx.name, file.display()));
         if self.layout == Layout::Vectors {
@@ -124,29 +132,21 @@ impl EmbeddingTable {
             return Err(wrong("`names` and `skip` belong to layout = \"vectors\"".into()));
         }
         let table = cx.setup.data.table(&self.path)?;
-        if let Some(unknown) = self.exclude.iter().find(|c| table.column(c).is_none()) {
-            let near = framework::error::hint(unknown, table.names());
-            return Err(wrong(format!("`exclude` names the column `{unknown}`, which is not there{near}")));
-        }
-        let own = |c: &&str| *c != self.gene && !self.exclude.iter().any(|e| e == c);
-        let columns: Vec<&str> = match &self.columns {
-            Some(columns) => columns.iter().map(String::as_str).collect(),
-            None => table.numeric_columns().into_iter().filter(own).collect(),
+        let choice =
+            FeatureChoice { columns: self.columns.clone().unwrap_or_default(), exclude: self.exclude.clone() };
+        notes.extend(table.notes().iter().cloned());
+        let columns = if self.layout == Layout::Rows {
+            let chosen = choice.of(&table, &[&self.gene])?;
+            notes.extend(chosen.lines());
+            features.clone_from(&chosen.names);
+            chosen.names
+        } else {
+            // A column is a gene, whatever its name looks like.
+            let all = FeatureChoice { columns: if choice.columns.is_empty() { vec!["*".into()] } else { choice.columns }, ..choice };
+            all.of(&table, &[&self.gene])?.names
         };
-        if columns.is_empty() {
-            return Err(Error::Data(format!(
-                "prior `{}`: {} has no column of numbers besides `{}`; features must be numbers",
-                cx.name,
-                file.display(),
-                self.gene
-            )));
-        }
         let mut x = Array2::zeros((table.height(), columns.len()));
-        for (c, name) in columns.iter().enumerate() {
-            let values = match self.empty {
-                Empty::Error => table.numbers(name)?,
-                Empty::Mean => table.numbers_or_missing(name)?,
-            };
+        for (c, values) in table.all_numbers(&columns, self.empty == Empty::Mean)?.into_iter().enumerate() {
             x.column_mut(c).assign(&Array1::from(values));
         }
         if self.layout == Layout::Columns {
@@ -243,7 +243,13 @@ impl EmbeddingTable {
     }
 
     /// The columns that tell genes apart.
-    fn varying(&self, x: Array2<f64>, cx: &PriorContext, notes: &mut Vec<String>) -> Result<Array2<f64>> {
+    fn varying(
+        &self,
+        x: Array2<f64>,
+        cx: &PriorContext,
+        features: &mut Vec<String>,
+        notes: &mut Vec<String>,
+    ) -> Result<Array2<f64>> {
         let varies = |c: &usize| x.column(*c).iter().any(|v| *v != x[(0, *c)]);
         let kept: Vec<usize> = (0..x.ncols()).filter(varies).collect();
         if x.nrows() < 2 || kept.len() == x.ncols() {
@@ -257,6 +263,9 @@ impl EmbeddingTable {
             )));
         }
         notes.push(format!("{} constant or empty columns left out", x.ncols() - kept.len()));
+        if !features.is_empty() {
+            *features = kept.iter().map(|&c| std::mem::take(&mut features[c])).collect();
+        }
         Ok(x.select(Axis(1), &kept))
     }
 }

@@ -5,7 +5,7 @@ use crate::data::DataRoot;
 use crate::domain::{Block, Candidates, Compose, Genes, Inputs, Observed, Pool, Readouts, Suspects, SymbolUpdates, Target};
 use crate::error::{Error, Result};
 use crate::laboratory::Laboratory;
-use crate::plugin::{Acquisition, FitContext, Kernel, Kind, PriorContext, Round, RunContext, Setup, select_batch};
+use crate::plugin::{Acquisition, FitContext, Kernel, Kind, PriorContext, Round, RunContext, Screen, Setup, select_batch};
 use crate::scenario::{Campaign, Document, Mistake, Place, check_campaign};
 use clap::Args;
 use ndarray::Array2;
@@ -150,6 +150,10 @@ impl Suggest {
             let cx = PriorContext { name, genes, updates: updates.as_ref(), screen: Some(&lab), setup: &setup };
             let mut block = prior.embed(&cx)?;
             notes.push(format!("prior {name}: {} features; {}", block.x.ncols(), block.note));
+            if !block.features.is_empty() {
+                let most = if self.verbose { usize::MAX } else { 5 };
+                notes.push(format!("prior {name} uses {}", crate::error::listed(&block.features, most)));
+            }
             notes.extend(block.warning.take().map(|w| format!("warning: {w}")));
             block.fill(campaign.pool.missing.unwrap_or(campaign.missing));
             blocks.push(Arc::new(block));

@@ -62,12 +62,13 @@ pub struct SampleFile {
     /// The column of the guide or well of a sample, where samples of one are not independent. Default none.
     #[serde(default)]
     pub unit: Option<String>,
-    /// The columns of features (genes of an .h5ad file). Absent: all columns of numbers that have no other role.
+    /// The columns of features (genes of an .h5ad file), by name or pattern. Absent: all columns of numbers that have no other
+    /// role and are measurements by their name; what is left out is told.
     #[serde(default)]
-    pub features: Option<Vec<String>>,
-    /// Columns of numbers that are not features. Default none.
+    pub columns: Option<Vec<String>>,
+    /// Columns of numbers that are not features, by name or pattern. Default none.
     #[serde(default)]
-    pub ignore: Vec<String>,
+    pub exclude: Vec<String>,
     /// The layer of an .h5ad file; absent: X.
     #[serde(default)]
     pub layer: Option<String>,

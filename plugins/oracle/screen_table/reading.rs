@@ -1,6 +1,7 @@
 //! From a table to an opened screen: rows become perturbations with readouts, truth, errors and single effects.
 
-use super::{Errors, Noise, Reduce, Repeats, Replay, SameGene, ScreenTable, Unit};
+use super::{Errors, MissingRows, Noise, Reduce, Repeats, Replay, SameGene, ScreenTable, Unit};
+use framework::domain::Suspects;
 use framework::prelude::*;
 use framework::table::Table;
 use std::borrow::Cow;
@@ -28,24 +29,63 @@ impl ScreenTable {
         if replicates.len() == 1 || (replicates.is_empty() && named == "`noise.columns`") {
             return Err(wrong(format!("{named} needs at least two replicate columns")));
         }
-        let left_out = |row: usize| {
-            let twice = |k: usize| names[..k].iter().any(|c| c[row] == names[k][row]);
-            self.same_gene == SameGene::Drop && (1..names.len()).any(twice)
+        let suspects = Suspects::among(names.iter().flatten().map(|n| &**n).filter(|n| !n.is_empty()), &self.accept);
+        suspects.refuse_missing(&file.to_string(), "`accept`")?;
+        let is_control = |name: &str| name.is_empty() || self.control.as_ref().is_some_and(|c| c.contains(name));
+        let twice = |row: usize| {
+            let twice = |k: usize| !names[k][row].is_empty() && names[..k].iter().any(|c| c[row] == names[k][row]);
+            (1..names.len()).any(twice)
         };
-        let columns_of = |columns: &[String]| columns_of(table, columns, left_out);
-        let replicates = columns_of(replicates)?;
-        let values = match &self.values {
+        let mut left_out: Vec<bool> = (0..table.height()).map(|r| self.same_gene == SameGene::Drop && twice(r)).collect();
+        let dropped = left_out.iter().filter(|l| **l).count();
+        // Replicates may be missing as long as one is there.
+        let replicates = known_of(table, replicates)?;
+        let mean_of_known = |r: ArrayView1<f64>| {
+            let known: Vec<f64> = r.iter().copied().filter(|v| !v.is_nan()).collect();
+            known.iter().sum::<f64>() / known.len() as f64
+        };
+        let lone = vec!["value".to_string()];
+        let (read, by_replicates) = match &self.values {
             Some(columns) if columns.is_empty() => {
                 return Err(wrong("`values` names no column; name at least one, as in values = [\"value\"]".into()));
             }
-            Some(columns) => columns_of(columns)?,
-            None if replicates.ncols() > 0 => {
-                let n = replicates.ncols() as f64;
-                replicates.map_axis(Axis(1), |r| r.sum() / n).insert_axis(Axis(1))
-            }
-            None => columns_of(&["value".to_string()])?,
+            Some(columns) => (columns, false),
+            None if replicates.ncols() > 0 => (&lone, true),
+            None => (&lone, false),
         };
-        let truth = self.truth.as_ref().map(|columns| columns_of(columns)).transpose()?;
+        let mut values =
+            if by_replicates { replicates.map_axis(Axis(1), mean_of_known).insert_axis(Axis(1)) } else { known_of(table, read)? };
+        let mut truth = self.truth.as_ref().map(|columns| known_of(table, columns)).transpose()?;
+        let errors_of_rows = match &self.noise {
+            Noise::Sd { column } => known_of(table, std::slice::from_ref(column))?,
+            _ => Array2::zeros((table.height(), 0)),
+        };
+        let lacks = |row: usize| {
+            let empty = |x: &Array2<f64>| x.row(row).iter().any(|v| v.is_nan());
+            let no_replicate = replicates.ncols() > 0 && replicates.row(row).iter().all(|v| v.is_nan());
+            empty(&values) || truth.as_ref().is_some_and(empty) || empty(&errors_of_rows) || no_replicate
+        };
+        let missing: Vec<usize> = (0..table.height()).filter(|&row| !left_out[row] && lacks(row)).collect();
+        if let (Some(&row), MissingRows::Error) = (missing.first(), self.missing) {
+            // The error of a column names the place; where all replicates are missing none does.
+            let columns = if by_replicates { &[][..] } else { &read[..] };
+            let of_noise = if let Noise::Sd { column } = &self.noise { Some(column) } else { None };
+            for column in columns.iter().chain(self.truth.iter().flatten()).chain(of_noise) {
+                let found = table.numbers_or_missing(column)?;
+                if found[row].is_nan() {
+                    let e = table.numbers(column).err().map_or(String::new(), |e| e.to_string());
+                    return Err(Error::Data(format!("{e}; or set missing = \"drop\" to leave out such rows")));
+                }
+            }
+            return Err(Error::Data(format!(
+                "{file}: {}: every replicate is missing; fill one in, or set missing = \"drop\" to leave out such rows",
+                table.place(row)
+            )));
+        }
+        missing.iter().for_each(|&row| left_out[row] = true);
+        let zeros = |x: &mut Array2<f64>| x.mapv_inplace(|v| if v.is_nan() { 0.0 } else { v });
+        zeros(&mut values);
+        truth.iter_mut().for_each(zeros);
         if truth.as_ref().is_some_and(|t| t.ncols() != values.ncols()) {
             return Err(wrong("`truth` needs as many columns as `values`".into()));
         }
@@ -57,23 +97,23 @@ impl ScreenTable {
             ));
         }
 
+        let has_control = self.control.is_some() || self.separator.is_some();
         // Rows become perturbations, in the order in which each is first seen.
         let mut genes = Genes::default();
         let mut entry_of_row: Vec<Option<usize>> = Vec::with_capacity(table.height());
         let mut first_row: Vec<usize> = Vec::new();
         let mut perturbations: Vec<Perturbation> = Vec::new();
         let mut index: HashMap<Perturbation, usize> = HashMap::with_capacity(table.height());
-        let (mut dropped, mut merged, mut empty) = (0usize, 0usize, 0usize);
+        let (mut merged, mut empty) = (0usize, 0usize);
         let mut alone: Vec<(Gene, usize)> = vec![];
         for row in 0..table.height() {
-            if left_out(row) {
-                dropped += 1;
+            if left_out[row] {
                 entry_of_row.push(None);
                 continue;
             }
-            let perturbed = names.iter().filter(|c| self.control.as_deref() != Some(&*c[row]));
+            let perturbed = names.iter().filter(|c| !is_control(&c[row]));
             let p = Perturbation::new(perturbed.map(|c| genes.intern(&c[row])));
-            if self.control.is_some() && p.genes().len() < 2.min(names.len()) {
+            if has_control && p.genes().len() < 2.min(names.len()) {
                 empty += usize::from(p.genes().is_empty());
                 alone.extend(p.genes().first().map(|g| (*g, row)));
                 entry_of_row.push(None);
@@ -99,7 +139,9 @@ impl ScreenTable {
             entry_of_row.push(Some(entry));
         }
         if perturbations.is_empty() {
-            let why = if dropped > 0 {
+            let why = if !missing.is_empty() {
+                "every row lacks a value"
+            } else if dropped > 0 {
                 "every row names a gene twice; set same_gene = \"keep\""
             } else {
                 "every row is of control"
@@ -136,6 +178,22 @@ impl ScreenTable {
             }
             out
         };
+        // The mean of what is there, column by column.
+        let gather_known = |x: &Array2<f64>| {
+            if x.iter().all(|v| !v.is_nan()) {
+                return gather(x);
+            }
+            let (mut sum, mut count) = (Array2::<f64>::zeros((n, x.ncols())), Array2::<f64>::zeros((n, x.ncols())));
+            for (row, e) in x.outer_iter().zip(&entry_of_row) {
+                for (c, v) in row.iter().enumerate().filter(|v| !v.1.is_nan()) {
+                    if let Some(e) = *e {
+                        sum[(e, c)] += v;
+                        count[(e, c)] += 1.0;
+                    }
+                }
+            }
+            sum / count
+        };
         let errors = match &self.noise {
             Noise::None {} if self.repeats == Repeats::Replicates => {
                 let mut rows = vec![vec![]; n];
@@ -144,13 +202,13 @@ impl ScreenTable {
             }
             _ if self.rows != 1 => return Err(wrong("`rows` is for repeats = \"replicates\"".into())),
             Noise::None {} => Errors::None,
-            Noise::Replicates { .. } => Errors::Replicates(gather(&replicates)),
+            Noise::Replicates { .. } => Errors::Replicates(gather_known(&replicates)),
             Noise::Fixed { sd } if sd.is_finite() && *sd >= 0.0 => Errors::Gaussian(vec![*sd; n]),
             Noise::Fixed { sd } => {
                 return Err(wrong(format!("`noise.sd` is {sd}; it must be a finite number, not negative")));
             }
             Noise::Sd { column } => {
-                let sd = table.numbers(column)?;
+                let sd = errors_of_rows.column(0);
                 if let Some(row) = sd.iter().position(|s| *s < 0.0) {
                     return Err(Error::Data(format!(
                         "{file}: {}, column {column}: the standard deviation is {}; it must not be negative",
@@ -173,6 +231,17 @@ impl ScreenTable {
         if empty > 0 {
             notes.push(format!("{empty} rows of control only were left out"));
         }
+        if !missing.is_empty() {
+            notes.push(format!("{} rows lack a value and were left out", missing.len()));
+        }
+        notes.extend(suspects.lines());
+        let others: Vec<String> = suspects.controls.into_iter().filter(|n| !is_control(n)).collect();
+        if !others.is_empty() {
+            notes.push(format!(
+                "warning: taken as genes although they look like controls: {}; name them under `control` if they are",
+                framework::error::listed(&others, 5)
+            ));
+        }
         if dropped > 0 {
             notes.push(format!("{dropped} rows name a gene twice and were left out"));
         }
@@ -188,13 +257,19 @@ impl ScreenTable {
             Errors::Rows(x, rows) if n_outputs == 1 && rows.iter().all(|r| r.len() == rows[0].len() && r.len() > 1) => {
                 Some(Array2::from_shape_fn((n, rows[0].len()), |(e, k)| x[(rows[e][k], 0)]))
             }
-            _ => (replicates.ncols() > 0).then(|| gather(&replicates)),
+            _ => (replicates.ncols() > 0).then(|| gather_known(&replicates)),
         };
+        let incomplete =
+            replicates.iter().map(|r| r.outer_iter().filter(|r| r.iter().any(|v| v.is_nan())).count()).sum::<usize>();
+        if incomplete > 0 {
+            notes.push(format!("{incomplete} of {n} perturbations lack a replicate, so that no noise ceiling is given"));
+        }
+        let replicates = replicates.filter(|_| incomplete == 0);
         if gathered.columns().into_iter().all(|c| c.iter().all(|v| *v == c[0])) && gathered.nrows() > 1 {
             notes.push("every perturbation has the same readout: there is nothing to find or to learn".into());
         }
         let single_effects = match self.single.len() {
-            0 if self.control.is_some() && names.len() > 1 && n_outputs == 1 => {
+            0 if has_control && names.len() > 1 && n_outputs == 1 => {
                 let (mut sum, mut count) = (Array2::<f64>::zeros((genes.len(), 1)), vec![0.0; genes.len()]);
                 for (g, row) in &alone {
                     sum[(g.index(), 0)] += plain[(*row, 0)];
@@ -210,7 +285,7 @@ impl ScreenTable {
                 Some(sum)
             }
             0 => None,
-            _ if self.control.is_some() => {
+            _ if has_control => {
                 return Err(wrong(
                     "effects of single genes come from `single` or from rows with `control`; leave out one".into(),
                 ));
@@ -227,7 +302,7 @@ impl ScreenTable {
             _ => Some(self.single_effects(table, &names, &genes, &mut notes)?),
         };
         let genes = Arc::new(genes);
-        let pool = if self.genes.len() == 1 { Pool::singles(genes) } else { Pool::list(genes, perturbations)? };
+        let pool = if names.len() == 1 { Pool::singles(genes) } else { Pool::list(genes, perturbations)? };
         let (pool, values) = (Arc::new(pool), gathered);
         Ok(Replay { pool, values, truth, replicates, errors, rows: self.rows, single_effects, notes })
     }
@@ -241,6 +316,9 @@ impl ScreenTable {
                 self.genes.len()
             )));
         }
+        if let Some(separator) = &self.separator {
+            return self.split(table, separator);
+        }
         let ending = |c: usize| self.mark.get(c).map_or("", |m| m);
         let mut all = Vec::with_capacity(self.genes.len());
         for (c, column) in self.genes.iter().enumerate() {
@@ -251,6 +329,19 @@ impl ScreenTable {
             });
         }
         Ok(all)
+    }
+
+    /// The gene names of one column that holds all genes of a row, by position; empty after the last gene of a row.
+    fn split<'a>(&self, table: &'a Table, separator: &str) -> Result<Vec<Vec<Cow<'a, str>>>> {
+        let [column] = &self.genes[..] else {
+            return Err(Error::Config("`separator` is for one column in `genes` that holds all genes of a row".into()));
+        };
+        if separator.is_empty() || !self.mark.is_empty() {
+            return Err(Error::Config("`separator` must not be empty, and does not go with `mark`".into()));
+        }
+        let rows: Vec<Vec<&str>> = table.text(column)?.into_iter().map(|l| l.split(separator).map(str::trim).collect()).collect();
+        let order = rows.iter().map(Vec::len).max().unwrap_or(1);
+        Ok((0..order).map(|c| rows.iter().map(|r| Cow::Borrowed(r.get(c).copied().unwrap_or(""))).collect()).collect())
     }
 
     /// What does not go together with one number a row, or with replicate rows.
@@ -344,16 +435,10 @@ fn noise_of(x: &Array2<f64>, entry_of_row: &[Option<usize>], n: usize) -> Result
     }
 }
 
-/// rows x columns; a row that is left out may lack values and then has zeros.
-fn columns_of(table: &Table, columns: &[String], left_out: impl Fn(usize) -> bool) -> Result<Array2<f64>> {
+/// rows x columns, NaN where a value is missing.
+fn known_of(table: &Table, columns: &[String]) -> Result<Array2<f64>> {
     let mut x = Array2::zeros((table.height(), columns.len()));
-    for (c, name) in columns.iter().enumerate() {
-        let mut values = table.numbers_or_missing(name)?;
-        if (0..values.len()).any(|row| values[row].is_nan() && !left_out(row)) {
-            // The error names the place.
-            values = table.numbers(name)?;
-        }
-        values.iter_mut().filter(|v| v.is_nan()).for_each(|v| *v = 0.0);
+    for (c, values) in table.all_numbers(columns, true)?.into_iter().enumerate() {
         x.column_mut(c).assign(&Array1::from(values));
     }
     Ok(x)

@@ -46,6 +46,8 @@ pub struct Block {
     pub note: String,
     /// What makes it a poor guide, for the user to see.
     pub warning: Option<String>,
+    /// What the features are called, where they have names.
+    pub features: Vec<String>,
     /// Weighted neighbours of each gene (genes x genes, symmetric), where the source is a network or makes one.
     pub graph: Option<Arc<Sparse>>,
 }
@@ -67,7 +69,7 @@ impl Block {
                 )));
             }
         }
-        Ok(Self { name, x, present, note: String::new(), warning: None, graph: None })
+        Ok(Self { name, x, present, note: String::new(), warning: None, features: vec![], graph: None })
     }
 
     /// Attaches a network of the same genes.
