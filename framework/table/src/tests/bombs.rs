@@ -20,7 +20,7 @@ fn gzip_of_zeros() {
     says(read(&folder.file("t.gmt.gz", repeated(b'x', "", 80))), &["line 1 is longer than 64 MB"]);
     says(read(&folder.file("t.csv.gz", repeated(b',', "", 80))), &["line 1 is longer than 64 MB"]);
     says(read(&folder.file("t.csv.gz", repeated(b'\n', "a,b\n", 150))), &["more than 300 times its size"]);
-    says(csv(",".repeat(2_000_000)), &["its header names more than 1048576 columns"]);
+    says(csv(",".repeat(20_000_000)), &["its header names more than 1048576 columns"]);
 }
 
 #[test]
