@@ -26,8 +26,8 @@ enum Format {
 /// A `.gmt` file gives the columns `set`, `description` and `gene`, with a row for each gene in a set;
 /// a `.gct` file begins with the columns `Name` and `Description`.
 ///
-/// Memory is bounded: text is held only as values, and files that unpack to hundreds of times their
-/// size, or claim more rows than they can hold, are refused.
+/// Memory is bounded: text is held only as values, and files that unpack to far more than any table
+/// does, or claim more rows than they can hold, are refused.
 pub fn read(path: &Path) -> Result<Table, TableError> {
     let unreadable = |cause: std::io::Error| match cause.kind() {
         ErrorKind::NotFound | ErrorKind::NotADirectory => TableError::NoFile { path: path.into() },

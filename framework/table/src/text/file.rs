@@ -38,8 +38,8 @@ impl<'a> TextFile<'a> {
     fn raw(&self) -> Result<Box<dyn Read + 'a>, TableError> {
         let file = File::open(self.path).map_err(|cause| TableError::Unreadable { path: self.path.into(), cause })?;
         Ok(if self.gzip {
-            let most = ALWAYS.max(self.bytes.saturating_mul(RATIO));
-            Box::new(Bounded { inner: MultiGzDecoder::new(BufReader::with_capacity(1 << 16, file)), left: most })
+            let packed = BufReader::with_capacity(1 << 16, Counted { inner: file, count: 0 });
+            Box::new(Bounded { inner: MultiGzDecoder::new(packed), unpacked: 0, packed: 0 })
         } else {
             Box::new(file)
         })
@@ -63,26 +63,49 @@ impl<'a> TextFile<'a> {
     }
 }
 
-/// Tables pack to a fiftieth at best; gzip itself ends near a thousandth.
-const RATIO: u64 = 300;
+/// Tables of almost nothing but zeros pack to a fiftieth; gzip itself ends near a thousandth.
+const RATIO: u64 = 100;
 
-/// Unpacked size up to which the ratio does not matter.
-const ALWAYS: u64 = 1 << 27;
+/// Unpacked size over which the ratio is taken, again and again.
+const STRETCH: u64 = 1 << 27;
 
 #[derive(Debug, thiserror::Error)]
 #[error("too much")]
 struct TooMuch;
 
-/// Refuses to read more than a number of bytes.
-struct Bounded<R> {
+struct Counted<R> {
     inner: R,
-    left: u64,
+    count: u64,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(out)?;
+        self.count += read as u64;
+        Ok(read)
+    }
+}
+
+/// Refuses a long stretch that was packed to almost nothing.
+struct Bounded<R> {
+    inner: MultiGzDecoder<BufReader<Counted<R>>>,
+    /// Unpacked bytes of this stretch.
+    unpacked: u64,
+    /// Packed bytes before it.
+    packed: u64,
 }
 
 impl<R: Read> Read for Bounded<R> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         let read = self.inner.read(out)?;
-        self.left = self.left.checked_sub(read as u64).ok_or_else(|| io::Error::other(TooMuch))?;
+        self.unpacked += read as u64;
+        if self.unpacked > STRETCH {
+            let packed = self.inner.get_ref().get_ref().count;
+            if (packed - self.packed).saturating_mul(RATIO) < self.unpacked {
+                return Err(io::Error::other(TooMuch));
+            }
+            (self.unpacked, self.packed) = (0, packed);
+        }
         Ok(read)
     }
 }

@@ -139,12 +139,21 @@ fn pass(
 fn header(file: &TextFile<'_>, records: &mut Records<'_>, plan: &Plan) -> Result<Vec<String>, Stop> {
     let mut names = Vec::new();
     let delimiter = plan.delimiter;
+    let push = |cell: std::borrow::Cow<'_, str>| {
+        if names.len() <= MOST_COLUMNS {
+            names.push(cell.trim().to_owned());
+        }
+    };
     let Some((line, record)) = records.next()? else {
         return Err(TableError::Empty { path: file.path.into() }.into());
     };
-    if let Err(mistake) = split(record, delimiter, |cell| names.push(cell.trim().to_owned())) {
+    if let Err(mistake) = split(record, delimiter, push) {
         let record = record.to_owned();
         return Err(records.misquoted(line, &record, mistake).into());
+    }
+    if names.len() > MOST_COLUMNS {
+        let cause = format!("its header names more than {MOST_COLUMNS} columns");
+        return Err(TableError::Damaged { path: file.path.into(), kind: "text", cause }.into());
     }
     match plan.shape {
         Shape::RowNames => names.insert(0, String::new()),
@@ -154,10 +163,6 @@ fn header(file: &TextFile<'_>, records: &mut Records<'_>, plan: &Plan) -> Result
     if plan.promised.is_some() && names.len() >= 2 {
         names[0] = "Name".into();
         names[1] = "Description".into();
-    }
-    if names.len() > MOST_COLUMNS {
-        let cause = format!("its header names more than {MOST_COLUMNS} columns");
-        return Err(TableError::Damaged { path: file.path.into(), kind: "text", cause }.into());
     }
     for (at, name) in names.iter_mut().enumerate() {
         if name.is_empty() {

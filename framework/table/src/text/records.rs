@@ -63,6 +63,9 @@ impl<'a> Records<'a> {
     /// The first lines, without those that are blank; whole lines only.
     pub fn sample(&mut self) -> Result<Vec<String>, Stop> {
         const LINES: usize = 64;
+        // Long lines: a few of them tell as much.
+        const FEW: usize = 3;
+        const ENOUGH: usize = 4 << 20;
         loop {
             let ends = memchr_iter(b'\n', &self.buffer[..self.end]).count();
             let old_mac = memchr_iter(b'\r', &self.buffer[..self.end]).count();
@@ -78,7 +81,16 @@ impl<'a> Records<'a> {
             text = &text[..last];
         }
         let text = std::str::from_utf8(text).map_err(|cause| self.not_utf8(&text[..cause.valid_up_to()]))?;
-        Ok(text.split(['\n', '\r']).filter(|line| !line.trim().is_empty()).take(LINES).map(str::to_owned).collect())
+        let mut sample: Vec<String> = Vec::new();
+        let mut size = 0;
+        for line in text.split(['\n', '\r']).filter(|line| !line.trim().is_empty()).take(LINES) {
+            if size > ENOUGH && sample.len() >= FEW {
+                break;
+            }
+            size += line.len();
+            sample.push(line.to_owned());
+        }
+        Ok(sample)
     }
 
     /// Leaves out the next line that is not blank.

@@ -1,6 +1,7 @@
 //! What the beginning of a text file says about the rest: what comes before the header, what stands
 //! between cells, and how the header fits the rows.
 
+use crate::text::MOST_COLUMNS;
 use crate::text::split::{Delimiter, split};
 use crate::words::is_missing_word;
 
@@ -98,7 +99,12 @@ fn gct(lines: &[&str]) -> Option<(usize, usize)> {
 fn cells(line: &str, delimiter: Delimiter) -> Vec<String> {
     let mut all = Vec::new();
     // What is wrong with quotes is told when the line is read.
-    let _ = split(line, delimiter, |cell| all.push(cell.trim().to_owned()));
+    let _ = split(line, delimiter, |cell| {
+        // More are refused when the line is read.
+        if all.len() <= MOST_COLUMNS {
+            all.push(cell.trim().to_owned());
+        }
+    });
     all
 }
 
