@@ -41,12 +41,12 @@ pub(crate) struct Interactions {
     /// Column of the guide or well of a sample, where samples of one are not independent
     #[arg(long, value_name = "COLUMN", requires = "samples")]
     unit: Option<String>,
-    /// Columns of features, with commas between them [default: all columns of numbers]
-    #[arg(long, value_name = "COLUMNS", requires = "samples", value_delimiter = ',')]
-    features: Option<Vec<String>>,
-    /// Columns of numbers that are not features, with commas between them
-    #[arg(long, value_name = "COLUMNS", requires = "samples", value_delimiter = ',')]
-    ignore: Vec<String>,
+    /// Feature columns, by name or pattern such as "Cells_*", with commas between them [default: columns of measurements]
+    #[arg(long, alias = "features", value_name = "COLUMNS", requires = "samples", value_delimiter = ',')]
+    columns: Option<Vec<String>>,
+    /// Columns of numbers that are not features, by name or pattern, with commas between them
+    #[arg(long, alias = "ignore", value_name = "COLUMNS", requires = "samples", value_delimiter = ',')]
+    exclude: Vec<String>,
     /// Layer of an h5ad file [default: X]
     #[arg(long, value_name = "NAME", requires = "samples")]
     layer: Option<String>,
@@ -211,8 +211,8 @@ impl Interactions {
                 control: self.control.clone(),
                 separator: self.separator.clone(),
                 unit: self.unit.clone(),
-                features: self.features.clone(),
-                ignore: self.ignore.clone(),
+                columns: self.columns.clone(),
+                exclude: self.exclude.clone(),
                 layer: self.layer.clone(),
                 scale,
             }),

@@ -64,10 +64,10 @@ pub struct SampleFile {
     pub unit: Option<String>,
     /// The columns of features (genes of an .h5ad file), by name or pattern. Absent: all columns of numbers that have no other
     /// role and are measurements by their name; what is left out is told.
-    #[serde(default)]
+    #[serde(default, alias = "features")]
     pub columns: Option<Vec<String>>,
     /// Columns of numbers that are not features, by name or pattern. Default none.
-    #[serde(default)]
+    #[serde(default, alias = "ignore")]
     pub exclude: Vec<String>,
     /// The layer of an .h5ad file; absent: X.
     #[serde(default)]

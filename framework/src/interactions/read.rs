@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use ndarray::Array2;
 use numerics::memory::Limit;
 use std::path::Path;
+use table::{Column, FeatureChoice, Table};
 
 /// 8 GB.
 const MOST: Limit = Limit::singles(1 << 31);
@@ -31,13 +32,17 @@ impl SampleFile {
             ));
         }
         let is_h5ad = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("h5ad"));
-        let contents = if is_h5ad { self.read_h5ad(&path)? } else { self.read_table(data, &path)? };
-        let at = |e: Error| e.at(path.display().to_string());
         let mut notes = vec![];
+        let contents = if is_h5ad { self.read_h5ad(&path)? } else { self.read_table(data, &path, &mut notes)? };
+        let at = |e: Error| e.at(path.display().to_string());
         let kept: Vec<usize> = (0..contents.labels.len()).filter(|r| contents.labels[*r].is_some()).collect();
         let dropped = contents.labels.len() - kept.len();
         if dropped > 0 {
-            notes.push(format!("{dropped} samples have no label in `{}` and are left out", self.labels.join("`, `")));
+            notes.push(format!("{dropped} {} no label in `{}` and {} left out",
+                if dropped == 1 { "sample has" } else { "samples have" },
+                self.labels.join("`, `"),
+                if dropped == 1 { "is" } else { "are" }
+            ));
         }
         let labels: Vec<String> = kept.iter().filter_map(|r| contents.labels[*r].clone()).collect();
         let unit = match (&contents.unit, &self.unit) {
@@ -96,37 +101,26 @@ impl SampleFile {
         Ok(Loaded { samples: grouped.samples, relations: None, known: None, left_out: grouped.left_out, notes })
     }
 
-    fn read_table(&self, data: &DataRoot, path: &Path) -> Result<Contents> {
+    fn read_table(&self, data: &DataRoot, path: &Path, notes: &mut Vec<String>) -> Result<Contents> {
         let t = data.table(&self.path)?;
-        let named: Vec<Vec<&str>> = self.labels.iter().map(|c| t.text(c)).collect::<Result<_, _>>()?;
-        let label = |row: usize| named.iter().map(|c| c[row]).collect::<Vec<_>>().join(&self.separator);
-        let labels = (0..t.height()).map(|row| Some(label(row))).collect();
-        let unit = match &self.unit {
-            Some(column) => Some(t.text(column)?.into_iter().map(|u| Some(u.to_string())).collect()),
-            None => None,
+        notes.extend(t.notes().iter().cloned());
+        let named = self.labels.iter().map(|c| words(&t, c)).collect::<Result<Vec<_>>>()?;
+        let label = |row: usize| {
+            let parts: Option<Vec<&str>> = named.iter().map(|c| c[row].as_deref()).collect();
+            parts.map(|p| p.join(&self.separator))
         };
-        let columns: Vec<&str> = match &self.features {
-            Some(f) => f.iter().map(String::as_str).collect(),
-            None => {
-                let role = |c: &str| {
-                    self.labels.iter().any(|l| l == c)
-                        || self.unit.as_deref() == Some(c)
-                        || self.ignore.iter().any(|i| i == c)
-                };
-                t.numeric_columns().into_iter().filter(|c| !role(c)).collect()
-            }
-        };
-        if let Some(unknown) = self.ignore.iter().find(|i| t.column(i).is_none()) {
-            let near = crate::error::hint(unknown, t.names());
-            return Err(Error::Data(format!("{}: no column `{unknown}` to ignore{near}", path.display())));
-        }
-        if columns.is_empty() {
-            return Err(Error::Data(format!("{}: no column of numbers is left as a feature", path.display())));
-        }
-        check_size(path, t.height(), columns.len())?;
-        let mut x = Array2::zeros((t.height(), columns.len()));
-        for (j, c) in columns.iter().enumerate() {
-            x.column_mut(j).iter_mut().zip(t.numbers(c)?).for_each(|(x, v)| *x = v as f32);
+        let labels = (0..t.height()).map(label).collect();
+        let unit = self.unit.as_ref().map(|column| words(&t, column)).transpose()?;
+        let choice =
+            FeatureChoice { columns: self.columns.clone().unwrap_or_default(), exclude: self.exclude.clone() };
+        let roles: Vec<&str> = self.labels.iter().chain(&self.unit).map(String::as_str).collect();
+        let chosen = choice.of(&t, &roles)?;
+        notes.push(format!("{} features: {}", chosen.names.len(), crate::error::listed(&chosen.names, 5)));
+        notes.extend(chosen.lines());
+        check_size(path, t.height(), chosen.names.len())?;
+        let mut x = Array2::zeros((t.height(), chosen.names.len()));
+        for (j, values) in t.all_numbers(&chosen.names, false)?.into_iter().enumerate() {
+            x.column_mut(j).iter_mut().zip(values).for_each(|(x, v)| *x = v as f32);
         }
         Ok(Contents { x, labels, unit })
     }
@@ -141,7 +135,7 @@ impl SampleFile {
         let labels = (0..file.n_cells()).map(label).collect();
         let unit = self.unit.as_ref().map(|c| file.column(c)).transpose()?;
         let genes = file.genes();
-        let keep: Vec<usize> = match &self.features {
+        let keep: Vec<usize> = match &self.columns {
             Some(f) => f
                 .iter()
                 .map(|name| {
@@ -151,7 +145,7 @@ impl SampleFile {
                     })
                 })
                 .collect::<Result<_>>()?,
-            None => (0..genes.len()).filter(|g| !self.ignore.contains(&genes[*g])).collect(),
+            None => (0..genes.len()).filter(|g| !self.exclude.iter().any(|e| table::fits(e, &genes[*g]))).collect(),
         };
         check_size(path, file.n_cells(), keep.len())?;
         let mut place = vec![None; genes.len()];
@@ -167,10 +161,18 @@ impl SampleFile {
     }
 }
 
+/// The cells of a column as text; none where they are empty.
+fn words(t: &Table, column: &str) -> Result<Vec<Option<String>>> {
+    match t.column(column) {
+        Some(Column::Text(cells)) => Ok(cells.iter().map(|c| c.clone().filter(|c| !c.trim().is_empty())).collect()),
+        _ => Ok(t.text(column)?.into_iter().map(|c| Some(c.to_string())).collect()),
+    }
+}
+
 fn check_size(path: &Path, rows: usize, columns: usize) -> Result<()> {
     MOST.check(&[rows, columns]).map_err(|size| {
         Error::Data(format!(
-            "{}: {rows} samples x {columns} features take {size}; name fewer `features`, or reduce them beforehand",
+            "{}: {rows} samples x {columns} features take {size}; name fewer `columns`, or reduce them beforehand",
             path.display()
         ))
     })
