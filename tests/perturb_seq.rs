@@ -22,7 +22,7 @@ fn fixtures() -> PathBuf {
 fn unpack(dir: &Path, name: &str) -> PathBuf {
     use std::io::Read;
     let mut bytes = Vec::new();
-    cells::open(&fixtures().join(format!("{name}.gz"))).expect("a fixture").read_to_end(&mut bytes).expect("gzip");
+    cells::unpacked(&fixtures().join(format!("{name}.gz"))).expect("a fixture").read_to_end(&mut bytes).expect("gzip");
     let to = dir.join(name);
     std::fs::write(&to, bytes).expect("a file");
     to
@@ -447,7 +447,7 @@ mod h5ad {
             let path = unpack(dir.path(), name);
             let entries = |piece: usize| {
                 let mut all = Vec::new();
-                let m = cells::AnnData::open(&path, None, None).expect("opens").with_piece(piece);
+                let m = cells::open(&path, &cells::Options::default()).expect("opens").with_piece(piece);
                 let visit = |cell, gene, v| -> framework::Result<()> {
                     all.push((cell, gene, v));
                     Ok(())
@@ -474,10 +474,11 @@ mod h5ad {
         }
         let s = open(&path, json!({ "label": "text", "lane": "flag" })).expect("opens");
         assert_eq!(s.n_lanes(), 2);
-        let m = cells::AnnData::open(&path, None, None).expect("opens");
+        let m = cells::open(&path, &cells::Options::default()).expect("opens");
         assert_eq!(m.column("number").expect("numbers")[3].as_deref(), Some("3"));
         assert_eq!(m.column("flag").expect("flags")[..2], [Some("True".to_string()), Some("False".into())]);
-        assert_eq!(cells::AnnData::open(&path, None, Some("symbol")).expect("opens").genes()[2], "S2");
+        let symbol = cells::Options { gene_column: Some("symbol".into()), ..Default::default() };
+        assert_eq!(cells::open(&path, &symbol).expect("opens").genes()[2], "S2");
     }
 
     #[test]

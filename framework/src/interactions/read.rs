@@ -30,8 +30,10 @@ impl SampleFile {
                 "samples need at least one column of `labels` and a `separator` that is not empty".into(),
             ));
         }
-        let is_h5ad = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("h5ad"));
-        let contents = if is_h5ad { self.read_h5ad(&path)? } else { self.read_table(data, &path)? };
+        let contents = match cells::form(&path) {
+            cells::Form::Other => self.read_table(data, &path)?,
+            _ => self.read_cells(&path)?,
+        };
         let at = |e: Error| e.at(path.display().to_string());
         let mut notes = vec![];
         let kept: Vec<usize> = (0..contents.labels.len()).filter(|r| contents.labels[*r].is_some()).collect();
@@ -131,8 +133,8 @@ impl SampleFile {
         Ok(Contents { x, labels, unit })
     }
 
-    fn read_h5ad(&self, path: &Path) -> Result<Contents> {
-        let file = cells::AnnData::open(path, self.layer.as_deref(), None)?;
+    fn read_cells(&self, path: &Path) -> Result<Contents> {
+        let file = cells::open(path, &cells::Options { layer: self.layer.clone(), ..Default::default() })?;
         let named = self.labels.iter().map(|c| file.column(c)).collect::<Result<Vec<_>, _>>()?;
         let label = |cell: usize| {
             let parts: Option<Vec<&str>> = named.iter().map(|c| c[cell].as_deref()).collect();
@@ -158,9 +160,17 @@ impl SampleFile {
         keep.iter().enumerate().for_each(|(j, g)| place[*g] = Some(j));
         let mut x = Array2::zeros((file.n_cells(), keep.len()));
         file.entries::<Error>(|cell, gene, v| {
-            if let Some(j) = place[gene] {
-                x[[cell, j]] = v as f32;
+            let Some(j) = place[gene] else { return Ok(()) };
+            if x[[cell, j]] != 0.0 {
+                return Err(Error::Data(format!(
+                    "{}: cell {} lists gene {} twice; merge entries in Python (adata.X.sum_duplicates()) and write it \
+                     again",
+                    path.display(),
+                    cell + 1,
+                    genes[gene]
+                )));
             }
+            x[[cell, j]] = v as f32;
             Ok(())
         })?;
         Ok(Contents { x, labels, unit })
