@@ -18,6 +18,7 @@ use framework::domain::Control;
 use framework::prelude::*;
 use profiles::Profiles;
 use rayon::prelude::*;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -54,6 +55,9 @@ pub struct PerturbSeq {
     /// so that `A+control` is `A`. Absent: a label is one gene.
     #[serde(default)]
     pub separator: Option<String>,
+    /// Use only cells (rows of a table) with these values in these columns, as in `{ cell_type = "K562" }`. Default all.
+    #[serde(default)]
+    pub only: BTreeMap<String, String>,
     /// The column that names the lane (batch) of a cell. Absent: all cells are one lane.
     #[serde(default)]
     pub lane: Option<String>,

@@ -8,11 +8,13 @@
 mod anndata;
 mod codec;
 mod error;
+mod only;
 mod opened;
 mod sparse;
 mod store;
 mod tenx;
 
 pub use error::{CellsError, Result};
+pub use only::only;
 pub use opened::{Cells, Form, Options, form, open};
 pub use tenx::unpacked;

@@ -20,6 +20,8 @@ struct Contents {
     labels: Vec<Option<String>>,
     /// By sample.
     unit: Option<Vec<Option<String>>>,
+    /// What was left out by `only`.
+    notes: Vec<String>,
 }
 
 impl SampleFile {
@@ -30,15 +32,15 @@ impl SampleFile {
                 "samples need at least one column of `labels` and a `separator` that is not empty".into(),
             ));
         }
-        let contents = match cells::form(&path) {
+        let mut contents = match cells::form(&path) {
             cells::Form::Other => self.read_table(data, &path)?,
             _ => self.read_cells(&path)?,
         };
         let at = |e: Error| e.at(path.display().to_string());
-        let mut notes = vec![];
+        let mut notes = std::mem::take(&mut contents.notes);
         let kept: Vec<usize> = (0..contents.labels.len()).filter(|r| contents.labels[*r].is_some()).collect();
         let dropped = contents.labels.len() - kept.len();
-        if dropped > 0 {
+        if dropped > 0 && self.only.is_empty() {
             notes.push(format!("{dropped} samples have no label in `{}` and are left out", self.labels.join("`, `")));
         }
         let labels: Vec<String> = kept.iter().filter_map(|r| contents.labels[*r].clone()).collect();
@@ -98,11 +100,23 @@ impl SampleFile {
         Ok(Loaded { samples: grouped.samples, relations: None, known: None, left_out: grouped.left_out, notes })
     }
 
+    /// Takes away the labels of samples that are not asked for.
+    fn keep_only(
+        &self,
+        path: &Path,
+        labels: &mut [Option<String>],
+        texts: impl Fn(&str) -> Result<Vec<Option<String>>>,
+    ) -> Result<Vec<String>> {
+        self.only.iter().map(|(column, value)| Ok(cells::only(path, labels, column, &texts(column)?, value)?)).collect()
+    }
+
     fn read_table(&self, data: &DataRoot, path: &Path) -> Result<Contents> {
         let t = data.table(&self.path)?;
         let named: Vec<Vec<&str>> = self.labels.iter().map(|c| t.text(c)).collect::<Result<_, _>>()?;
         let label = |row: usize| named.iter().map(|c| c[row]).collect::<Vec<_>>().join(&self.separator);
-        let labels = (0..t.height()).map(|row| Some(label(row))).collect();
+        let mut labels: Vec<Option<String>> = (0..t.height()).map(|row| Some(label(row))).collect();
+        let texts = |c: &str| Ok::<_, Error>(t.text(c)?.into_iter().map(|v| Some(v.to_string())).collect());
+        let notes = self.keep_only(path, &mut labels, texts)?;
         let unit = match &self.unit {
             Some(column) => Some(t.text(column)?.into_iter().map(|u| Some(u.to_string())).collect()),
             None => None,
@@ -130,7 +144,7 @@ impl SampleFile {
         for (j, c) in columns.iter().enumerate() {
             x.column_mut(j).iter_mut().zip(t.numbers(c)?).for_each(|(x, v)| *x = v as f32);
         }
-        Ok(Contents { x, labels, unit })
+        Ok(Contents { x, labels, unit, notes })
     }
 
     fn read_cells(&self, path: &Path) -> Result<Contents> {
@@ -140,7 +154,8 @@ impl SampleFile {
             let parts: Option<Vec<&str>> = named.iter().map(|c| c[cell].as_deref()).collect();
             parts.map(|p| p.join(&self.separator))
         };
-        let labels = (0..file.n_cells()).map(label).collect();
+        let mut labels: Vec<Option<String>> = (0..file.n_cells()).map(label).collect();
+        let notes = self.keep_only(path, &mut labels, |c| Ok(file.column(c)?))?;
         let unit = self.unit.as_ref().map(|c| file.column(c)).transpose()?;
         let genes = file.genes();
         let keep: Vec<usize> = match &self.features {
@@ -173,7 +188,7 @@ impl SampleFile {
             x[[cell, j]] = v as f32;
             Ok(())
         })?;
-        Ok(Contents { x, labels, unit })
+        Ok(Contents { x, labels, unit, notes })
     }
 }
 

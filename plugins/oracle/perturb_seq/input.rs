@@ -31,11 +31,18 @@ impl Matrix {
     }
 }
 
+/// A column of text where cells may be empty.
+type Texts = Vec<Option<String>>;
+/// Labels, lanes, and what was left out.
+type Labels = (Texts, Option<Texts>, Vec<String>);
+
 /// The file and what its cells are.
 pub(super) struct Input {
     pub(super) matrix: Matrix,
-    pub(super) label: Vec<Option<String>>,
-    pub(super) lane: Option<Vec<Option<String>>>,
+    pub(super) label: Texts,
+    pub(super) lane: Option<Texts>,
+    /// What was left out, a sentence each.
+    pub(super) notes: Vec<String>,
 }
 
 impl PerturbSeq {
@@ -43,10 +50,9 @@ impl PerturbSeq {
     pub(super) fn input(&self, setup: &Setup, path: &Path, is_table: bool) -> Result<Input> {
         if is_table {
             let table = setup.data.table(&self.path)?;
-            let text = |c: &str| Ok::<_, Error>(table.text(c)?.into_iter().map(|t| Some(t.to_string())).collect());
-            let label: Vec<Option<String>> = text(&self.label)?;
-            let lane = self.lane.as_deref().map(text).transpose()?;
-            return Ok(Input { matrix: self.profiles(&table)?, label, lane });
+            let text = |c: &str| Ok(table.text(c)?.into_iter().map(|t| Some(t.to_string())).collect());
+            let (label, lane, notes) = self.labels(path, vec![], text)?;
+            return Ok(Input { matrix: self.profiles(&table)?, label, lane, notes });
         }
         let cells = framework::cells::open(path, &Options {
             layer: self.layer.clone(),
@@ -55,9 +61,8 @@ impl PerturbSeq {
         })?;
         self.misplaced(&cells)?;
         if cells.has_columns() {
-            let label = cells.column(&self.label)?;
-            let lane = self.lane.as_deref().map(|c| cells.column(c)).transpose()?;
-            return Ok(Input { matrix: Matrix::Cells(cells), label, lane });
+            let (label, lane, notes) = self.labels(path, vec![], |c| Ok(cells.column(c)?))?;
+            return Ok(Input { matrix: Matrix::Cells(cells), label, lane, notes });
         }
         let barcodes = cells.names()?;
         let Some(obs) = &self.obs else {
@@ -93,11 +98,19 @@ impl PerturbSeq {
         }
         let take = |c: &str| {
             let values = cells_of(&table, c)?;
-            Ok::<_, Error>(rows.iter().map(|r| r.and_then(|r| values[r].clone())).collect())
+            Ok(rows.iter().map(|r| r.and_then(|r| values[r].clone())).collect())
         };
-        let label = take(&self.label)?;
-        let lane = self.lane.as_deref().map(take).transpose()?;
-        Ok(Input { matrix: Matrix::Cells(cells), label, lane })
+        let (label, lane, notes) = self.labels(path, cells.notes(), take)?;
+        Ok(Input { matrix: Matrix::Cells(cells), label, lane, notes })
+    }
+
+    /// Labels and lanes of the cells asked for, and what was left out.
+    fn labels(&self, path: &Path, mut notes: Vec<String>, text: impl Fn(&str) -> Result<Texts>) -> Result<Labels> {
+        let mut label = text(&self.label)?;
+        for (column, value) in &self.only {
+            notes.push(framework::cells::only(path, &mut label, column, &text(column)?, value)?);
+        }
+        Ok((label, self.lane.as_deref().map(text).transpose()?, notes))
     }
 
     /// Errors where a setting means nothing for what was opened.
@@ -115,6 +128,7 @@ impl PerturbSeq {
         let other: HashSet<&str> = [Some(&self.label), self.lane.as_ref()]
             .into_iter()
             .flatten()
+            .chain(self.only.keys())
             .chain(&self.not_genes)
             .map(String::as_str)
             .collect();
@@ -134,7 +148,7 @@ impl PerturbSeq {
 }
 
 /// A column of text where cells may be empty.
-fn cells_of(table: &Table, name: &str) -> Result<Vec<Option<String>>> {
+fn cells_of(table: &Table, name: &str) -> Result<Texts> {
     match table.column(name) {
         Some(framework::table::Column::Text(values)) => Ok(values.clone()),
         _ => Ok(table.text(name)?.into_iter().map(|t| Some(t.to_string())).collect()),

@@ -1,6 +1,6 @@
 //! From a file to an opened screen: which cells and genes are used, and what each cell is.
 
-use super::input::{Input, Matrix};
+use super::input::Input;
 use super::profiles::Profiles;
 use super::values::{Spread, ValueCheck, gather};
 use super::{CellNoise, PerturbSeq};
@@ -49,10 +49,7 @@ impl PerturbSeq {
                  column of unique names in `gene_column`"
             ))
         })?;
-        let mut notes = match &input.matrix {
-            Matrix::Cells(m) => m.notes(),
-            Matrix::Table(..) => vec![],
-        };
+        let mut notes = input.notes.clone();
 
         // What each cell is; perturbations in the order of their names.
         let parts: Vec<Option<Vec<&str>>> = input
@@ -82,7 +79,7 @@ impl PerturbSeq {
             })
             .collect();
         let unlabelled = class.iter().filter(|c| **c == Class::Unused).count();
-        if unlabelled > 0 {
+        if unlabelled > 0 && self.only.is_empty() {
             notes.push(format!("{unlabelled} of {} cells have no label and were left out", class.len()));
         }
         let (lane, lane_names) = self.lanes(&input, &class, &path)?;

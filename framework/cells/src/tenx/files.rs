@@ -77,7 +77,8 @@ pub(super) fn find(path: &Path) -> Result<Found> {
     let file = |ends: &[&str]| {
         let all = ends.iter().flat_map(|end| [format!("{prefix}{end}"), format!("{prefix}{end}.gz")]);
         all.map(|name| folder.join(name)).find(|f| f.is_file()).ok_or_else(|| {
-            let ends: Vec<String> = ends.iter().map(|e| format!("{prefix}{e}")).collect();
+            let ends: Vec<String> =
+                ends.iter().filter(|e| !e.ends_with(".txt")).map(|e| format!("{prefix}{e}")).collect();
             let what = format!(
                 "there is no {} (or .gz) in this folder, which holds: {}; a 10x folder has matrix.mtx, barcodes.tsv \
                  and features.tsv or genes.tsv, all three with the same prefix or none",
