@@ -105,9 +105,10 @@ pub fn open(path: &Path, options: &Options) -> Result<Cells> {
         Form::TenX => Source::TenX(TenX::open_folder(path, options)?),
         Form::Store => {
             let root = if path.is_dir() { open_zarr(path)? } else { open_hdf5(path)? };
+            // What lies inside decides; the ending says only what the message about neither is.
             let members = root.members()?;
-            let is_frame = |n: &str| members.has_group(n) || members.has_array(n);
-            match path.is_dir() || name.ends_with(".h5ad") && !members.has_group("matrix") || is_frame("obs") {
+            let is_frame = members.has_group("obs") || members.has_array("obs");
+            match path.is_dir() || is_frame || name.ends_with(".h5ad") && !TenX::is_in(&*root) {
                 true => {
                     Source::AnnData(AnnData::open(root, options.layer.as_deref(), options.gene_column.as_deref())?)
                 }

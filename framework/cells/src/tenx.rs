@@ -38,6 +38,11 @@ impl TenX {
         Ok(Self { barcodes, features, matrix: Matrix::Text(matrix) })
     }
 
+    /// Whether an HDF5 file looks like one of Cell Ranger.
+    pub(crate) fn is_in(root: &dyn Group) -> bool {
+        !matches!(h5::holder(root), Ok(None))
+    }
+
     /// Reads the names of an HDF5 file; the matrix stays on disk.
     pub(crate) fn open_h5(root: &dyn Group, options: &Options) -> Result<Self> {
         let (barcodes, features, matrix) = h5::open(root, options)?;

@@ -113,15 +113,15 @@ def h5ad(tmp):
         o = f["obs"]
         for c in ("nullable", "whole", "truth"):
             del o[c]
-        for c in ("label", "batch"):
+        for c in ("label", "batch", "text"):
             codes, categories = o[c]["codes"][...], o[c]["categories"][...]
             del o[c]
             o.create_dataset(c, data=codes)
-            kw = {"dtype": h5py.string_dtype()} if c == "label" else {}
+            kw = {} if c == "batch" else {"dtype": h5py.string_dtype()}
             o.create_dataset(f"__categories/{c}", data=categories, **kw)
             o[c].attrs["categories"] = o[f"__categories/{c}"].ref
         o.attrs["encoding-version"] = f["var"].attrs["encoding-version"] = "0.1.0"
-        for d in (o["text"], o["_index"], o["flag"], o["real"], f["var/_index"], f["var/symbol"], f["X/data"], f["X/indices"], f["X/indptr"]):
+        for d in (o["_index"], o["flag"], o["real"], f["var/_index"], f["var/symbol"], f["X/data"], f["X/indices"], f["X/indptr"]):
             for a in list(d.attrs):
                 del d.attrs[a]
         for g in ("layers", "obsm", "obsp", "uns", "varm", "varp"):

@@ -7,7 +7,7 @@ use crate::store::{Group, wrong};
 use crate::{CellsError, Options, Result};
 
 /// The group of the matrix, if it looks like one of Cell Ranger.
-fn holder(root: &dyn Group) -> Result<Option<Box<dyn Group>>> {
+pub(super) fn holder(root: &dyn Group) -> Result<Option<Box<dyn Group>>> {
     let members = root.members()?;
     if members.has_group("matrix") {
         return root.group("matrix").map(Some);

@@ -92,7 +92,7 @@ pub fn holds(path: &Path, options: &Options, scale: f64) {
 /// The error of opening or reading, with everything it must say.
 #[track_caller]
 pub fn refuses(path: &Path, options: &Options, texts: &[&str]) {
-    let read = |m: Cells| m.column("label").err().or_else(|| m.entries(|_, _, _| Ok(())).err());
+    let read = |m: Cells| m.entries(|_, _, _| Ok(())).err().or_else(|| m.column("label").err());
     let e = match cells::open(path, options) {
         Ok(m) if m.has_columns() => read(m),
         Ok(m) => m.entries(|_, _, _| Ok::<(), CellsError>(())).err(),
