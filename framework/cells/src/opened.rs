@@ -109,9 +109,7 @@ pub fn open(path: &Path, options: &Options) -> Result<Cells> {
             let members = root.members()?;
             let is_frame = members.has_group("obs") || members.has_array("obs");
             match path.is_dir() || is_frame || name.ends_with(".h5ad") && !TenX::is_in(&*root) {
-                true => {
-                    Source::AnnData(AnnData::open(root, options.layer.as_deref(), options.gene_column.as_deref())?)
-                }
+                true => Source::AnnData(AnnData::open(root, options.layer.as_deref(), options.gene_column.as_deref())?),
                 false => Source::TenX(TenX::open_h5(&*root, options)?),
             }
         }

@@ -50,7 +50,7 @@ impl Sparse {
         let piece = (piece as u64).max(1);
         // Whole chunks, unless they are so large that pieces are not.
         let chunk = self.value.chunk_rows();
-        let piece = if chunk <= piece.saturating_mul(8) { piece.next_multiple_of(chunk) } else { piece };
+        let piece = if chunk <= piece.saturating_mul(16) { piece.next_multiple_of(chunk) } else { piece };
         let all = self.starts.last().copied().unwrap_or(0);
         let mut line = 0;
         let mut start = 0;

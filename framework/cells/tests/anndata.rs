@@ -13,8 +13,15 @@ fn texts(values: &[Option<String>]) -> Vec<&str> {
 fn every_form_of_the_matrix_holds_the_same_values() {
     let dir = Folder::new();
     for name in [
-        "csr.h5ad", "csc_f64.h5ad", "dense.h5ad", "dense_gzip.h5ad", "csr_i64_chunks.h5ad", "v07.h5ad", "pandas3.h5ad",
-        "v2.zarr", "v3.zarr",
+        "csr.h5ad",
+        "csc_f64.h5ad",
+        "dense.h5ad",
+        "dense_gzip.h5ad",
+        "csr_i64_chunks.h5ad",
+        "v07.h5ad",
+        "pandas3.h5ad",
+        "v2.zarr",
+        "v3.zarr",
     ] {
         let path = unpack(&dir, name);
         holds(&path, &Options::default(), 0.5);
@@ -95,8 +102,18 @@ fn compressions_are_read_or_refused_by_name() {
         refuses(&unpack(&dir, &format!("filter_{name}.h5ad")), &of, &["X", say]);
     }
     for name in [
-        "blosc_lz4", "blosc_lz4hc_bits", "blosc_zstd", "blosc_zlib", "zstd", "gzip", "zlib", "lz4", "none", "gzip3",
-        "blosc3", "none3",
+        "blosc_lz4",
+        "blosc_lz4hc_bits",
+        "blosc_zstd",
+        "blosc_zlib",
+        "zstd",
+        "gzip",
+        "zlib",
+        "lz4",
+        "none",
+        "gzip3",
+        "blosc3",
+        "none3",
     ] {
         check(&format!("codec_{name}.zarr"));
     }

@@ -99,16 +99,42 @@ fn lie(name: &str, file: &str, from: &str, to: &str, texts: &[&str]) {
 
 #[test]
 fn sizes_that_cannot_be_are_refused_before_memory_is_asked_for() {
+    let dir = Folder::new();
+    for (name, say) in [
+        ("obs", "obs/_index claims the shape [1000000000000]"),
+        ("categories", "obs/label/categories claims the shape [1000000000000]"),
+        ("indptr", "X/indptr has the shape [1000000000000], and there are 24 starts of rows"),
+    ] {
+        refuses(&unpack(&dir, &format!("huge_{name}.h5ad")), &Options::default(), &[say, "copy it again"]);
+    }
     let huge = "\"shape\":[1000000000000]";
     let claims = "1000000000000";
-    lie("v2.zarr", "obs/_index/.zarray", "\"shape\":[23]", huge, &["obs/_index claims the shape", claims, "copy it again"]);
+    lie(
+        "v2.zarr",
+        "obs/_index/.zarray",
+        "\"shape\":[23]",
+        huge,
+        &["obs/_index claims the shape", claims, "copy it again"],
+    );
     lie("v3.zarr", "obs/_index/zarr.json", "\"shape\":[23]", huge, &["obs/_index claims the shape", claims]);
     lie("v2.zarr", "obs/label/codes/.zarray", "\"shape\":[23]", huge, &["obs/label/codes has the shape", "23 rows"]);
     lie("v2.zarr", "obs/label/categories/.zarray", "\"shape\":[4]", huge, &["obs/label/categories claims the shape"]);
     lie("v2.zarr", "X/indptr/.zarray", "\"shape\":[24]", huge, &["X/indptr has the shape", "24 starts of rows"]);
     lie("v2.zarr", "X/data/.zarray", "\"shape\":[", "\"shape\":[9", &["X/indptr ends with", "X/data has the shape"]);
-    lie("v2.zarr", "X/data/.zarray", "\"chunks\":[", "\"chunks\":[7000000000000", &["X/data", "chunks of", "too large"]);
-    lie("v2.zarr", "X/data/.zarray", "\"chunks\":[110]", "\"chunks\":[0]", &["X/data has the shape", "the store is damaged"]);
+    lie(
+        "v2.zarr",
+        "X/data/.zarray",
+        "\"chunks\":[",
+        "\"chunks\":[7000000000000",
+        &["X/data", "chunks of", "too large"],
+    );
+    lie(
+        "v2.zarr",
+        "X/data/.zarray",
+        "\"chunks\":[110]",
+        "\"chunks\":[0]",
+        &["X/data has the shape", "the store is damaged"],
+    );
     lie("v2.zarr", "X/.zattrs", "[23,6]", "[23,1000000000000]", &["X is [23, 1000000000000] in shape"]);
     lie("v2.zarr", "X/data/.zarray", "<f4", "<f2", &["X/data has the type `<f2`", "write_h5ad"]);
     lie("v2.zarr", "obs/label/.zattrs", "\"0.2.0\"", "\"0.9.0\"", &["obs/label has version 0.9.0"]);

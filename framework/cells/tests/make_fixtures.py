@@ -131,6 +131,13 @@ def h5ad(tmp):
         f.create_dataset("X", data=X)
         f.create_dataset("obs", data=np.array([(b"cell", 1)] * N, dtype=[("index", "S8"), ("label", "i1")]))
         f.create_dataset("var", data=np.array([(b"G",)] * M, dtype=[("index", "S8")]))
+    # Sizes without bytes behind them.
+    for name, place in (("huge_obs", "obs/_index"), ("huge_categories", "obs/label/categories"), ("huge_indptr", "X/indptr")):
+        shutil.copy(plain, tmp / f"{name}.h5ad")
+        with h5py.File(tmp / f"{name}.h5ad", "a") as f:
+            attrs, dtype = dict(f[place].attrs), f[place].dtype
+            del f[place]
+            f.create_dataset(place, shape=(10**12,), dtype=dtype, chunks=(1024,)).attrs.update(attrs)
     # Index and categories as pandas 3 has them: text that may be missing.
     shutil.copy(plain, tmp / "pandas3.h5ad")
     anndata.settings.allow_write_nullable_strings = True

@@ -19,7 +19,9 @@ fn files(dir: &Folder, prefix: &str, features: &str) {
     dir.write(&format!("{prefix}matrix.mtx"), format!("{HEAD}%metadata_json: {{}}\n%\n6 23 {n}\n{entries}"));
     let barcodes: String = (0..23).map(|k| format!("cell{k}-1\n")).collect();
     dir.write(&format!("{prefix}barcodes.tsv"), barcodes);
-    let rows: String = (0..6).map(|k| format!("ENSG{k}\tG{k}{}\n", if features == "genes" { "" } else { "\tGene Expression" })).collect();
+    let rows: String = (0..6)
+        .map(|k| format!("ENSG{k}\tG{k}{}\n", if features == "genes" { "" } else { "\tGene Expression" }))
+        .collect();
     dir.write(&format!("{prefix}{features}.tsv"), rows);
 }
 
@@ -36,7 +38,10 @@ fn hdf5_of_both_versions() {
     // Guides and antibodies are no genes unless asked for.
     let m = cells::open(&v3, &Options::default()).expect("opens");
     assert_eq!(m.genes(), ["G0", "G1", "G2", "G3"]);
-    assert_eq!(m.notes(), ["features that are no genes were left out: 1 of Antibody Capture, 1 of CRISPR Guide Capture"]);
+    assert_eq!(
+        m.notes(),
+        ["features that are no genes were left out: 1 of Antibody Capture, 1 of CRISPR Guide Capture"]
+    );
     assert_eq!(dense(&m)[3], [0, 1, 2, 3].map(|g| value(3, g, 1.0)));
     assert_eq!((m.n_cells(), m.has_columns()), (23, false));
     let e = m.column("label").expect_err("no columns").to_string();
@@ -44,8 +49,16 @@ fn hdf5_of_both_versions() {
     let by_id = Options { gene_column: Some("id".into()), ..Options::default() };
     assert_eq!(cells::open(&v3, &by_id).expect("opens").genes()[1], "ENSGG1");
     let none = Options { feature_types: vec!["Peaks".into()], ..Options::default() };
-    refuses(&v3, &none, &["no feature has the type Peaks; the file has: Antibody Capture, CRISPR Guide Capture, Gene Exp"]);
-    refuses(&unpack(&dir, "tenx_v2_two.h5"), &by_id, &["several genomes: hg19, mm10", "read_10x_h5(path, genome=\"hg19\")"]);
+    refuses(
+        &v3,
+        &none,
+        &["no feature has the type Peaks; the file has: Antibody Capture, CRISPR Guide Capture, Gene Exp"],
+    );
+    refuses(
+        &unpack(&dir, "tenx_v2_two.h5"),
+        &by_id,
+        &["several genomes: hg19, mm10", "read_10x_h5(path, genome=\"hg19\")"],
+    );
     // The ending does not matter where the content is clear.
     holds(&dir.write("anndata.h5", fixture("csr.h5ad")), &Options::default(), 0.5);
     holds(&dir.write("RAW.H5AD", fixture("tenx_v2.h5")), &Options::default(), 1.0);
@@ -90,7 +103,10 @@ fn a_matrix_that_is_wrong_names_its_line() {
         ("%%MatrixMarket matrix coordinate complex general\n", "complex numbers are no counts"),
         ("gene,cell\n", "line 1 is `gene,cell`; a 10x matrix begins with `%%MatrixMarket"),
         ("@%\n2 3\n", "line 3 is `2 3`; it must give rows, columns and entries"),
-        ("@3 2 1\n1 1 5\n", "line 2: it has 3 rows and 2 columns, and there are 2 features and 3 barcodes; it has cells as rows"),
+        (
+            "@3 2 1\n1 1 5\n",
+            "line 2: it has 3 rows and 2 columns, and there are 2 features and 3 barcodes; it has cells as rows",
+        ),
         ("@1000000000000 3 1\n1 1 5\n", "without header lines"),
         ("@2 3 2\n1 1 5\n\n% late\n0 1 5\n", "line 6 is `0 1 5`, outside the 2 x 3"),
         ("@2 3 1\n3 1 5\n", "line 3 is `3 1 5`, outside"),
@@ -107,7 +123,10 @@ fn a_matrix_that_is_wrong_names_its_line() {
         refuses(&m, &of, &["matrix.mtx", say]);
     }
     // What is sound: other words for numbers, capitals, spaces, Windows lines, exponents.
-    dir.write("m/matrix.mtx", "%%matrixmarket MATRIX Coordinate double general\r\n 2  3\t2\r\n1 1 2.5e-1\r\n 2 3  7 \r\n");
+    dir.write(
+        "m/matrix.mtx",
+        "%%matrixmarket MATRIX Coordinate double general\r\n 2  3\t2\r\n1 1 2.5e-1\r\n 2 3  7 \r\n",
+    );
     let x = dense(&cells::open(&m, &of).expect("opens"));
     assert_eq!(x, [[0.25, 0.0], [0.0, 0.0], [0.0, 7.0]]);
     dir.write("m/matrix.mtx", [HEAD.as_bytes(), &vec![b'1'; 3 << 20]].concat());

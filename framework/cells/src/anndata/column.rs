@@ -136,7 +136,10 @@ fn coded(codes: &dyn Array, categories: Vec<Option<String>>) -> Result<Vec<Optio
         Ok(c) => Err(wrong(
             codes.path(),
             codes.place(),
-            format!("holds the code {c} and there are {} categories: the file is damaged, write it again", categories.len()),
+            format!(
+                "holds the code {c} and there are {} categories: the file is damaged, write it again",
+                categories.len()
+            ),
         )),
     };
     codes.all_integers()?.into_iter().map(of).collect()

@@ -4,7 +4,7 @@ use super::{Array, Group, Kind, Members, Node, within, wrong};
 use crate::{CellsError, Result, codec};
 use hdf5_reader::error::Error as H5;
 use hdf5_reader::{
-    Attribute, Dataset, Datatype, DEFAULT_MAX_CHUNK_BYTES, FilterRegistry, H5Type, Hdf5File, OpenOptions, SliceInfo,
+    Attribute, DEFAULT_MAX_CHUNK_BYTES, Dataset, Datatype, FilterRegistry, H5Type, Hdf5File, OpenOptions, SliceInfo,
     SliceInfoElem,
 };
 use std::ops::Range;
@@ -19,7 +19,11 @@ pub(crate) fn open(path: &Path) -> Result<Box<dyn Group>> {
     for (id, decode) in codec::HDF5 {
         let decode = move |filter: &hdf5_reader::messages::filter_pipeline::FilterDescription, data: &[u8], _| {
             // LZF and others note the size of a chunk; without it the largest chunk that is read at all.
-            let most = filter.client_data.get(2).filter(|_| *id == codec::LZF).map_or(DEFAULT_MAX_CHUNK_BYTES, |n| *n as usize);
+            let most = filter
+                .client_data
+                .get(2)
+                .filter(|_| *id == codec::LZF)
+                .map_or(DEFAULT_MAX_CHUNK_BYTES, |n| *n as usize);
             decode(data, most.min(DEFAULT_MAX_CHUNK_BYTES)).map_err(H5::DecompressionError)
         };
         filters.register(*id, Box::new(decode));
@@ -56,7 +60,9 @@ impl Of {
         }
         let place = if self.place.is_empty() { "the file" } else { &self.place };
         let what = match root {
-            H5::InvalidMagic => "it is not an HDF5 file, whatever its name says; download or write it again".to_string(),
+            H5::InvalidMagic => {
+                "it is not an HDF5 file, whatever its name says; download or write it again".to_string()
+            }
             H5::UnexpectedEof { .. } | H5::OffsetOutOfBounds(_) => {
                 format!("{place}: the file ends before its content does; it is cut short, copy or download it again")
             }
@@ -239,4 +245,3 @@ pub(super) fn not_numbers(node: &dyn Node, kind: Kind) -> CellsError {
     let what = format!("holds {holds} where numbers are expected; store it as float32, float64 or integers");
     wrong(node.path(), node.place(), what)
 }
-

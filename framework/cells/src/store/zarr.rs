@@ -145,9 +145,8 @@ impl ZarrArray {
             Item::Texts => MOST_CHUNK,
             item => values * item.size(),
         };
-        let damaged = |e: String| {
-            self.of.wrong(format!("chunk {key}: {e}; the file is damaged or cut short, copy it again"))
-        };
+        let damaged =
+            |e: String| self.of.wrong(format!("chunk {key}: {e}; the file is damaged or cut short, copy it again"));
         let bytes = chunk::decode(&self.layout.codecs, packed, most as usize).map_err(damaged)?;
         if self.layout.item != Item::Texts && bytes.len() as u64 != most {
             return Err(damaged(format!("{} bytes for {most}", bytes.len())));
@@ -233,9 +232,7 @@ impl Array for ZarrArray {
             Item::Signed(_) => chunk::values(&raw, big, i64::from_le_bytes),
             Item::Unsigned(2) => chunk::values(&raw, big, |b| i64::from(u16::from_le_bytes(b))),
             Item::Unsigned(4) => chunk::values(&raw, big, |b| i64::from(u32::from_le_bytes(b))),
-            Item::Unsigned(8) => {
-                chunk::values(&raw, big, |b| i64::try_from(u64::from_le_bytes(b)).unwrap_or(i64::MAX))
-            }
+            Item::Unsigned(8) => chunk::values(&raw, big, |b| i64::try_from(u64::from_le_bytes(b)).unwrap_or(i64::MAX)),
             Item::Truth => raw.iter().map(|b| i64::from(*b != 0)).collect(),
             _ => raw.into_iter().map(i64::from).collect(),
         })

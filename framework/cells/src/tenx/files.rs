@@ -40,8 +40,7 @@ fn before_matrix(name: &str) -> Option<&str> {
 
 /// Prefixes in a folder that begin with some letters.
 fn prefixes<'a>(names: &'a [String], start: &str) -> Vec<&'a str> {
-    let mut all: Vec<&str> =
-        names.iter().filter_map(|n| before_matrix(n)).filter(|p| p.starts_with(start)).collect();
+    let mut all: Vec<&str> = names.iter().filter_map(|n| before_matrix(n)).filter(|p| p.starts_with(start)).collect();
     all.dedup();
     all
 }
@@ -70,7 +69,8 @@ pub(super) fn find(path: &Path) -> Result<Found> {
         (None, []) => "",
         (None, many) => {
             let paths: Vec<String> = many.iter().map(|p| folder.join(p).display().to_string()).collect();
-            let what = format!("there are {} matrices here; name one of them as `path`: {}", many.len(), listed(&paths));
+            let what =
+                format!("there are {} matrices here; name one of them as `path`: {}", many.len(), listed(&paths));
             return Err(CellsError::of(path, what));
         }
     };

@@ -62,7 +62,8 @@ pub(super) fn open(root: &dyn Group, options: &Options) -> Result<(Vec<String>, 
     };
     let barcodes = texts(&*m, "barcodes")?;
     if let Some(k) = kinds.as_ref().filter(|k| k.len() != names.len()) {
-        let what = format!("has {} feature types for {} features: the file is damaged, copy it again", k.len(), names.len());
+        let what =
+            format!("has {} feature types for {} features: the file is damaged, copy it again", k.len(), names.len());
         return Err(wrong(m.path(), m.place(), what));
     }
     let shape = m.array("shape")?.all_integers()?;

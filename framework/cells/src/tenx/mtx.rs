@@ -78,9 +78,13 @@ impl Mtx {
         let fault = |what: &str| Err(self.wrong(format!("line 1 is `{short}`; {what}")));
         let write = "write it in Python: scipy.io.mmwrite(path, scipy.sparse.coo_matrix(x), symmetry=\"general\")";
         match words.as_slice() {
-            ["%%matrixmarket", "matrix", "coordinate", "integer" | "unsigned-integer" | "real" | "double", "general"] => {
-                Ok(())
-            }
+            [
+                "%%matrixmarket",
+                "matrix",
+                "coordinate",
+                "integer" | "unsigned-integer" | "real" | "double",
+                "general",
+            ] => Ok(()),
             ["%%matrixmarket", "matrix", "array", ..] => fault(&format!("a dense matrix is not read; {write}")),
             ["%%matrixmarket", "matrix", "coordinate", "pattern", ..] => {
                 fault("a pattern has no values, and counts are needed; write it again with them")

@@ -68,13 +68,17 @@ pub(super) fn texts(item: Item, bytes: &[u8], n: usize, big_endian: bool) -> Res
     let short = || "it ends early or is damaged".to_string();
     let text = |b: &[u8]| String::from_utf8(b.to_vec()).map_err(|_| "it holds text that is not UTF-8".to_string());
     match item {
-        Item::Letters(_) | Item::Bytes(_) => bytes.chunks_exact(item.size() as usize).take(n).map(|b| match item {
-            Item::Letters(_) => {
-                let letters = values(b, big_endian, |b| char::from_u32(u32::from_le_bytes(b)));
-                letters.into_iter().take_while(|c| *c != Some('\0')).map(|c| c.ok_or_else(short)).collect()
-            }
-            _ => text(b.split(|b| *b == 0).next().unwrap_or_default()),
-        }).collect(),
+        Item::Letters(_) | Item::Bytes(_) => bytes
+            .chunks_exact(item.size() as usize)
+            .take(n)
+            .map(|b| match item {
+                Item::Letters(_) => {
+                    let letters = values(b, big_endian, |b| char::from_u32(u32::from_le_bytes(b)));
+                    letters.into_iter().take_while(|c| *c != Some('\0')).map(|c| c.ok_or_else(short)).collect()
+                }
+                _ => text(b.split(|b| *b == 0).next().unwrap_or_default()),
+            })
+            .collect(),
         // How many there are, then each with its length.
         _ => {
             let number = |at: usize| -> Option<usize> {

@@ -160,7 +160,8 @@ fn second(v: &Value) -> Result<Layout, String> {
 fn third(v: &Value) -> Result<Layout, String> {
     let data_type = v.get("data_type");
     let name = data_type.and_then(Value::as_str).or_else(|| data_type?.get("name")?.as_str()).unwrap_or("unknown");
-    let length = |unit: u64| data_type.and_then(|d| d.get("configuration")?.get("length_bytes")?.as_u64()).map(|n| n / unit);
+    let length =
+        |unit: u64| data_type.and_then(|d| d.get("configuration")?.get("length_bytes")?.as_u64()).map(|n| n / unit);
     let unread = || format!("has the type `{name}`, which is not read; {REMEDY}");
     let item = match name {
         "bool" => Item::Truth,
