@@ -385,6 +385,57 @@ fn a_scenario_runs_on_a_10x_folder() {
 }
 
 #[test]
+fn a_scenario_runs_on_a_prefix_of_files() {
+    let dir = TempDir::new().expect("a folder");
+    for name in ["barcodes.tsv", "features.tsv", "matrix.mtx.gz"] {
+        let bytes = std::fs::read(fixtures().join("tenx").join(name)).expect("a fixture");
+        for sample in ["GSM1_a_", "GSM2_b_"] {
+            std::fs::write(dir.path().join(format!("{sample}{name}")), &bytes).expect("a file");
+        }
+    }
+    std::fs::copy(fixtures().join("tenx_obs.csv"), dir.path().join("obs.csv")).expect("a file");
+    let scenario = |path: &str| {
+        let text = format!(
+            "name = \"s\"\nseeds = {{ from = 0, count = 1 }}\nrounds = 1\nbatch = 1\nmetrics = [\"rmse\"]\n[pool]\n\
+             init = 3\ntest = 0.2\n[oracle]\nuse = \"perturb_seq\"\npath = {path:?}\nobs = \"obs.csv\"\n\
+             label = \"perturbation\"\ncontrol = \"control\"\nseparator = \"+\"\ncounts = true\nmin_cells = 1\n\
+             only = {{ lane = \"L1\" }}\n[model]\nuse = \"bilinear_pca\"\ncomponents = 2\n[acquisition]\n\
+             use = \"random\"\n"
+        );
+        write(dir.path(), "s.toml", &text)
+    };
+    for command in ["run", "data check"] {
+        let file = scenario("GSM1_a_");
+        let arguments: Vec<&str> =
+            command.split(' ').chain([file.to_str().expect("utf-8"), "--data-dir", "."]).collect();
+        let r = run(dir.path(), &arguments);
+        assert_eq!(r.code, 0, "{}{}", r.out, r.err);
+    }
+    let e = open(dir.path(), json!({ "obs": dir.path().join("obs.csv"), "counts": true })).err().expect("two matrices");
+    assert!(e.to_string().contains("there are 2 matrices here; name one of them as `path`"), "{e}");
+}
+
+#[test]
+fn cell_rangers_hdf5_is_replayed() {
+    let dir = TempDir::new().expect("a folder");
+    let packed = root().join("framework/cells/tests/fixtures/tenx_v3.h5.gz");
+    let mut bytes = Vec::new();
+    std::io::Read::read_to_end(&mut cells::unpacked(&packed).expect("a fixture"), &mut bytes).expect("gzip");
+    let path = dir.path().join("tenx_v3.h5");
+    std::fs::write(&path, bytes).expect("a file");
+    let rows: String = (0..23).map(|k| format!("cell{k}-1,{}\n", ["A", "control", "B"][k % 3])).collect();
+    let obs = write(dir.path(), "obs.csv", &format!("barcode,perturbation\n{rows}"));
+    let s = open(&path, json!({ "obs": obs, "counts": true, "lane": null })).expect("opens");
+    assert_eq!((s.pool().len(), s.n_outputs()), (2, 4));
+    let note = "features that are no genes were left out: 1 of Antibody Capture, 1 of CRISPR Guide Capture";
+    assert!(s.notes().iter().any(|n| n == note), "{:?}", s.notes());
+    let kinds = json!(["Gene Expression", "Antibody Capture"]);
+    let s = open(&path, json!({ "obs": obs, "counts": true, "lane": null, "feature_types": kinds })).expect("opens");
+    assert_eq!(s.n_outputs(), 5);
+    error(&path, json!({ "counts": true }), &["does not say how cells were perturbed", "in `obs`"]);
+}
+
+#[test]
 fn a_packed_anndata_file_is_to_be_unpacked() {
     error(Path::new("screen.h5ad.gz"), json!({}), &["unpack it: gunzip"]);
 }

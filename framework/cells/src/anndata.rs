@@ -88,7 +88,8 @@ impl AnnData {
         let rows = (piece / n).max(1);
         // Whole chunks, unless they are so large that pieces are not.
         let chunk = x.chunk_rows() as usize;
-        let rows = if chunk.saturating_mul(n) <= piece.saturating_mul(16) { rows.next_multiple_of(chunk) } else { rows };
+        let rows =
+            if chunk.saturating_mul(n) <= piece.saturating_mul(16) { rows.next_multiple_of(chunk) } else { rows };
         for start in (0..self.cells).step_by(rows) {
             let end = (start + rows).min(self.cells);
             let values = x.numbers(start as u64..end as u64)?;

@@ -17,4 +17,4 @@ mod tenx;
 pub use error::{CellsError, Result};
 pub use only::only;
 pub use opened::{Cells, Form, Options, form, open};
-pub use tenx::unpacked;
+pub use tenx::{behind, unpacked};

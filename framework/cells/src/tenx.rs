@@ -7,7 +7,7 @@ mod h5;
 mod mtx;
 
 pub(crate) use files::is_prefix;
-pub use files::unpacked;
+pub use files::{behind, unpacked};
 
 use crate::sparse::Sparse;
 use crate::store::Group;

@@ -36,7 +36,7 @@ fn cut_and_damaged_files_are_errors() {
         }
         // Bytes changed at places that walk through the file.
         let mut state = 7u64;
-        for _ in 0..150 {
+        for _ in 0..60 {
             let mut bytes = whole.clone();
             for _ in 0..4 {
                 state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);

@@ -84,6 +84,8 @@ fn folders_and_prefixes() {
     refuses(&dir.0.join("geo"), &of, &both);
     refuses(&dir.0.join("geo/GSM123456"), &of, &both);
     assert_eq!(form(&dir.0.join("geo/GSM9")), Form::Other);
+    assert_eq!(cells::behind(&dir.0.join("geo/GSM1234568")).len(), 3);
+    assert!(cells::behind(&dir.0.join("geo/GSM123456")).is_empty() && cells::behind(&dir.0.join("geo")).is_empty());
     std::fs::remove_file(dir.0.join("geo/GSM1234567_sampleA_barcodes.tsv")).expect("a file");
     refuses(&dir.0.join("geo/GSM1234567_sampleA_"), &of, &["there is no GSM1234567_sampleA_barcodes.tsv (or .gz)"]);
 }

@@ -57,6 +57,14 @@ pub(crate) fn is_prefix(path: &Path) -> bool {
     !path.exists() && !start.is_empty() && !prefixes(&names(&folder), &start).is_empty()
 }
 
+/// The files that a prefix stands for; none for a path that is no prefix, or lacks one of the three.
+pub fn behind(path: &Path) -> Vec<PathBuf> {
+    match is_prefix(path).then(|| find(path)) {
+        Some(Ok(found)) => vec![found.matrix, found.barcodes, found.features],
+        _ => vec![],
+    }
+}
+
 /// The three files of a folder, or of a prefix as `folder/GSM1234567_sampleA_`.
 pub(super) fn find(path: &Path) -> Result<Found> {
     let (folder, start) = if path.is_dir() { (path.to_path_buf(), String::new()) } else { taken_apart(path) };
