@@ -3,6 +3,7 @@
 
 mod column;
 
+use crate::ahead::ahead;
 use crate::error::listed;
 use crate::sparse::Sparse;
 use crate::store::{Array, Group, Kind, wrong};
@@ -90,18 +91,18 @@ impl AnnData {
         let chunk = x.chunk_rows() as usize;
         let rows =
             if chunk.saturating_mul(n) <= piece.saturating_mul(16) { rows.next_multiple_of(chunk) } else { rows };
-        for start in (0..self.cells).step_by(rows) {
-            let end = (start + rows).min(self.cells);
-            let values = x.numbers(start as u64..end as u64)?;
-            for (cell, line) in (start..end).zip(values.chunks_exact(n)) {
+        let all = self.cells as u64;
+        let read = |start: u64| x.numbers(start..start.saturating_add(rows as u64).min(all));
+        ahead(x.path(), (0..all).step_by(rows), read, |start, values| {
+            for (cell, line) in (start as usize..).zip(values.chunks_exact(n)) {
                 for (gene, &v) in line.iter().enumerate() {
                     if v != 0.0 {
                         f(cell, gene, v)?;
                     }
                 }
             }
-        }
-        Ok(())
+            Ok(())
+        })
     }
 }
 

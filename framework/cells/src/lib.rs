@@ -5,6 +5,7 @@
 //! needs. Zeros may be left out. Every error is one message that names the file, the place in it, the cause and the
 //! remedy; no input, however damaged, makes it panic or ask for memory that the file does not account for.
 
+mod ahead;
 mod anndata;
 mod codec;
 mod error;

@@ -1,5 +1,6 @@
 //! A matrix in compressed rows or columns, read in pieces.
 
+use crate::ahead::ahead;
 use crate::store::{Array, Group, wrong};
 use crate::{CellsError, Result};
 use std::path::PathBuf;
@@ -52,12 +53,12 @@ impl Sparse {
         let chunk = self.value.chunk_rows();
         let piece = if chunk <= piece.saturating_mul(16) { piece.next_multiple_of(chunk) } else { piece };
         let all = self.starts.last().copied().unwrap_or(0);
+        let read = |start: u64| {
+            let rows = start..start.saturating_add(piece).min(all);
+            Ok((self.index.integers(rows.clone())?, self.value.numbers(rows)?))
+        };
         let mut line = 0;
-        let mut start = 0;
-        while start < all {
-            let end = (start + piece).min(all);
-            let indices = self.index.integers(start..end)?;
-            let values = self.value.numbers(start..end)?;
+        ahead(&self.path, (0..all).step_by(piece as usize), read, |start, (indices, values)| {
             let mut at = 0;
             while at < indices.len() {
                 while self.starts[line + 1] <= start + at as u64 {
@@ -72,9 +73,8 @@ impl Sparse {
                 }
                 at = stop;
             }
-            start = end;
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     fn outside(&self, j: i64, line: usize) -> CellsError {
