@@ -11,11 +11,13 @@ mod codec;
 mod error;
 mod only;
 mod opened;
+mod options;
 mod sparse;
 mod store;
 mod tenx;
 
 pub use error::{CellsError, Result};
 pub use only::only;
-pub use opened::{Cells, Form, Options, form, open};
+pub use opened::{Cells, Form, form, open};
+pub use options::Options;
 pub use tenx::{behind, unpacked};

@@ -3,28 +3,11 @@
 use crate::anndata::AnnData;
 use crate::store::{is_store, open_hdf5, open_zarr};
 use crate::tenx::{TenX, is_prefix};
-use crate::{CellsError, Result};
+use crate::{CellsError, Options, Result};
 use std::path::{Path, PathBuf};
 
 /// Entries read in one piece: some tens of megabytes.
 const PIECE: usize = 1 << 20;
-
-/// What to read of a file.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// AnnData: a layer, or `raw`; absent: X.
-    pub layer: Option<String>,
-    /// AnnData: the column of var with the names of genes, absent: its index. 10x: `name` (default) or `id`.
-    pub gene_column: Option<String>,
-    /// 10x: the types of features that are genes. Others (guides, antibodies) are left out and counted.
-    pub feature_types: Vec<String>,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self { layer: None, gene_column: None, feature_types: vec!["Gene Expression".into()] }
-    }
-}
 
 /// What a path is, by its name and by what lies there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,7 +5,6 @@ mod meta;
 
 use super::{Array, Group, Kind, Members, Node, hdf5::not_numbers, within, wrong};
 use crate::{CellsError, Result};
-use chunk::Codec;
 use meta::{Item, Layout};
 use serde_json::Value;
 use std::ops::Range;
@@ -256,6 +255,3 @@ impl Array for ZarrArray {
         Ok(out)
     }
 }
-
-/// Decoders in the order in which they are applied.
-type Codecs = Vec<Codec>;

@@ -1,34 +1,8 @@
 //! A chunk of a zarr array: unpacked, and its bytes as values.
 
-use super::meta::Item;
+use super::meta::{Codec, Item};
 use crate::codec::{blosc, gzip, numcodecs_lz4, zlib, zstd};
 use std::path::Path;
-
-/// One step of unpacking.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Codec {
-    Blosc,
-    Zstd,
-    Gzip,
-    Zlib,
-    Lz4,
-    /// Four bytes at the end, which are taken off.
-    Checksum,
-}
-
-impl Codec {
-    pub(super) fn named(name: &str, version: u8) -> Option<Self> {
-        Some(match (name, version) {
-            ("blosc" | "numcodecs.blosc", _) => Codec::Blosc,
-            ("zstd" | "numcodecs.zstd", _) => Codec::Zstd,
-            ("gzip" | "numcodecs.gzip", _) => Codec::Gzip,
-            ("zlib" | "numcodecs.zlib", _) => Codec::Zlib,
-            ("lz4" | "numcodecs.lz4", _) => Codec::Lz4,
-            ("crc32c", 3) => Codec::Checksum,
-            _ => return None,
-        })
-    }
-}
 
 /// The bytes of a chunk, at most `most` of them.
 pub(super) fn decode(codecs: &[Codec], packed: Vec<u8>, most: usize) -> Result<Vec<u8>, String> {

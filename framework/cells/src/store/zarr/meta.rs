@@ -1,7 +1,5 @@
 //! What the JSON files of a store say about a node.
 
-use super::Codecs;
-use super::chunk::Codec;
 use serde_json::Value;
 use std::path::Path;
 
@@ -32,6 +30,32 @@ impl Item {
     }
 }
 
+/// One step of unpacking.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Codec {
+    Blosc,
+    Zstd,
+    Gzip,
+    Zlib,
+    Lz4,
+    /// Four bytes at the end, which are taken off.
+    Checksum,
+}
+
+impl Codec {
+    pub(super) fn named(name: &str, version: u8) -> Option<Self> {
+        Some(match (name, version) {
+            ("blosc" | "numcodecs.blosc", _) => Codec::Blosc,
+            ("zstd" | "numcodecs.zstd", _) => Codec::Zstd,
+            ("gzip" | "numcodecs.gzip", _) => Codec::Gzip,
+            ("zlib" | "numcodecs.zlib", _) => Codec::Zlib,
+            ("lz4" | "numcodecs.lz4", _) => Codec::Lz4,
+            ("crc32c", 3) => Codec::Checksum,
+            _ => return None,
+        })
+    }
+}
+
 /// How an array is laid out.
 pub(super) struct Layout {
     pub(super) shape: Vec<u64>,
@@ -40,7 +64,8 @@ pub(super) struct Layout {
     pub(super) big_endian: bool,
     /// The bytes of an element that is not stored.
     pub(super) fill: Vec<u8>,
-    pub(super) codecs: Codecs,
+    /// In the order in which they are applied.
+    pub(super) codecs: Vec<Codec>,
     /// Whether the files of chunks begin with `c`, as version 3 has it.
     prefixed: bool,
     separator: String,
