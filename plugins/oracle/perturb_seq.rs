@@ -16,32 +16,37 @@ mod values;
 
 use framework::domain::Control;
 use framework::prelude::*;
-use input::Format;
 use profiles::Profiles;
 use rayon::prelude::*;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Replays a Perturb-seq screen from an AnnData file (`.h5ad`, needs a build with `--features h5ad`), a 10x folder
-/// with a table of its cells, or a pseudobulk table (one row a perturbation, or several, and one column a gene).
+/// Replays a Perturb-seq screen from AnnData (`.h5ad`, or a `.zarr` store), a 10x matrix (folder or `.h5`) with a table
+/// of its cells, or a pseudobulk table (one row a perturbation, or several, and one column a gene).
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PerturbSeq {
-    /// An `.h5ad` file, a 10x folder (matrix.mtx, barcodes.tsv, features.tsv or genes.tsv, plain or .gz), or a
-    /// pseudobulk table (.csv, .csv.gz, .tsv, .tsv.gz, .parquet); relative to the data folder.
+    /// An `.h5ad` file or `.zarr` store; a 10x `.h5` file, a folder (matrix.mtx, barcodes.tsv, features.tsv or
+    /// genes.tsv, plain or .gz) or the first letters of its files (`folder/GSM1234567_`); or a pseudobulk table
+    /// (.csv, .csv.gz, .tsv, .tsv.gz, .parquet). Relative to the data folder.
     pub path: PathBuf,
-    /// The table of cells of a 10x folder, with `barcode`, `label` and perhaps `lane` as columns. Default none.
+    /// The table of cells of a 10x matrix, with `barcode`, `label` and perhaps `lane` as columns. Default none.
     #[serde(default)]
     pub obs: Option<PathBuf>,
     /// The column of that table with the barcode; default `"barcode"`.
     #[serde(default = "barcode_column")]
     pub barcode: String,
-    /// The layer of an `.h5ad` file; absent: X.
+    /// The layer of an AnnData file, or `"raw"`; absent: X.
     #[serde(default)]
     pub layer: Option<String>,
-    /// Where gene names stand. `.h5ad`: a column of var, absent: its index. 10x: `"name"` (default) or `"id"`.
+    /// Where gene names stand. AnnData: a column of var, absent: its index. 10x: `"name"` (default) or `"id"`.
     #[serde(default)]
     pub gene_column: Option<String>,
+    /// The features of a 10x matrix that are taken for genes; default `["Gene Expression"]`. Others, such as guides and
+    /// antibodies, are left out and counted.
+    #[serde(default = "gene_expression")]
+    pub feature_types: Vec<String>,
     /// The column that names the perturbation of a cell. Cells without a value are left out.
     pub label: String,
     /// The label of control cells.
@@ -50,6 +55,9 @@ pub struct PerturbSeq {
     /// so that `A+control` is `A`. Absent: a label is one gene.
     #[serde(default)]
     pub separator: Option<String>,
+    /// Use only cells (rows of a table) with these values in these columns, as in `{ cell_type = "K562" }`. Default all.
+    #[serde(default)]
+    pub only: BTreeMap<String, String>,
     /// The column that names the lane (batch) of a cell. Absent: all cells are one lane.
     #[serde(default)]
     pub lane: Option<String>,
@@ -134,6 +142,10 @@ fn barcode_column() -> String {
     "barcode".into()
 }
 
+fn gene_expression() -> Vec<String> {
+    framework::cells::Options::default().feature_types
+}
+
 fn target_sum() -> f64 {
     1e4
 }
@@ -158,7 +170,7 @@ impl PerturbSeq {
         Error::Config(format!("perturb_seq ({}): {what}", self.path.display()))
     }
 
-    fn check(&self, format: Format) -> Result<()> {
+    fn check(&self, is_table: bool) -> Result<()> {
         if !(self.target_sum > 0.0 && self.target_sum.is_finite()) {
             return Err(self.wrong(format!("target_sum is {}; it must be a positive number", self.target_sum)));
         }
@@ -185,18 +197,14 @@ impl PerturbSeq {
             )));
         }
         let misplaced = [
-            (format == Format::Table, "differences", self.differences),
-            (format == Format::Table, "not_genes", !self.not_genes.is_empty()),
-            (format == Format::AnnData, "layer", self.layer.is_some()),
-            (format == Format::TenX, "obs", self.obs.is_some()),
-            (format != Format::Table, "gene_column", self.gene_column.is_some()),
+            (is_table, "differences", self.differences),
+            (is_table, "not_genes", !self.not_genes.is_empty()),
+            (!is_table, "layer", self.layer.is_some()),
+            (!is_table, "obs", self.obs.is_some()),
+            (!is_table, "gene_column", self.gene_column.is_some()),
         ];
         if let Some((_, name, _)) = misplaced.iter().find(|(fits, _, set)| *set && !fits) {
-            let kind = match format {
-                Format::AnnData => "an AnnData file",
-                Format::TenX => "a 10x folder",
-                Format::Table => "a pseudobulk table",
-            };
+            let kind = if is_table { "a pseudobulk table" } else { "single cells" };
             return Err(self.wrong(format!("`{name}` means nothing for {kind}; leave it out")));
         }
         Ok(())

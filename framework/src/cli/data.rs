@@ -42,7 +42,7 @@ impl Data {
             let _ = writeln!(out, "{}{}", file.display(), if files.is_empty() { "   needs no data" } else { "" });
             for f in files {
                 let path = data.path(&f);
-                let word = if !path.exists() {
+                let word = if !path.exists() && cells::behind(&path).is_empty() {
                     bad += 1;
                     "MISSING"
                 } else {

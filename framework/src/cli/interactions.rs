@@ -26,7 +26,7 @@ const SHOWN: usize = 10;
 pub(crate) struct Interactions {
     /// Study file: [oracle] or [samples], [test.NAME] sections, [calls], seeds
     study: Option<PathBuf>,
-    /// Without a study file: samples as CSV, TSV, Parquet or h5ad
+    /// Without a study file: samples as CSV, TSV, Parquet or AnnData (h5ad, zarr)
     #[arg(long, value_name = "FILE")]
     samples: Option<PathBuf>,
     /// Columns that name what was done to a sample, with commas between them
@@ -47,9 +47,12 @@ pub(crate) struct Interactions {
     /// Columns of numbers that are not features, by name or pattern, with commas between them
     #[arg(long, alias = "ignore", value_name = "COLUMNS", requires = "samples", value_delimiter = ',')]
     exclude: Vec<String>,
-    /// Layer of an h5ad file [default: X]
+    /// Layer of an AnnData file, or raw [default: X]
     #[arg(long, value_name = "NAME", requires = "samples")]
     layer: Option<String>,
+    /// Use only samples with that value in that column, such as cell_type=K562; may be repeated
+    #[arg(long, value_name = "COLUMN=VALUE", requires = "samples", value_parser = column_value)]
+    only: Vec<(String, String)>,
     /// Bring features to one scale: none, or control (standard deviations over control)
     #[arg(long, value_name = "HOW", requires = "samples", default_value = "none")]
     scale: String,
@@ -214,6 +217,7 @@ impl Interactions {
                 columns: self.columns.clone(),
                 exclude: self.exclude.clone(),
                 layer: self.layer.clone(),
+                only: self.only.iter().cloned().collect(),
                 scale,
             }),
             test,
@@ -222,6 +226,11 @@ impl Interactions {
             device: if self.gpu { Place::Gpu } else { Place::Cpu },
         })
     }
+}
+
+fn column_value(text: &str) -> Result<(String, String), String> {
+    let (column, value) = text.split_once('=').ok_or("write COLUMN=VALUE")?;
+    Ok((column.into(), value.into()))
 }
 
 fn bar(steps: u64) -> ProgressBar {

@@ -47,8 +47,7 @@ fn one_seed() -> Seeds {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SampleFile {
-    /// .csv, .csv.gz, .tsv, .tsv.gz, .parquet, or .h5ad (needs a build with `--features h5ad`); relative to the data
-    /// folder.
+    /// A table (.csv, .csv.gz, .tsv, .tsv.gz, .parquet) or AnnData (.h5ad, .zarr); relative to the data folder.
     pub path: PathBuf,
     /// The columns that name what was done to a sample, joined where there are several; default `["perturbation"]`.
     #[serde(default = "label_columns")]
@@ -62,16 +61,19 @@ pub struct SampleFile {
     /// The column of the guide or well of a sample, where samples of one are not independent. Default none.
     #[serde(default)]
     pub unit: Option<String>,
-    /// The columns of features (genes of an .h5ad file), by name or pattern. Absent: all columns of numbers that have no other
+    /// The columns of features (genes of an AnnData file), by name or pattern. Absent: all columns of numbers that have no other
     /// role and are measurements by their name; what is left out is told.
     #[serde(default, alias = "features")]
     pub columns: Option<Vec<String>>,
     /// Columns of numbers that are not features, by name or pattern. Default none.
     #[serde(default, alias = "ignore")]
     pub exclude: Vec<String>,
-    /// The layer of an .h5ad file; absent: X.
+    /// The layer of an AnnData file, or `"raw"`; absent: X.
     #[serde(default)]
     pub layer: Option<String>,
+    /// Use only samples with these values in these columns, as in `{ cell_type = "K562" }`. Default all.
+    #[serde(default)]
+    pub only: BTreeMap<String, String>,
     /// `"none"` (default), or `"control"`: each feature is divided by its standard deviation over control.
     #[serde(default)]
     pub scale: Scale,

@@ -21,6 +21,8 @@ struct Contents {
     labels: Vec<Option<String>>,
     /// By sample.
     unit: Option<Vec<Option<String>>>,
+    /// What was left out by `only`.
+    notes: Vec<String>,
 }
 
 impl SampleFile {
@@ -31,14 +33,17 @@ impl SampleFile {
                 "samples need at least one column of `labels` and a `separator` that is not empty".into(),
             ));
         }
-        let is_h5ad = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("h5ad"));
-        let mut notes = vec![];
-        let contents = if is_h5ad { self.read_h5ad(&path)? } else { self.read_table(data, &path, &mut notes)? };
+        let mut contents = match cells::form(&path) {
+            cells::Form::Other => self.read_table(data, &path)?,
+            _ => self.read_cells(&path)?,
+        };
         let at = |e: Error| e.at(path.display().to_string());
+        let mut notes = std::mem::take(&mut contents.notes);
         let kept: Vec<usize> = (0..contents.labels.len()).filter(|r| contents.labels[*r].is_some()).collect();
         let dropped = contents.labels.len() - kept.len();
-        if dropped > 0 {
-            notes.push(format!("{dropped} {} no label in `{}` and {} left out",
+        if dropped > 0 && self.only.is_empty() {
+            notes.push(format!(
+                "{dropped} {} no label in `{}` and {} left out",
                 if dropped == 1 { "sample has" } else { "samples have" },
                 self.labels.join("`, `"),
                 if dropped == 1 { "is" } else { "are" }
@@ -101,15 +106,26 @@ impl SampleFile {
         Ok(Loaded { samples: grouped.samples, relations: None, known: None, left_out: grouped.left_out, notes })
     }
 
-    fn read_table(&self, data: &DataRoot, path: &Path, notes: &mut Vec<String>) -> Result<Contents> {
+    /// Takes away the labels of samples that are not asked for.
+    fn keep_only(
+        &self,
+        path: &Path,
+        labels: &mut [Option<String>],
+        texts: impl Fn(&str) -> Result<Vec<Option<String>>>,
+    ) -> Result<Vec<String>> {
+        self.only.iter().map(|(column, value)| Ok(cells::only(path, labels, column, &texts(column)?, value)?)).collect()
+    }
+
+    fn read_table(&self, data: &DataRoot, path: &Path) -> Result<Contents> {
         let t = data.table(&self.path)?;
-        notes.extend(t.notes().iter().cloned());
+        let mut notes = t.notes().to_vec();
         let named = self.labels.iter().map(|c| words(&t, c)).collect::<Result<Vec<_>>>()?;
         let label = |row: usize| {
             let parts: Option<Vec<&str>> = named.iter().map(|c| c[row].as_deref()).collect();
             parts.map(|p| p.join(&self.separator))
         };
-        let labels = (0..t.height()).map(label).collect();
+        let mut labels: Vec<Option<String>> = (0..t.height()).map(label).collect();
+        notes.extend(self.keep_only(path, &mut labels, |c| words(&t, c))?);
         let unit = self.unit.as_ref().map(|column| words(&t, column)).transpose()?;
         let choice =
             FeatureChoice { columns: self.columns.clone().unwrap_or_default(), exclude: self.exclude.clone() };
@@ -122,17 +138,18 @@ impl SampleFile {
         for (j, values) in t.all_numbers(&chosen.names, false)?.into_iter().enumerate() {
             x.column_mut(j).iter_mut().zip(values).for_each(|(x, v)| *x = v as f32);
         }
-        Ok(Contents { x, labels, unit })
+        Ok(Contents { x, labels, unit, notes })
     }
 
-    fn read_h5ad(&self, path: &Path) -> Result<Contents> {
-        let file = cells::AnnData::open(path, self.layer.as_deref(), None)?;
+    fn read_cells(&self, path: &Path) -> Result<Contents> {
+        let file = cells::open(path, &cells::Options { layer: self.layer.clone(), ..Default::default() })?;
         let named = self.labels.iter().map(|c| file.column(c)).collect::<Result<Vec<_>, _>>()?;
         let label = |cell: usize| {
             let parts: Option<Vec<&str>> = named.iter().map(|c| c[cell].as_deref()).collect();
             parts.map(|p| p.join(&self.separator))
         };
-        let labels = (0..file.n_cells()).map(label).collect();
+        let mut labels: Vec<Option<String>> = (0..file.n_cells()).map(label).collect();
+        let notes = self.keep_only(path, &mut labels, |c| Ok(file.column(c)?))?;
         let unit = self.unit.as_ref().map(|c| file.column(c)).transpose()?;
         let genes = file.genes();
         let keep: Vec<usize> = match &self.columns {
@@ -152,12 +169,20 @@ impl SampleFile {
         keep.iter().enumerate().for_each(|(j, g)| place[*g] = Some(j));
         let mut x = Array2::zeros((file.n_cells(), keep.len()));
         file.entries::<Error>(|cell, gene, v| {
-            if let Some(j) = place[gene] {
-                x[[cell, j]] = v as f32;
+            let Some(j) = place[gene] else { return Ok(()) };
+            if x[[cell, j]] != 0.0 {
+                return Err(Error::Data(format!(
+                    "{}: cell {} lists gene {} twice; merge entries in Python (adata.X.sum_duplicates()) and write it \
+                     again",
+                    path.display(),
+                    cell + 1,
+                    genes[gene]
+                )));
             }
+            x[[cell, j]] = v as f32;
             Ok(())
         })?;
-        Ok(Contents { x, labels, unit })
+        Ok(Contents { x, labels, unit, notes })
     }
 }
 

@@ -51,11 +51,16 @@ impl Provenance {
     }
 }
 
-/// SHA-256 of a file, streamed; of a folder, that of the names and hashes of its files, sorted.
+/// SHA-256 of a file, streamed; of a folder or a prefix of files, that of the names and hashes of its files, sorted.
 pub(crate) fn sha256(path: &Path) -> Result<String> {
+    let mut files = cells::behind(path);
     if path.is_dir() {
         let entries = std::fs::read_dir(path).map_err(Error::io(path, "listing"))?;
-        let mut files: Vec<_> = entries.flatten().map(|e| e.path()).filter(|p| p.is_file()).collect();
+        // Folders as well, as in a zarr store; not behind links, which may lead in circles.
+        let inside = |e: &std::fs::DirEntry| e.path().is_file() || e.file_type().is_ok_and(|t| t.is_dir());
+        files = entries.flatten().filter(inside).map(|e| e.path()).collect();
+    }
+    if path.is_dir() || !files.is_empty() {
         files.sort();
         let mut hash = Sha256::new();
         for f in files {

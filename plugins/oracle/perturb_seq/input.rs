@@ -1,7 +1,7 @@
-//! The file: an AnnData file, a 10x folder with a table of its cells, or a pseudobulk table.
+//! The file: cells with what was done to them (AnnData, or 10x beside a table), or a pseudobulk table.
 
 use super::PerturbSeq;
-use framework::cells::TenX;
+use framework::cells::{Cells, CellsError, Options};
 use framework::prelude::*;
 use framework::table::Table;
 use std::collections::{HashMap, HashSet};
@@ -9,8 +9,7 @@ use std::path::Path;
 
 /// Where the entries come from.
 pub(super) enum Matrix {
-    AnnData(framework::cells::AnnData),
-    TenX(TenX),
+    Cells(Cells),
     /// rows x genes.
     Table(Array2<f64>, Vec<String>),
 }
@@ -18,8 +17,7 @@ pub(super) enum Matrix {
 impl Matrix {
     pub(super) fn genes(&self) -> &[String] {
         match self {
-            Matrix::AnnData(m) => m.genes(),
-            Matrix::TenX(m) => m.genes(),
+            Matrix::Cells(m) => m.genes(),
             Matrix::Table(_, genes) => genes,
         }
     }
@@ -27,47 +25,52 @@ impl Matrix {
     /// Every entry that is not zero: cell, gene, value.
     pub(super) fn entries(&self, mut f: impl FnMut(usize, usize, f64) -> Result<()>) -> Result<()> {
         match self {
-            Matrix::AnnData(m) => m.entries(f),
-            Matrix::TenX(m) => m.entries(f),
+            Matrix::Cells(m) => m.entries(f),
             Matrix::Table(x, _) => x.indexed_iter().filter(|(_, v)| **v != 0.0).try_for_each(|((i, j), v)| f(i, j, *v)),
         }
     }
 }
 
+/// A column of text where cells may be empty.
+type Texts = Vec<Option<String>>;
+/// Labels, lanes, and what was left out.
+type Labels = (Texts, Option<Texts>, Vec<String>);
+
 /// The file and what its cells are.
 pub(super) struct Input {
     pub(super) matrix: Matrix,
-    pub(super) label: Vec<Option<String>>,
-    pub(super) lane: Option<Vec<Option<String>>>,
-}
-
-/// What `path` is.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Format {
-    AnnData,
-    TenX,
-    Table,
+    pub(super) label: Texts,
+    pub(super) lane: Option<Texts>,
+    /// What was left out, a sentence each.
+    pub(super) notes: Vec<String>,
 }
 
 impl PerturbSeq {
     /// Opens the matrix and reads labels and lanes of its rows.
-    pub(super) fn input(&self, setup: &Setup, path: &Path, format: Format) -> Result<Input> {
-        if format == Format::AnnData {
-            return self.anndata(path);
-        }
-        if format == Format::Table {
+    pub(super) fn input(&self, setup: &Setup, path: &Path, is_table: bool) -> Result<Input> {
+        if is_table {
             let table = setup.data.table(&self.path)?;
-            let text = |c: &str| Ok::<_, Error>(table.text(c)?.into_iter().map(|t| Some(t.to_string())).collect());
-            let label: Vec<Option<String>> = text(&self.label)?;
-            let lane = self.lane.as_deref().map(text).transpose()?;
-            return Ok(Input { matrix: self.profiles(&table)?, label, lane });
+            let text = |c: &str| Ok(table.text(c)?.into_iter().map(|t| Some(t.to_string())).collect());
+            let (label, lane, notes) = self.labels(path, vec![], text)?;
+            return Ok(Input { matrix: self.profiles(&table)?, label, lane, notes });
         }
-        let tenx = TenX::open(path, self.gene_column.as_deref())?;
+        let cells = framework::cells::open(path, &Options {
+            layer: self.layer.clone(),
+            gene_column: self.gene_column.clone(),
+            feature_types: self.feature_types.clone(),
+        })?;
+        self.misplaced(&cells)?;
+        if cells.has_columns() {
+            let (label, lane, notes) = self.labels(path, vec![], |c| Ok(cells.column(c)?))?;
+            return Ok(Input { matrix: Matrix::Cells(cells), label, lane, notes });
+        }
+        let barcodes = cells.names()?;
         let Some(obs) = &self.obs else {
-            return Err(self.wrong(format!(
-                "a 10x folder does not say how cells were perturbed; name a table with the columns `{}` and `{}` in `obs`",
+            let what = format!(
+                "a 10x matrix does not say how cells were perturbed; name a table with the columns `{}` and `{}` in `obs`",
                 self.barcode, self.label
-            )));
+            );
+            return Err(CellsError::of(path, what).into());
         };
         let table = setup.data.table(obs)?;
         let mut row_of: HashMap<&str, usize> = HashMap::with_capacity(table.height());
@@ -81,32 +84,43 @@ impl PerturbSeq {
                 )));
             }
         }
-        let rows: Vec<Option<usize>> = tenx.barcodes().iter().map(|b| row_of.get(b.as_str()).copied()).collect();
+        let rows: Vec<Option<usize>> = barcodes.iter().map(|b| row_of.get(b.as_str()).copied()).collect();
         if rows.iter().all(Option::is_none) {
             let show = |b: Option<&str>| b.unwrap_or("none").to_string();
             return Err(Error::Data(format!(
                 "{}: none of the {} barcodes of the matrix (as {}) is among its {} barcodes (as {}); check suffixes as in -1",
                 setup.data.path(obs).display(),
                 rows.len(),
-                show(tenx.barcodes().first().map(String::as_str)),
+                show(barcodes.first().map(String::as_str)),
                 table.height(),
                 show(table.text(&self.barcode)?.first().copied())
             )));
         }
         let take = |c: &str| {
             let values = cells_of(&table, c)?;
-            Ok::<_, Error>(rows.iter().map(|r| r.and_then(|r| values[r].clone())).collect())
+            Ok(rows.iter().map(|r| r.and_then(|r| values[r].clone())).collect())
         };
-        let label = take(&self.label)?;
-        let lane = self.lane.as_deref().map(take).transpose()?;
-        Ok(Input { matrix: Matrix::TenX(tenx), label, lane })
+        let (label, lane, notes) = self.labels(path, cells.notes(), take)?;
+        Ok(Input { matrix: Matrix::Cells(cells), label, lane, notes })
     }
 
-    fn anndata(&self, path: &Path) -> Result<Input> {
-        let m = framework::cells::AnnData::open(path, self.layer.as_deref(), self.gene_column.as_deref())?;
-        let label = m.column(&self.label)?;
-        let lane = self.lane.as_deref().map(|c| m.column(c)).transpose()?;
-        Ok(Input { matrix: Matrix::AnnData(m), label, lane })
+    /// Labels and lanes of the cells asked for, and what was left out.
+    fn labels(&self, path: &Path, mut notes: Vec<String>, text: impl Fn(&str) -> Result<Texts>) -> Result<Labels> {
+        let mut label = text(&self.label)?;
+        for (column, value) in &self.only {
+            notes.push(framework::cells::only(path, &mut label, column, &text(column)?, value)?);
+        }
+        Ok((label, self.lane.as_deref().map(text).transpose()?, notes))
+    }
+
+    /// Errors where a setting means nothing for what was opened.
+    fn misplaced(&self, cells: &Cells) -> Result<()> {
+        let (name, kind) = match (cells.has_columns(), &self.layer, &self.obs) {
+            (false, Some(_), _) => ("layer", "a 10x matrix"),
+            (true, _, Some(_)) => ("obs", "an AnnData file"),
+            _ => return Ok(()),
+        };
+        Err(self.wrong(format!("`{name}` means nothing for {kind}; leave it out")))
     }
 
     /// The columns of numbers of a pseudobulk table.
@@ -114,6 +128,7 @@ impl PerturbSeq {
         let other: HashSet<&str> = [Some(&self.label), self.lane.as_ref()]
             .into_iter()
             .flatten()
+            .chain(self.only.keys())
             .chain(&self.not_genes)
             .map(String::as_str)
             .collect();
@@ -133,7 +148,7 @@ impl PerturbSeq {
 }
 
 /// A column of text where cells may be empty.
-fn cells_of(table: &Table, name: &str) -> Result<Vec<Option<String>>> {
+fn cells_of(table: &Table, name: &str) -> Result<Texts> {
     match table.column(name) {
         Some(framework::table::Column::Text(values)) => Ok(values.clone()),
         _ => Ok(table.text(name)?.into_iter().map(|t| Some(t.to_string())).collect()),

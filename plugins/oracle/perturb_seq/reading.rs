@@ -1,10 +1,9 @@
 //! From a file to an opened screen: which cells and genes are used, and what each cell is.
 
-use super::input::{Format, Input};
+use super::input::Input;
 use super::profiles::Profiles;
 use super::values::{Spread, ValueCheck, gather};
 use super::{CellNoise, PerturbSeq};
-use framework::cells::CellsError;
 use framework::domain::Control;
 use framework::prelude::*;
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -40,18 +39,9 @@ impl PerturbSeq {
 
     pub(super) fn read(&self, setup: &Setup) -> Result<Profiles> {
         let path = setup.data.path(&self.path);
-        let named = |end: &str| path.to_string_lossy().to_lowercase().ends_with(end);
-        if named(".h5ad.gz") {
-            return Err(CellsError::of(&path, "a packed .h5ad file cannot be read in pieces; unpack it: gunzip").into());
-        }
-        let format = match (path.is_dir(), named(".h5ad")) {
-            (true, _) => Format::TenX,
-            (false, true) => Format::AnnData,
-            (false, false) => Format::Table,
-        };
-        let is_table = format == Format::Table;
-        self.check(format)?;
-        let input = self.input(setup, &path, format)?;
+        let is_table = framework::cells::form(&path) == framework::cells::Form::Other;
+        self.check(is_table)?;
+        let input = self.input(setup, &path, is_table)?;
         let data = |what: String| Error::Data(format!("{}: {what}", path.display()));
         no_duplicates(input.matrix.genes()).map_err(|names| {
             data(format!(
@@ -59,7 +49,7 @@ impl PerturbSeq {
                  column of unique names in `gene_column`"
             ))
         })?;
-        let mut notes = Vec::new();
+        let mut notes = input.notes.clone();
 
         // What each cell is; perturbations in the order of their names.
         let parts: Vec<Option<Vec<&str>>> = input
@@ -89,7 +79,7 @@ impl PerturbSeq {
             })
             .collect();
         let unlabelled = class.iter().filter(|c| **c == Class::Unused).count();
-        if unlabelled > 0 {
+        if unlabelled > 0 && self.only.is_empty() {
             notes.push(format!("{unlabelled} of {} cells have no label and were left out", class.len()));
         }
         let (lane, lane_names) = self.lanes(&input, &class, &path)?;

@@ -1,15 +1,10 @@
 //! The LZF filter of h5py, which HDF5 itself does not have.
 
-use hdf5_reader::error::{Error, Result};
-
-/// The number under which h5py registered the filter.
-pub const ID: u16 = 32000;
-
 /// The bytes behind a compressed chunk, at most `most` of them. A control byte below 32 is followed by that many
 /// literals and one more; any other gives the length and, with the next bytes, how far back a repeat lies.
-pub fn decompress(data: &[u8], most: usize) -> Result<Vec<u8>> {
-    let short = || Error::DecompressionError("an LZF chunk ends early or is damaged".into());
-    let mut out = Vec::with_capacity(most);
+pub(super) fn decompress(data: &[u8], most: usize) -> Result<Vec<u8>, String> {
+    let short = || "an LZF chunk ends early or is damaged".to_string();
+    let mut out = Vec::with_capacity(most.min(1 << 20));
     let mut at = 0;
     while at < data.len() {
         let control = usize::from(data[at]);
