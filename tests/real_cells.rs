@@ -4,7 +4,7 @@
 mod common;
 
 use common::*;
-use framework::context::Setup;
+use framework::plugin::Setup;
 use framework::data::DataRoot;
 use framework::plugin::{Experiment, Oracle};
 use framework::streams::Streams;

@@ -150,7 +150,7 @@ impl EmbeddingTable {
             x.column_mut(c).assign(&Array1::from(values));
         }
         if self.layout == Layout::Columns {
-            let first = |c: &&str| c.split(' ').next().unwrap_or_default().to_string();
+            let first = |c: &String| c.split(' ').next().unwrap_or_default().to_string();
             return Ok((columns.iter().map(first).collect(), x.reversed_axes().as_standard_layout().to_owned()));
         }
         // A row whose name is empty belongs to no gene.

@@ -3,8 +3,8 @@
 use super::PerturbSeq;
 use framework::cells::{Cells, CellsError, Options};
 use framework::prelude::*;
-use framework::table::Table;
-use std::collections::{HashMap, HashSet};
+use framework::table::{FeatureChoice, Table};
+use std::collections::HashMap;
 use std::path::Path;
 
 /// Where the entries come from.
@@ -50,9 +50,9 @@ impl PerturbSeq {
     pub(super) fn input(&self, setup: &Setup, path: &Path, is_table: bool) -> Result<Input> {
         if is_table {
             let table = setup.data.table(&self.path)?;
-            let text = |c: &str| Ok(table.text(c)?.into_iter().map(|t| Some(t.to_string())).collect());
-            let (label, lane, notes) = self.labels(path, vec![], text)?;
-            return Ok(Input { matrix: self.profiles(&table)?, label, lane, notes });
+            let (label, lane, mut notes) = self.labels(path, vec![], |c| cells_of(&table, c))?;
+            let matrix = self.profiles(&table, &mut notes)?;
+            return Ok(Input { matrix, label, lane, notes });
         }
         let cells = framework::cells::open(path, &Options {
             layer: self.layer.clone(),
@@ -123,34 +123,27 @@ impl PerturbSeq {
         Err(self.wrong(format!("`{name}` means nothing for {kind}; leave it out")))
     }
 
-    /// The columns of numbers of a pseudobulk table.
-    fn profiles(&self, table: &Table) -> Result<Matrix> {
-        let other: HashSet<&str> = [Some(&self.label), self.lane.as_ref()]
-            .into_iter()
-            .flatten()
-            .chain(self.only.keys())
-            .chain(&self.not_genes)
-            .map(String::as_str)
-            .collect();
-        let genes: Vec<String> =
-            table.numeric_columns().into_iter().filter(|c| !other.contains(c)).map(str::to_string).collect();
-        if genes.is_empty() {
-            return Err(self.wrong(
-                "the table has no column of numbers besides label and lane; a pseudobulk table has a column for each gene",
-            ));
+    /// The genes of a pseudobulk table: its columns of measurements. What is left out is noted.
+    fn profiles(&self, table: &Table, notes: &mut Vec<String>) -> Result<Matrix> {
+        let other: Vec<&str> = std::iter::once(&self.label).chain(&self.lane).chain(self.only.keys()).map(String::as_str).collect();
+        let choice = FeatureChoice { columns: vec![], exclude: self.not_genes.clone() };
+        let chosen = choice.of(table, &other)?;
+        notes.extend(table.notes().iter().cloned());
+        notes.extend(chosen.lines());
+        let mut x = Array2::zeros((table.height(), chosen.names.len()));
+        for (j, values) in table.all_numbers(&chosen.names, false)?.into_iter().enumerate() {
+            x.column_mut(j).assign(&Array1::from(values));
         }
-        let mut x = Array2::zeros((table.height(), genes.len()));
-        for (j, gene) in genes.iter().enumerate() {
-            x.column_mut(j).assign(&Array1::from(table.numbers(gene)?));
-        }
-        Ok(Matrix::Table(x, genes))
+        Ok(Matrix::Table(x, chosen.names))
     }
 }
 
 /// A column of text where cells may be empty.
 fn cells_of(table: &Table, name: &str) -> Result<Texts> {
     match table.column(name) {
-        Some(framework::table::Column::Text(values)) => Ok(values.clone()),
+        Some(framework::table::Column::Text(values)) => {
+            Ok(values.iter().map(|c| c.clone().filter(|c| !c.trim().is_empty())).collect())
+        }
         _ => Ok(table.text(name)?.into_iter().map(|t| Some(t.to_string())).collect()),
     }
 }
