@@ -4,8 +4,8 @@
 mod common;
 
 use common::*;
-use framework::plugin::Setup;
 use framework::data::DataRoot;
+use framework::plugin::Setup;
 use framework::plugin::{Experiment, Oracle};
 use framework::streams::Streams;
 use plugins as _;

@@ -280,7 +280,8 @@ impl Screen for Replay {
                 for (r, &id) in ids.iter().enumerate() {
                     // Repeated measurements go through the replicates in turn.
                     let start = key(id).rng("replicate").random_range(0..n);
-                    let known: Vec<f64> = (0..n).map(|k| values[(id, (start + k) % n)]).filter(|v| !v.is_nan()).collect();
+                    let known: Vec<f64> =
+                        (0..n).map(|k| values[(id, (start + k) % n)]).filter(|v| !v.is_nan()).collect();
                     out.y[(r, 0)] = known[out.replicate[r] as usize % known.len()];
                 }
             }

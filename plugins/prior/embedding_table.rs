@@ -132,8 +132,7 @@ impl EmbeddingTable {
             return Err(wrong("`names` and `skip` belong to layout = \"vectors\"".into()));
         }
         let table = cx.setup.data.table(&self.path)?;
-        let choice =
-            FeatureChoice { columns: self.columns.clone().unwrap_or_default(), exclude: self.exclude.clone() };
+        let choice = FeatureChoice { columns: self.columns.clone().unwrap_or_default(), exclude: self.exclude.clone() };
         notes.extend(table.notes().iter().cloned());
         let columns = if self.layout == Layout::Rows {
             let chosen = choice.of(&table, &[&self.gene])?;
@@ -142,7 +141,10 @@ impl EmbeddingTable {
             chosen.names
         } else {
             // A column is a gene, whatever its name looks like.
-            let all = FeatureChoice { columns: if choice.columns.is_empty() { vec!["*".into()] } else { choice.columns }, ..choice };
+            let all = FeatureChoice {
+                columns: if choice.columns.is_empty() { vec!["*".into()] } else { choice.columns },
+                ..choice
+            };
             all.of(&table, &[&self.gene])?.names
         };
         let mut x = Array2::zeros((table.height(), columns.len()));

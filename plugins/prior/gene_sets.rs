@@ -18,7 +18,7 @@ pub struct GeneSets {
     /// Column with the gene names; default `"gene"`.
     #[serde(default = "gene_column")]
     pub gene: String,
-    /// Column with the set names; default `"term"`.
+    /// Column with the set names; default `"term"`, in a GMT file `"set"`.
     #[serde(default = "set_column")]
     pub set: String,
     /// Sets with fewer genes in the table are left out; default 3.
@@ -72,11 +72,14 @@ fn dims() -> usize {
 impl Prior for GeneSets {
     fn embed(&self, cx: &PriorContext) -> Result<Block> {
         let table = cx.setup.data.table(&self.path)?;
+        let of_gmt =
+            self.set == set_column() && table.column(&self.set).is_none() && table.column("description").is_some();
+        let set = if of_gmt { "set" } else { &self.set };
         let (mut genes, mut sets) = (Genes::default(), Genes::default());
         let mut members: Vec<(u32, u32)> = table
             .text(&self.gene)?
             .into_iter()
-            .zip(table.text(&self.set)?)
+            .zip(table.text(set)?)
             .map(|(g, s)| (genes.intern(g).0, sets.intern(s).0))
             .collect();
         members.sort_unstable();

@@ -23,12 +23,16 @@ use std::path::PathBuf;
 pub struct Graph {
     /// Table with one link a row, relative to the data folder.
     pub path: PathBuf,
-    /// Column with one end of the link; default `"gene1"`.
+    /// Column with one end of the link; default `"gene1"` (`"protein1"` in files of STRING).
     #[serde(default = "source")]
     pub source: String,
-    /// Column with the other end; default `"gene2"`.
+    /// Column with the other end; default `"gene2"` (`"protein2"` in files of STRING).
     #[serde(default = "target")]
     pub target: String,
+    /// Table with the names of the ids in `source` and `target`: STRING's protein.info or protein.aliases file, or one with
+    /// the columns `id` and `name`. Of several names of an id that of a gene of the pool counts. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub names: Option<PathBuf>,
     /// Column with positive weights; absent: all links weigh the same.
     #[serde(default)]
     pub weight: Option<String>,
@@ -126,7 +130,7 @@ impl Prior for Graph {
     }
 
     fn data_files(&self) -> Vec<PathBuf> {
-        vec![self.path.clone()]
+        std::iter::once(self.path.clone()).chain(self.names.clone()).collect()
     }
 }
 
@@ -141,7 +145,15 @@ impl Graph {
     fn edges(&self, cx: &PriorContext) -> Result<(Genes, Vec<Link>)> {
         let table = cx.setup.data.table(&self.path)?;
         let file = cx.setup.data.path(&self.path);
-        let (from, to) = (table.text(&self.source)?, table.text(&self.target)?);
+        let column = |name: &'_ str, default: &str, of_string: &'static str| {
+            let published = name == default && table.column(name).is_none() && table.column(of_string).is_some();
+            if published { of_string.to_string() } else { name.to_string() }
+        };
+        let (source, target) = (column(&self.source, "gene1", "protein1"), column(&self.target, "gene2", "protein2"));
+        let names = self.translation(cx)?;
+        let named = |id: &str| names.get(id).cloned().unwrap_or_else(|| id.to_string());
+        let from: Vec<String> = table.text(&source)?.into_iter().map(named).collect();
+        let to: Vec<String> = table.text(&target)?.into_iter().map(named).collect();
         let weights = self.weight.as_ref().map(|c| table.numbers(c)).transpose()?;
         let counts = self.filter.as_ref().map(|c| table.numbers(c)).transpose()?;
         let mut nodes = Genes::default();
@@ -159,7 +171,7 @@ impl Graph {
                     table.place(row)
                 )));
             }
-            let (a, b) = (nodes.intern(from[row]).0, nodes.intern(to[row]).0);
+            let (a, b) = (nodes.intern(&from[row]).0, nodes.intern(&to[row]).0);
             let kept = found.entry((a.min(b), a.max(b))).or_insert(w);
             *kept = kept.max(w);
         }
@@ -170,6 +182,37 @@ impl Graph {
         let mut edges: Vec<(u32, u32, f64)> = found.into_iter().map(|((a, b), w)| (a, b, w)).collect();
         edges.sort_unstable_by_key(|e| (e.0, e.1));
         Ok((nodes, edges))
+    }
+
+    /// The name of each id.
+    fn translation(&self, cx: &PriorContext) -> Result<HashMap<String, String>> {
+        let Some(path) = &self.names else { return Ok(HashMap::new()) };
+        let table = cx.setup.data.table(path)?;
+        let find = |names: &[&str]| {
+            table.names().into_iter().find(|c| names.contains(&c.trim_start_matches(['#', ' ']))).ok_or_else(|| {
+                Error::Data(format!(
+                    "prior `{}`: {} has no column {}; it has {}",
+                    cx.name,
+                    cx.setup.data.path(path).display(),
+                    names.join(" or "),
+                    table.names().join(", ")
+                ))
+            })
+        };
+        let ids = table.text(find(&["string_protein_id", "protein_id", "id"])?)?;
+        let names = table.text(find(&["preferred_name", "alias", "name"])?)?;
+        let mut of: HashMap<String, String> = HashMap::new();
+        for (id, name) in ids.into_iter().zip(names) {
+            match of.get_mut(id) {
+                None => drop(of.insert(id.to_string(), name.to_string())),
+                // The first that is a gene of the pool counts, or else the first.
+                Some(known) if cx.genes.find(known).is_none() && cx.genes.find(name).is_some() => {
+                    *known = name.to_string()
+                }
+                Some(_) => {}
+            }
+        }
+        Ok(of)
     }
 
     /// log(p + 1/n): one row for each starting gene.

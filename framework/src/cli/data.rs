@@ -1,4 +1,5 @@
 use super::Folders;
+use super::describe;
 use crate::error::{Error, Result};
 use crate::scenario::{ScenarioForm, Sweep};
 use clap::Subcommand;
@@ -18,55 +19,76 @@ pub(crate) enum Data {
         #[command(flatten)]
         folders: Folders,
     },
+    /// Say what the program sees in a file: columns and their kinds, genes, controls, and the lines that read it
+    #[command(after_help = "Example: screenwright data describe screen.gene_summary.txt")]
+    Describe {
+        /// A table, or a file or folder of cells
+        file: PathBuf,
+        /// Show every column
+        #[arg(long)]
+        verbose: bool,
+        #[command(flatten)]
+        folders: Folders,
+    },
 }
 
 impl Data {
     pub(crate) fn execute(self) -> Result<u8> {
-        let Data::Check { mut scenarios, folders } = self;
-        if scenarios.is_empty() {
-            let here = Path::new("scenarios");
-            let entries = std::fs::read_dir(here).map_err(Error::io(here, "listing scenarios"))?;
-            scenarios =
-                entries.flatten().map(|e| e.path()).filter(|p| p.extension().is_some_and(|e| e == "toml")).collect();
-            scenarios.sort();
-        }
-        let data = folders.data();
-        let mut out = format!("data root: {}\n", data.root().display());
-        let mut bad = 0;
-        for file in &scenarios {
-            let sweep = Sweep::read(file, &ScenarioForm::default())?;
-            let mut files: Vec<PathBuf> = sweep.arms.iter().flat_map(|a| a.scenario.data_files()).collect();
-            files.sort();
-            files.dedup();
-            let known = checksums(file)?;
-            let _ = writeln!(out, "{}{}", file.display(), if files.is_empty() { "   needs no data" } else { "" });
-            for f in files {
-                let path = data.path(&f);
-                let word = if !path.exists() && cells::behind(&path).is_empty() {
-                    bad += 1;
-                    "MISSING"
-                } else {
-                    match known.get(&f.display().to_string()) {
-                        None => "present (no checksum known)",
-                        Some(want) if crate::store::hash_file(&path)? == *want => "ok",
-                        Some(_) => {
-                            bad += 1;
-                            "CORRUPT (checksum differs; fetch it again)"
-                        }
-                    }
-                };
-                let _ = writeln!(out, "  {word:8} {}", f.display());
+        match self {
+            Data::Check { scenarios, folders } => check(scenarios, folders),
+            Data::Describe { file, verbose, folders } => {
+                describe::check(&file)?;
+                super::print(&describe::describe(&file, &folders.data(), verbose)?);
+                Ok(super::OK)
             }
         }
-        if bad > 0 {
-            let _ = writeln!(
-                out,
-                "{bad} files missing or corrupt; docs/data.md tells where each comes from. Point --data-dir or SCREENWRIGHT_DATA at the folder that holds them"
-            );
-        }
-        super::print(&out);
-        Ok(if bad > 0 { super::USAGE } else { super::OK })
     }
+}
+
+fn check(mut scenarios: Vec<PathBuf>, folders: Folders) -> Result<u8> {
+    if scenarios.is_empty() {
+        let here = Path::new("scenarios");
+        let entries = std::fs::read_dir(here).map_err(Error::io(here, "listing scenarios"))?;
+        scenarios =
+            entries.flatten().map(|e| e.path()).filter(|p| p.extension().is_some_and(|e| e == "toml")).collect();
+        scenarios.sort();
+    }
+    let data = folders.data();
+    let mut out = format!("data root: {}\n", data.root().display());
+    let mut bad = 0;
+    for file in &scenarios {
+        let sweep = Sweep::read(file, &ScenarioForm::default())?;
+        let mut files: Vec<PathBuf> = sweep.arms.iter().flat_map(|a| a.scenario.data_files()).collect();
+        files.sort();
+        files.dedup();
+        let known = checksums(file)?;
+        let _ = writeln!(out, "{}{}", file.display(), if files.is_empty() { "   needs no data" } else { "" });
+        for f in files {
+            let path = data.path(&f);
+            let word = if !path.exists() && cells::behind(&path).is_empty() {
+                bad += 1;
+                "MISSING"
+            } else {
+                match known.get(&f.display().to_string()) {
+                    None => "present (no checksum known)",
+                    Some(want) if crate::store::hash_file(&path)? == *want => "ok",
+                    Some(_) => {
+                        bad += 1;
+                        "CORRUPT (checksum differs; fetch it again)"
+                    }
+                }
+            };
+            let _ = writeln!(out, "  {word:8} {}", f.display());
+        }
+    }
+    if bad > 0 {
+        let _ = writeln!(
+            out,
+            "{bad} files missing or corrupt; docs/data.md tells where each comes from. Point --data-dir or SCREENWRIGHT_DATA at the folder that holds them"
+        );
+    }
+    super::print(&out);
+    Ok(if bad > 0 { super::USAGE } else { super::OK })
 }
 
 /// `data.sha256` beside a scenario, in the format of sha256sum: hash, two spaces, path.

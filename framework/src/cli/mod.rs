@@ -3,6 +3,7 @@
 
 mod completions;
 mod data;
+mod describe;
 mod interactions;
 mod named;
 mod new;

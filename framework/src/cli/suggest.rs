@@ -2,10 +2,14 @@ use super::Folders;
 use super::named::{checked, parse_plugin, set_parameter};
 use crate::compatibility::{Facts, Lab, Misfit, Parts, misfits};
 use crate::data::DataRoot;
-use crate::domain::{Block, Candidates, Compose, Genes, Inputs, Observed, Pool, Readouts, Suspects, SymbolUpdates, Target};
-use crate::error::{Error, Result};
+use crate::domain::{
+    Block, Candidates, Compose, Genes, Inputs, Observed, Pool, Readouts, Suspects, SymbolUpdates, Target,
+};
+use crate::error::{Error, Result, counted};
 use crate::laboratory::Laboratory;
-use crate::plugin::{Acquisition, FitContext, Kernel, Kind, PriorContext, Round, RunContext, Screen, Setup, select_batch};
+use crate::plugin::{
+    Ability, Acquisition, FitContext, Kernel, Kind, PriorContext, Round, RunContext, Screen, Setup, select_batch,
+};
 use crate::scenario::{Campaign, Document, Mistake, Place, check_campaign};
 use clap::Args;
 use ndarray::Array2;
@@ -97,6 +101,8 @@ struct Problem {
     pending: Vec<usize>,
     /// Never chosen.
     excluded: Vec<usize>,
+    /// Rows of the user's tables that are no candidates although nothing was measured: of control, excluded, under way.
+    withheld: usize,
     model: Option<Box<dyn crate::plugin::Model>>,
     kernel: Option<Box<dyn crate::plugin::Kernel>>,
     acquisition: Box<dyn Acquisition>,
@@ -149,7 +155,7 @@ impl Suggest {
             let genes = lab.pool.genes();
             let cx = PriorContext { name, genes, updates: updates.as_ref(), screen: Some(&lab), setup: &setup };
             let mut block = prior.embed(&cx)?;
-            notes.push(format!("prior {name}: {} features; {}", block.x.ncols(), block.note));
+            notes.push(format!("prior {name}: {}; {}", counted(block.x.ncols(), "feature"), block.note));
             if !block.features.is_empty() {
                 let most = if self.verbose { usize::MAX } else { 5 };
                 notes.push(format!("prior {name} uses {}", crate::error::listed(&block.features, most)));
@@ -182,6 +188,7 @@ impl Suggest {
             observed: lab.observed,
             pending: lab.pending,
             excluded: lab.excluded,
+            withheld: lab.withheld,
             model: campaign.model,
             kernel: campaign.kernel,
             acquisition: campaign.acquisition,
@@ -255,15 +262,15 @@ impl Suggest {
             return Err(Error::Config(format!("--rule {rule}: {text} (a campaign file has one; --features has none)")));
         }
         notes.push(format!(
-            "{} {} x {width} features, {} measured",
-            pool.len(),
-            if self.pairs { "pairs" } else { "perturbations" },
+            "{} x {}, {} measured",
+            counted(pool.len(), if self.pairs { "pair" } else { "perturbation" }),
+            counted(width, "feature"),
             observed.len()
         ));
         let excluded = (0..pool.len()).filter(|id| {
             !suspects.controls.is_empty() && pool.with_genes(*id, |g| g.iter().any(|g| control[g.index()]))
         });
-        let excluded = excluded.collect();
+        let excluded: Vec<usize> = excluded.collect();
         Ok(Problem {
             campaign_seed: self.seed.unwrap_or(0),
             batch: self.batch.ok_or_else(|| Error::Config("say how many to choose with --batch".into()))?,
@@ -271,6 +278,7 @@ impl Suggest {
             inputs: Arc::new(Inputs::new(pool, vec![Arc::new(block)], compose)?),
             observed,
             pending: vec![],
+            withheld: excluded.len(),
             excluded,
             model: None,
             kernel,
@@ -288,8 +296,8 @@ impl Suggest {
         let choice = FeatureChoice { columns: self.columns.clone(), exclude: self.exclude.clone() };
         let features = choice.of(&t, &[&self.id])?;
         notes.push(format!(
-            "{} features of {}: {}",
-            features.names.len(),
+            "{} of {}: {}",
+            counted(features.names.len(), "feature"),
             file.display(),
             crate::error::listed(&features.names, if self.verbose { usize::MAX } else { 5 })
         ));
@@ -403,7 +411,17 @@ fn choose(p: Problem) -> Result<Table> {
         _ => None,
     };
     surrogate.iter().flat_map(|s| s.notes()).for_each(|text| eprintln!("{text}"));
-    let round = Round { index: 1, of: 1, batch: p.batch };
+    let left = candidates.len();
+    let batch = if p.batch > left && left > 0 && p.batch <= left + p.withheld {
+        eprintln!(
+            "warning: a batch of {} was asked for, and {left} are left that are not of control, excluded or under way",
+            p.batch
+        );
+        left
+    } else {
+        p.batch
+    };
+    let round = Round { index: 1, of: 1, batch };
     let cx = RunContext::new(round, &p.inputs, &candidates, &p.observed, streams.child("acquisition"))
         .with_target(p.target)
         .with_surrogate(surrogate.as_deref())
@@ -423,7 +441,9 @@ fn choose(p: Problem) -> Result<Table> {
     if let Some(text) = crate::plugin::fill_note(&cx.into_recorded(), batch.ids.len()) {
         eprintln!("{text}");
     }
-    if let Some(text) = crate::plugin::tie_note(&batch, candidates.len()) {
+    // A rule that goes by distances may well give equal ones.
+    let scores_one_by_one = p.acquisition.needs().contains(Ability::Model);
+    if let Some(text) = crate::plugin::tie_note(&batch, candidates.len()).filter(|_| scores_one_by_one) {
         eprintln!("warning: {text}");
     }
     let mut t = Table::new();

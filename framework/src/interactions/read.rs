@@ -127,11 +127,14 @@ impl SampleFile {
         let mut labels: Vec<Option<String>> = (0..t.height()).map(label).collect();
         notes.extend(self.keep_only(path, &mut labels, |c| words(&t, c))?);
         let unit = self.unit.as_ref().map(|column| words(&t, column)).transpose()?;
-        let choice =
-            FeatureChoice { columns: self.columns.clone().unwrap_or_default(), exclude: self.exclude.clone() };
+        let choice = FeatureChoice { columns: self.columns.clone().unwrap_or_default(), exclude: self.exclude.clone() };
         let roles: Vec<&str> = self.labels.iter().chain(&self.unit).map(String::as_str).collect();
         let chosen = choice.of(&t, &roles)?;
-        notes.push(format!("{} features: {}", chosen.names.len(), crate::error::listed(&chosen.names, 5)));
+        notes.push(format!(
+            "{}: {}",
+            crate::error::counted(chosen.names.len(), "feature"),
+            crate::error::listed(&chosen.names, 5)
+        ));
         notes.extend(chosen.lines());
         check_size(path, t.height(), chosen.names.len())?;
         let mut x = Array2::zeros((t.height(), chosen.names.len()));

@@ -9,7 +9,7 @@ mod tests;
 
 use crate::data::DataRoot;
 use crate::domain::{Gene, Genes, Names, Observed, Perturbation, Pool, Readouts};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, counted};
 use crate::plugin::{Experiment, Screen};
 use crate::scenario::{Campaign, Library, Measured, MissingRows};
 use ndarray::Array2;
@@ -28,6 +28,8 @@ pub struct Laboratory {
     pub pending: Vec<usize>,
     /// Perturbations with a gene that is excluded.
     pub excluded: Vec<usize>,
+    /// Rows of the library that are no candidates although nothing was measured: of control, excluded, under way.
+    pub withheld: usize,
     /// What was found, for the user; a warning says that it is one.
     pub notes: Vec<String>,
     /// Genes x readouts, NaN where not known; absent where no row has one.
@@ -74,8 +76,9 @@ impl Laboratory {
         let mut lab = Self {
             observed: Observed::empty(measured.map_or(1, |m| m.values.0.len().max(1))),
             pending: vec![],
-            excluded: excluded(&pool, &library.exclude, &mut notes)?,
+            excluded: excluded(&pool, &library.exclude, &control, &mut notes)?,
             notes,
+            withheld: 0,
             single_effects: None,
             pool,
         };
@@ -92,6 +95,7 @@ impl Laboratory {
             }
             lab.notes.push(format!("{} under way", lab.pending.len()));
         }
+        lab.withheld = library_rows.len() - lab.pool.len() + lab.excluded.len() + lab.pending.len();
         Ok(lab)
     }
 
@@ -109,10 +113,16 @@ impl Laboratory {
         let wrong = |what: String| Error::Config(format!("{}: {what}", rows.file));
         let columns = &spec.values.0;
         if columns.is_empty() {
-            return Err(wrong("say which columns hold readouts, for example values = \"value\" under [measured]".into()));
+            return Err(wrong(
+                "say which columns hold readouts, for example values = \"value\" under [measured]".into(),
+            ));
         }
         if let Some(sd) = spec.sd.as_ref().filter(|sd| sd.0.len() != columns.len()) {
-            return Err(wrong(format!("`sd` names {} columns and `values` {}; give one for each", sd.0.len(), columns.len())));
+            return Err(wrong(format!(
+                "`sd` names {} columns and `values` {}; give one for each",
+                sd.0.len(),
+                columns.len()
+            )));
         }
         let drop = spec.missing == MissingRows::Drop;
         let values = rows.table.all_numbers(columns, drop)?;
@@ -141,7 +151,9 @@ impl Laboratory {
         if let Some(errors) = &errors {
             let sd = gather(errors);
             if let Some(((i, _), v)) = sd.indexed_iter().find(|(_, v)| **v < 0.0) {
-                return Err(rows.at(kept[i], Error::Data(format!("the standard error is {v}; it must not be negative"))));
+                return Err(
+                    rows.at(kept[i], Error::Data(format!("the standard error is {v}; it must not be negative")))
+                );
             }
             readouts.sd = Some(sd);
         }
@@ -152,9 +164,9 @@ impl Laboratory {
             self.single_effects = Some(sum);
             self.notes.push(format!("effects of {alone} of {n} genes alone"));
         }
-        for (n, what) in [(missing, "without a readout are left out"), (of_control, "of control only are left out")] {
+        for (n, what) in [(missing, "without a readout left out"), (of_control, "of control only left out")] {
             if n > 0 {
-                self.notes.push(format!("{}: {n} rows {what}", rows.file));
+                self.notes.push(format!("{}: {} {what}", rows.file, counted(n, "row")));
             }
         }
         Ok(())
@@ -223,9 +235,9 @@ fn pool_of(rows: &Rows, notes: &mut Vec<String>) -> Result<Pool> {
             _ => list.push(p),
         }
     }
-    for (n, what) in [(none, "of control only"), (alone, "of a gene with control, which measure its effect alone,")] {
+    for (n, what) in [(none, "of control only:"), (alone, "of a gene with control, for its effect alone:")] {
         if n > 0 {
-            notes.push(format!("{}: {n} rows {what} are not among the candidates", rows.file));
+            notes.push(format!("{}: {} {what} not among the candidates", rows.file, counted(n, "row")));
         }
     }
     let singles = order <= 1 && genes.len() == list.len();
@@ -237,20 +249,24 @@ fn pool_of(rows: &Rows, notes: &mut Vec<String>) -> Result<Pool> {
 }
 
 /// The perturbations with a gene that one of the patterns names.
-fn excluded(pool: &Pool, patterns: &[String], notes: &mut Vec<String>) -> Result<Vec<usize>> {
+fn excluded(pool: &Pool, patterns: &[String], control: &Names, notes: &mut Vec<String>) -> Result<Vec<usize>> {
     let mut out = vec![false; pool.genes().len()];
     for pattern in patterns {
-        let before: usize = out.iter().filter(|o| **o).count();
+        let mut found = control.0.iter().any(|c| c == pattern || table::fits(pattern, c));
         for (name, out) in pool.genes().names().zip(&mut out) {
-            *out |= name == pattern || table::fits(pattern, name);
+            let fits = name == pattern || table::fits(pattern, name);
+            found |= fits;
+            *out |= fits;
         }
-        if out.iter().filter(|o| **o).count() == before {
-            notes.push(format!("`exclude`: `{pattern}` names no further gene of the pool"));
+        if !found {
+            let near = crate::error::hint(pattern, pool.genes().names());
+            notes.push(format!("warning: `exclude` names `{pattern}`, which no gene of the library is{near}"));
         }
     }
-    let ids: Vec<usize> = (0..pool.len()).filter(|id| pool.with_genes(*id, |g| g.iter().any(|g| out[g.index()]))).collect();
+    let ids: Vec<usize> =
+        (0..pool.len()).filter(|id| pool.with_genes(*id, |g| g.iter().any(|g| out[g.index()]))).collect();
     if !ids.is_empty() {
-        notes.push(format!("{} perturbations are excluded", ids.len()));
+        notes.push(format!("{} excluded", counted(ids.len(), "perturbation")));
     }
     Ok(ids)
 }

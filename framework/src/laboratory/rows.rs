@@ -41,7 +41,7 @@ impl<'a> Rows<'a> {
             })
             .collect();
         let suspects = Suspects::among(names.iter().flatten().copied(), accept);
-        suspects.refuse_missing(&file, "accept under [pool]")?;
+        suspects.refuse_missing(&file, "`accept` under [pool]")?;
         Ok((Self { table, file, names, control: Names::default() }, suspects))
     }
 

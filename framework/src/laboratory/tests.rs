@@ -34,9 +34,10 @@ fn controls_are_no_genes_and_their_pairs_are_single_effects() {
         let effects = lab.single_effects().unwrap();
         assert_eq!(effects[(0, 0)], -2.0, "the mean of two rows");
         assert!(effects[(1, 0)].is_nan());
-        assert!(lab.notes.iter().any(|n| n.contains("1 rows of control only")), "{:?}", lab.notes);
+        assert!(lab.notes.iter().any(|n| n.contains("1 row of control only left out")), "{:?}", lab.notes);
     }
-    let lab = open(&tables, "genes = [\"gene1\", \"gene2\"]\ncontrol = \"NT\"", MEASURED.replace("done", "library").as_str());
+    let lab =
+        open(&tables, "genes = [\"gene1\", \"gene2\"]\ncontrol = \"NT\"", MEASURED.replace("done", "library").as_str());
     assert!(lab.is_err(), "no column lfc");
     let lab = open(&tables[..1], "genes = [\"gene1\", \"gene2\"]\ncontrol = \"NT\"", "").unwrap();
     assert_eq!(candidates(&lab), ["A+B", "A+NegControl", "A+C", "B+C"]);
@@ -49,7 +50,7 @@ fn what_is_excluded_or_under_way_is_no_candidate() {
     let lab = open(&tables, "exclude = [\"RPL*\", \"XYZ\"]", "[pending]\npath = \"pending.csv\"\n").unwrap();
     assert_eq!(candidates(&lab), ["TP53", "MYC"]);
     assert_eq!(lab.pending.len(), 1);
-    assert!(lab.notes.iter().any(|n| n.contains("`XYZ` names no further gene")), "{:?}", lab.notes);
+    assert!(lab.notes.iter().any(|n| n.contains("names `XYZ`, which no gene of the library is")), "{:?}", lab.notes);
     let lab = open(&tables[..1], "accept = [\"non-targeting\"]", "").unwrap();
     assert_eq!(candidates(&lab).len(), 6);
 }
@@ -90,7 +91,7 @@ fn missing_readouts_are_refused_or_left_out_and_errors_are_kept() {
     assert!(e.contains("line 3"), "{e}");
     let lab = open(&tables, "", &format!("{spec}missing = \"drop\"\n")).unwrap();
     assert_eq!((lab.observed.ids.len(), lab.observed.sd.as_ref().map(|s| s[(0, 0)])), (1, Some(0.1)));
-    assert!(lab.notes.iter().any(|n| n.contains("1 rows without a readout")), "{:?}", lab.notes);
+    assert!(lab.notes.iter().any(|n| n.contains("1 row without a readout")), "{:?}", lab.notes);
     let e = open(&[tables[0], ("done.csv", "gene,y,se\nA,1,-1\n")], "", spec).err().unwrap().to_string();
     assert!(e.contains("the standard error is -1"), "{e}");
 }

@@ -56,6 +56,10 @@ impl Base {
             };
             let block = prior.embed(&cx)?;
             notes.push(format!("prior {name}: {} features; {}", block.x.ncols(), block.note));
+            if !block.features.is_empty() {
+                notes.push(format!("prior {name} uses {}", crate::error::listed(&block.features, 5)));
+            }
+            notes.extend(block.warning.iter().map(|w| format!("warning: {w}")));
             blocks.push((name.clone(), block));
         }
         let n_genes = full.genes().len();

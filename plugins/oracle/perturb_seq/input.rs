@@ -54,11 +54,14 @@ impl PerturbSeq {
             let matrix = self.profiles(&table, &mut notes)?;
             return Ok(Input { matrix, label, lane, notes });
         }
-        let cells = framework::cells::open(path, &Options {
-            layer: self.layer.clone(),
-            gene_column: self.gene_column.clone(),
-            feature_types: self.feature_types.clone(),
-        })?;
+        let cells = framework::cells::open(
+            path,
+            &Options {
+                layer: self.layer.clone(),
+                gene_column: self.gene_column.clone(),
+                feature_types: self.feature_types.clone(),
+            },
+        )?;
         self.misplaced(&cells)?;
         if cells.has_columns() {
             let (label, lane, notes) = self.labels(path, vec![], |c| Ok(cells.column(c)?))?;
@@ -125,7 +128,8 @@ impl PerturbSeq {
 
     /// The genes of a pseudobulk table: its columns of measurements. What is left out is noted.
     fn profiles(&self, table: &Table, notes: &mut Vec<String>) -> Result<Matrix> {
-        let other: Vec<&str> = std::iter::once(&self.label).chain(&self.lane).chain(self.only.keys()).map(String::as_str).collect();
+        let other: Vec<&str> =
+            std::iter::once(&self.label).chain(&self.lane).chain(self.only.keys()).map(String::as_str).collect();
         let choice = FeatureChoice { columns: vec![], exclude: self.not_genes.clone() };
         let chosen = choice.of(table, &other)?;
         notes.extend(table.notes().iter().cloned());

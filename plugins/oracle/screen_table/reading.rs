@@ -36,7 +36,8 @@ impl ScreenTable {
             let twice = |k: usize| !names[k][row].is_empty() && names[..k].iter().any(|c| c[row] == names[k][row]);
             (1..names.len()).any(twice)
         };
-        let mut left_out: Vec<bool> = (0..table.height()).map(|r| self.same_gene == SameGene::Drop && twice(r)).collect();
+        let mut left_out: Vec<bool> =
+            (0..table.height()).map(|r| self.same_gene == SameGene::Drop && twice(r)).collect();
         let dropped = left_out.iter().filter(|l| **l).count();
         // Replicates may be missing as long as one is there.
         let replicates = known_of(table, replicates)?;
@@ -53,8 +54,11 @@ impl ScreenTable {
             None if replicates.ncols() > 0 => (&lone, true),
             None => (&lone, false),
         };
-        let mut values =
-            if by_replicates { replicates.map_axis(Axis(1), mean_of_known).insert_axis(Axis(1)) } else { known_of(table, read)? };
+        let mut values = if by_replicates {
+            replicates.map_axis(Axis(1), mean_of_known).insert_axis(Axis(1))
+        } else {
+            known_of(table, read)?
+        };
         let mut truth = self.truth.as_ref().map(|columns| known_of(table, columns)).transpose()?;
         let errors_of_rows = match &self.noise {
             Noise::Sd { column } => known_of(table, std::slice::from_ref(column))?,
@@ -262,7 +266,8 @@ impl ScreenTable {
         let incomplete =
             replicates.iter().map(|r| r.outer_iter().filter(|r| r.iter().any(|v| v.is_nan())).count()).sum::<usize>();
         if incomplete > 0 {
-            notes.push(format!("{incomplete} of {n} perturbations lack a replicate, so that no noise ceiling is given"));
+            notes
+                .push(format!("{incomplete} of {n} perturbations lack a replicate, so that no noise ceiling is given"));
         }
         let replicates = replicates.filter(|_| incomplete == 0);
         if gathered.columns().into_iter().all(|c| c.iter().all(|v| *v == c[0])) && gathered.nrows() > 1 {
@@ -339,7 +344,8 @@ impl ScreenTable {
         if separator.is_empty() || !self.mark.is_empty() {
             return Err(Error::Config("`separator` must not be empty, and does not go with `mark`".into()));
         }
-        let rows: Vec<Vec<&str>> = table.text(column)?.into_iter().map(|l| l.split(separator).map(str::trim).collect()).collect();
+        let rows: Vec<Vec<&str>> =
+            table.text(column)?.into_iter().map(|l| l.split(separator).map(str::trim).collect()).collect();
         let order = rows.iter().map(Vec::len).max().unwrap_or(1);
         Ok((0..order).map(|c| rows.iter().map(|r| Cow::Borrowed(r.get(c).copied().unwrap_or(""))).collect()).collect())
     }

@@ -121,11 +121,19 @@ mod tests {
     #[test]
     fn the_most_likely_cause_is_told_with_an_example() {
         for (screen, table, part) in [
-            (vec!["Myc", "Cd28"], vec!["MYC", "CD28", "LAT"], "2 of them differ from names of the table in capitals only (`Myc` and `MYC`)"),
+            (
+                vec!["Myc", "Cd28"],
+                vec!["MYC", "CD28", "LAT"],
+                "2 of them differ from names of the table in capitals only (`Myc` and `MYC`)",
+            ),
             (vec!["ENSG00000141510"], vec!["ENSG00000141510.16"], "in the version of their Ensembl ids only"),
             (vec!["A1BG", "TP53"], vec!["A1BG (1)", "TP53 (7157)"], "in what follows in brackets only"),
             (vec!["HLA-A", "X"], vec!["HLA.A"], "in spaces, points or hyphens only"),
-            (vec!["ENSG00000141510"], vec!["TP53", "MYC"], "the screen has Ensembl ids such as `ENSG00000141510` and the table gene symbols such as `TP53`"),
+            (
+                vec!["ENSG00000141510"],
+                vec!["TP53", "MYC"],
+                "the screen has Ensembl ids such as `ENSG00000141510` and the table gene symbols such as `TP53`",
+            ),
             (vec!["7157", "4609"], vec!["TP53", "MYC"], "the screen has Entrez ids"),
             (vec!["1-Mar", "Q"], vec!["MARCHF1", "ZZ3"], "`1-Mar` is a date"),
         ] {

@@ -45,8 +45,8 @@ impl Suspects {
         match self.missing.first() {
             None => Ok(()),
             Some(word) => Err(Error::Data(format!(
-                "{file}: `{word}` stands in a column of genes and means that there is none{}; leave out these rows, or set \
-                 {accept} = [\"{word}\"] if it is a gene",
+                "{file}: `{word}` stands in a column of genes and means that there is none{}; leave out these rows, or name it \
+                 under {accept} if it is a gene",
                 match self.missing.len() {
                     1 => String::new(),
                     n => format!(" ({n} such words: {})", some(&self.missing)),
@@ -88,7 +88,10 @@ mod tests {
         let found = Suspects::among(names, &[]);
         assert_eq!(found.controls, ["NegControl", "LacZ"]);
         let e = found.refuse_missing("a.csv", "accept").unwrap_err().to_string();
-        assert!(e.starts_with("a.csv: `#N/A` stands in a column of genes") && e.contains("(2 such words: #N/A, NaN)"), "{e}");
+        assert!(
+            e.starts_with("a.csv: `#N/A` stands in a column of genes") && e.contains("(2 such words: #N/A, NaN)"),
+            "{e}"
+        );
         assert_eq!(found.lines().len(), 2);
         let accepted = ["#N/A", "NaN", "NA", "1-Mar", "NegControl", "LacZ"].map(String::from);
         assert_eq!(Suspects::among(names, &accepted), Suspects::default());
