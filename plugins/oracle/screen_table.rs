@@ -68,7 +68,8 @@ pub struct ScreenTable {
     /// gene of that name in the first. Default none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mark: Vec<String>,
-    /// The name, or names, that stand in a gene column where no gene is perturbed (non-targeting guides). Rows with one gene
+    /// The name, or names, that stand in a gene column where no gene is perturbed (non-targeting guides); patterns such as
+    /// `"NTC_*"` too. Rows with one gene
     /// and otherwise control are that gene's effect alone, their mean where there are several; rows of control only are left
     /// out. Default: no name does.
     #[serde(default, skip_serializing_if = "Option::is_none")]

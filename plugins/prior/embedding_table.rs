@@ -352,7 +352,7 @@ mod tests {
         assert_eq!(embed(text, json("mean"), &["X", "Y"]).unwrap().x, framework::ndarray::array![[2.0], [6.0]]);
         assert!(embed(text, json("error"), &["X"]).unwrap_err().to_string().contains("`X` has two rows"));
         let wrong = serde_json::json!({ "gene": "Gene_Symbol", "exclude": ["Group"] });
-        assert!(embed(text, wrong, &["X"]).unwrap_err().to_string().contains("did you mean `Group_ID`"));
+        assert!(embed(text, wrong, &["X"]).unwrap_err().to_string().contains("did you mean \"Group_ID\"?"));
     }
 
     #[test]

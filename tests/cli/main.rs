@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod files;
 mod help;
 mod interactions;
 mod mistakes;

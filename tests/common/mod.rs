@@ -153,10 +153,22 @@ fn steady(text: &str, dir: &Path) -> String {
         {
             line = format!("{before}; known: NAMES");
         }
-        out += &rounded(&line);
+        out += &rounded(&timeless(&line));
         out.push('\n');
     }
     out
+}
+
+/// A line without durations: `122 ms`, and `1.2 s` at the end or before "in all".
+fn timeless(line: &str) -> String {
+    let mut words: Vec<&str> = line.split(' ').collect();
+    for i in 1..words.len() {
+        let ends = i + 1 == words.len() || words[i + 1..].starts_with(&["in", "all"]);
+        if words[i - 1].parse::<f64>().is_ok() && (words[i] == "ms" || words[i] == "s" && ends) {
+            (words[i - 1], words[i]) = ("TIME", "");
+        }
+    }
+    words.join(" ").trim_end().to_string()
 }
 
 /// A line whose numbers of more than six decimals are rounded to six: processors differ in the last digits.

@@ -6,7 +6,7 @@ use crate::error::{Error, Result, counted, listed};
 use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::path::Path;
-use table::{Column, Description, FeatureChoice, Features, GeneNames, Summary, Table};
+use table::{Column, Description, FeatureChoice, Features, Found, GeneNames, Summary, Table};
 
 /// The table of symbols that a data root may have.
 const SYMBOLS: &str = "identifiers/hgnc_symbols.csv.gz";
@@ -62,7 +62,7 @@ fn heading(file: &Path, d: &Description) -> String {
 /// A column in a line.
 fn line(c: &Summary, features: Option<&Features>) -> String {
     let mut words = vec![format!("{} different", c.distinct)];
-    words.extend(c.range.map(|(low, high)| format!("{low} to {high}")));
+    words.extend(c.range.map(|(low, high)| format!("{} to {}", short(&low.to_string()), short(&high.to_string()))));
     words.extend((c.missing > 0).then(|| format!("{} missing", c.missing)));
     let kind = match (c.index, &c.genes) {
         (true, _) => "index of the rows",
@@ -81,7 +81,7 @@ fn line(c: &Summary, features: Option<&Features>) -> String {
             words.push(format!("{} cells {what} ({})", found.cells, found.examples.join(", ")));
         }
     }
-    let examples = c.examples.iter().take(3).cloned().collect::<Vec<_>>().join(", ");
+    let examples = c.examples.iter().take(3).map(|e| short(e)).collect::<Vec<_>>().join(", ");
     format!("{:<24} {:<17} {}; as {examples}", c.name, kind, words.join(", "))
 }
 
@@ -144,7 +144,8 @@ fn to_paste(file: &Path, t: &Table, d: &Description, genes: &[&Summary], feature
             + "  no column looks like genes; name the column that has them as `genes` (screens) or `gene` (features), or that of \
                labels as `labels` under [samples]\n";
     };
-    let control = genes.iter().flat_map(|c| &c.controls.examples).map(String::as_str).collect::<Vec<_>>();
+    let control = genes.iter().flat_map(|c| pattern(&c.controls)).collect::<std::collections::BTreeSet<_>>();
+    let control: Vec<&str> = control.iter().map(String::as_str).collect();
     let control = if control.is_empty() { String::new() } else { format!("  control = [{}]\n", quote(&control)) };
     match features.map(|f| f.names.iter().map(String::as_str).collect::<Vec<_>>()) {
         Some(values) if values.len() <= 8 => {
@@ -162,15 +163,38 @@ fn to_paste(file: &Path, t: &Table, d: &Description, genes: &[&Summary], feature
     if features.is_some() {
         let _ = writeln!(
             out,
-            "  [prior.table]                   # features of genes\n  use = \"embedding_table\"\n  path = {path}\n  gene = {first:?}"
+            "  [prior.table]                   # features of genes\n  use = \"embedding_table\"\n  path = {path}\n  gene = {first:?}\n"
         );
     }
-    let _ = writeln!(
-        out,
-        "  [pool]                          # everything that could be measured\n  path = {path}\n  genes = [{}]\n{control}",
-        quote(&columns)
-    );
+    // A row a perturbation: everything that could be measured.
+    if columns.len() > 1 || genes[0].repeated == 0 {
+        let _ = writeln!(
+            out,
+            "  [pool]                          # of a campaign: everything that could be measured\n  path = {path}\n  genes = [{}]\n{control}",
+            quote(&columns)
+        );
+    }
     out
+}
+
+/// The names of controls, or a pattern where there are more than are shown.
+fn pattern(found: &Found) -> Vec<String> {
+    if found.cells <= found.examples.len() {
+        return found.examples.clone();
+    }
+    let first = found.examples.first().map_or("", String::as_str);
+    let same = |n: usize| found.examples.iter().all(|e| e.as_bytes().get(..n) == first.as_bytes().get(..n));
+    let n = (0..=first.len()).rev().find(|&n| first.is_char_boundary(n) && same(n)).unwrap_or(0);
+    let start = first[..n].trim_end_matches(|c: char| c.is_ascii_digit());
+    if start.len() > 1 { vec![format!("{start}*")] } else { found.examples.clone() }
+}
+
+/// A number in few digits; other text as it is.
+fn short(text: &str) -> String {
+    match text.parse::<f64>() {
+        Ok(v) if text.len() > 9 => format!("{v:.4}"),
+        _ => text.to_string(),
+    }
 }
 
 fn of_cells(file: &Path) -> Result<String> {

@@ -252,7 +252,7 @@ fn pool_of(rows: &Rows, notes: &mut Vec<String>) -> Result<Pool> {
 fn excluded(pool: &Pool, patterns: &[String], control: &Names, notes: &mut Vec<String>) -> Result<Vec<usize>> {
     let mut out = vec![false; pool.genes().len()];
     for pattern in patterns {
-        let mut found = control.0.iter().any(|c| c == pattern || table::fits(pattern, c));
+        let mut found = control.contains(pattern) || control.0.iter().any(|c| table::fits(pattern, c));
         for (name, out) in pool.genes().names().zip(&mut out) {
             let fits = name == pattern || table::fits(pattern, name);
             found |= fits;

@@ -23,7 +23,7 @@ pub struct Library {
     /// What joins the genes of a perturbation where one column holds them all.
     #[serde(default)]
     pub separator: Option<String>,
-    /// Names that stand where no gene is perturbed. Absent: the usual ones are taken for that and told.
+    /// Names, or patterns (`NTC_*`), that stand where no gene is perturbed. Absent: the usual ones are taken for that and told.
     #[serde(default)]
     pub control: Option<Names>,
     /// Genes that are never chosen, by name or pattern (`RPL*`).

@@ -1,9 +1,10 @@
 //! Columns by name and by type, with an error for each way in which they may not be what was asked for.
 
 use crate::cells;
+use crate::column::Column;
 use crate::error::TableError;
 use crate::nearest::nearest;
-use crate::table::{Column, Named, Table};
+use crate::table::{Named, Table};
 use crate::text::both_readings;
 use crate::words::is_missing_word;
 

@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 
+use crate::column::Column;
 use crate::genes::{self, GeneNames};
-use crate::table::{Column, Named, Source, Table};
+use crate::table::{Named, Source, Table};
 use crate::words::{is_control_word, is_missing_word, is_spreadsheet_date};
 
 /// What a table holds.

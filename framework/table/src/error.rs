@@ -1,7 +1,7 @@
 use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 
-use crate::text::Delimiter;
+use crate::delimiter::Delimiter;
 
 /// Why a table could not be read, used or written. Each message names the file, the place, the
 /// cause and the remedy.

@@ -6,10 +6,11 @@
 
 use std::collections::HashSet;
 
+use crate::column::Column;
 use crate::error::TableError;
 use crate::nearest::nearest;
 use crate::pattern::{fits, is_pattern};
-use crate::table::{Column, Named, Table};
+use crate::table::{Named, Table};
 
 mod rules;
 

@@ -1,6 +1,6 @@
 //! Columns that data frames write for their row index.
 
-use crate::table::Column;
+use crate::column::Column;
 
 /// Whether a column only numbers or names the rows.
 pub(crate) fn is_index(at: usize, name: &str, column: &Column) -> bool {

@@ -19,7 +19,11 @@
 
 mod ask;
 mod cells;
+mod column;
+mod decimal;
+mod delimiter;
 mod describe;
+mod encoding;
 mod error;
 pub mod features;
 mod genes;
@@ -29,19 +33,23 @@ mod parquet;
 mod pattern;
 mod read;
 mod refuse;
+mod spelling;
 mod table;
 mod text;
 pub mod words;
 mod write;
 
+pub use column::Column;
+pub use delimiter::Delimiter;
 pub use describe::{Description, Found, Kind, Summary, describe};
+pub use encoding::Encoding;
 pub use error::TableError;
 pub use features::{FeatureChoice, Features};
 pub use genes::GeneNames;
 pub use pattern::fits;
 pub use read::read;
-pub use table::{Column, Source, Table};
-pub use text::{Delimiter, Encoding};
+pub use table::{Source, Table};
+
 pub use write::{to_csv, write_csv, write_json, write_parquet};
 
 #[cfg(test)]

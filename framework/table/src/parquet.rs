@@ -15,9 +15,10 @@ use polars::prelude::{
     PolarsResult, SerReader, Series, StringChunked,
 };
 
+use crate::column::Column;
 use crate::error::{TableError, opening};
-use crate::table::{Column, Source, Table};
-use crate::text::Spelling;
+use crate::spelling::Spelling;
+use crate::table::{Source, Table};
 
 const MAGIC: &[u8] = b"PAR1";
 const KIND: &str = "Parquet";

@@ -3,39 +3,12 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use crate::cells::Cells;
+use crate::column::Column;
+use crate::delimiter::Delimiter;
+use crate::encoding::Encoding;
 use crate::error::TableError;
 use crate::index;
-use crate::text::{Delimiter, Encoding, Spelling};
-
-/// The values of one column.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Column {
-    /// Text; `None` where a cell is empty.
-    Text(Vec<Option<String>>),
-    /// Numbers; NaN where a cell is empty.
-    Number(Vec<f64>),
-    /// Whole numbers.
-    Integer(Vec<i64>),
-    /// True and false.
-    Flag(Vec<bool>),
-}
-
-impl Column {
-    /// Number of rows.
-    pub fn len(&self) -> usize {
-        match self {
-            Self::Text(values) => values.len(),
-            Self::Number(values) => values.len(),
-            Self::Integer(values) => values.len(),
-            Self::Flag(values) => values.len(),
-        }
-    }
-
-    /// Whether the column has no rows.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
+use crate::spelling::Spelling;
 
 /// What a file is, beside its contents.
 #[derive(Clone, Debug, PartialEq, Eq)]

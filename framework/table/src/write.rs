@@ -7,9 +7,10 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use crate::cells::digits;
+use crate::column::Column;
 use crate::error::TableError;
 use crate::parquet;
-use crate::table::{Column, Table};
+use crate::table::Table;
 
 /// Writes a table as Parquet, compressed with zstd; NaN becomes null. Equal tables give equal files.
 pub fn write_parquet(table: &Table, path: &Path) -> Result<(), TableError> {

@@ -4,14 +4,15 @@ use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 
-/// Names of which a file gives one (`"NT"`), several (`["NT", "LacZ"]`) or none (`[]`).
+/// Names of which a file gives one (`"NT"`), several (`["NT", "LacZ"]`) or none (`[]`); `*` stands for any text and `?` for
+/// any character (`"NonTarget.CTRL*"`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Names(pub Vec<String>);
 
 impl Names {
     /// Whether a name is among them.
     pub fn contains(&self, name: &str) -> bool {
-        self.0.iter().any(|n| n == name)
+        self.0.iter().any(|n| n == name || table::fits(n, name))
     }
 }
 

@@ -1,9 +1,10 @@
 //! What the name and the values of a column say about it.
 
+use crate::column::Column;
 use crate::features::Why;
 use crate::index::are_row_numbers;
 use crate::pattern::fits;
-use crate::table::{Column, Named};
+use crate::table::Named;
 use crate::words::is_missing_word;
 
 /// Names of what is no measurement, in small letters: what CellProfiler and pycytominer, scanpy,

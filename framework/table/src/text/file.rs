@@ -6,8 +6,8 @@ use std::path::Path;
 
 use flate2::bufread::MultiGzDecoder;
 
+use crate::encoding::{Encoding, ToUtf8};
 use crate::error::TableError;
-use crate::text::encoding::{Encoding, ToUtf8};
 
 /// A text file, which may be read several times.
 pub(crate) struct TextFile<'a> {

@@ -1,10 +1,13 @@
 //! Gene sets in GMT: a line a set, with its name, a description and its genes between tabs.
 
+use crate::column::Column;
+use crate::delimiter::Delimiter;
+use crate::encoding::Encoding;
 use crate::error::TableError;
-use crate::table::{Column, Source, Table};
+use crate::table::{Source, Table};
 use crate::text::records::{Records, Stop};
-use crate::text::split::{Delimiter, split_plain};
-use crate::text::{Encoding, TextFile, encoding_note};
+use crate::text::split::split_plain;
+use crate::text::{TextFile, encoding_note};
 
 /// A long table with the columns `set`, `description` and `gene`: a row a gene in a set.
 pub(super) fn pass(file: &TextFile<'_>, encoding: Encoding, mark: usize) -> Result<Table, Stop> {

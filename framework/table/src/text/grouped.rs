@@ -2,8 +2,10 @@
 //! are read where a column, or the file, leaves only one reading.
 
 use crate::cells::Cells;
-use crate::table::Column;
-use crate::text::{Delimiter, Spelling, has_fractions};
+use crate::column::Column;
+use crate::delimiter::Delimiter;
+use crate::spelling::Spelling;
+use crate::text::has_fractions;
 use crate::words::is_missing_word;
 
 #[derive(Clone, Copy, Debug, Default)]

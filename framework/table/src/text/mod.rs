@@ -3,12 +3,12 @@
 
 use std::collections::{BTreeSet, HashSet};
 
+use crate::column::Column;
+use crate::encoding::Encoding;
 use crate::error::TableError;
-use crate::table::{Column, Source, Table};
+use crate::table::{Source, Table};
 
 mod column;
-mod decimal;
-mod encoding;
 mod file;
 mod gmt;
 mod grouped;
@@ -17,12 +17,9 @@ mod rows;
 mod sniff;
 mod split;
 
-pub(crate) use column::Spelling;
-pub use encoding::Encoding;
 pub(crate) use file::TextFile;
 pub(crate) use grouped::both_readings;
 pub(crate) use sniff::Ending;
-pub use split::Delimiter;
 
 use column::{Growing, Grown};
 use records::{Records, Stop};

@@ -5,9 +5,10 @@ use std::ops::Range;
 
 use memchr::{memchr, memchr_iter, memchr2};
 
+use crate::delimiter::Delimiter;
 use crate::error::TableError;
 use crate::text::file::TextFile;
-use crate::text::split::{Delimiter, Misquoted};
+use crate::text::split::Misquoted;
 
 /// Reads records; holds no more of the file than the longest of them, which is bounded.
 pub(crate) struct Records<'a> {

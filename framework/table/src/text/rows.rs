@@ -2,12 +2,13 @@
 
 use rayon::prelude::*;
 
+use crate::delimiter::Delimiter;
 use crate::error::TableError;
 use crate::text::TextFile;
 use crate::text::column::Growing;
 use crate::text::records::{Records, Stop};
 use crate::text::sniff::{Plan, Shape};
-use crate::text::split::{Delimiter, split, split_plain};
+use crate::text::split::{split, split_plain};
 
 /// Text that is handed to the columns at once: large enough for threads, and small enough for caches.
 const BATCH: usize = 1 << 20;

@@ -1,8 +1,9 @@
 //! What the beginning of a text file says about the rest: what comes before the header, what stands
 //! between cells, and how the header fits the rows.
 
+use crate::delimiter::Delimiter;
 use crate::text::MOST_COLUMNS;
-use crate::text::split::{Delimiter, split};
+use crate::text::split::split;
 use crate::words::is_missing_word;
 
 /// How a text file is to be read.
