@@ -23,10 +23,10 @@ use std::path::PathBuf;
 pub struct Graph {
     /// Table with one link a row, relative to the data folder.
     pub path: PathBuf,
-    /// Column with one end of the link; default `"gene1"` (`"protein1"` in files of STRING).
+    /// Column with one end of the link; default `"gene1"` (in files of STRING and BioGRID their own names are found).
     #[serde(default = "source")]
     pub source: String,
-    /// Column with the other end; default `"gene2"` (`"protein2"` in files of STRING).
+    /// Column with the other end; default `"gene2"` (in files of STRING and BioGRID their own names are found).
     #[serde(default = "target")]
     pub target: String,
     /// Table with the names of the ids in `source` and `target`: STRING's protein.info or protein.aliases file, or one with
@@ -134,6 +134,10 @@ impl Prior for Graph {
     }
 }
 
+/// What STRING and BioGRID call the two ends of a link.
+const ENDS: [[&str; 2]; 2] =
+    [["protein1", "Official Symbol Interactor A"], ["protein2", "Official Symbol Interactor B"]];
+
 /// Rows and columns handled at once.
 const TILE: usize = 256;
 
@@ -145,11 +149,11 @@ impl Graph {
     fn edges(&self, cx: &PriorContext) -> Result<(Genes, Vec<Link>)> {
         let table = cx.setup.data.table(&self.path)?;
         let file = cx.setup.data.path(&self.path);
-        let column = |name: &'_ str, default: &str, of_string: &'static str| {
-            let published = name == default && table.column(name).is_none() && table.column(of_string).is_some();
-            if published { of_string.to_string() } else { name.to_string() }
+        let column = |name: &'_ str, default: &str, published: [&'static str; 2]| {
+            let found = published.into_iter().find(|p| name == default && table.column(p).is_some());
+            found.filter(|_| table.column(name).is_none()).unwrap_or(name).to_string()
         };
-        let (source, target) = (column(&self.source, "gene1", "protein1"), column(&self.target, "gene2", "protein2"));
+        let (source, target) = (column(&self.source, "gene1", ENDS[0]), column(&self.target, "gene2", ENDS[1]));
         let names = self.translation(cx)?;
         let named = |id: &str| names.get(id).cloned().unwrap_or_else(|| id.to_string());
         let from: Vec<String> = table.text(&source)?.into_iter().map(named).collect();
