@@ -45,7 +45,7 @@ pub struct PerturbSeq {
     pub gene_column: Option<String>,
     /// The features of a 10x matrix that are taken for genes; default `["Gene Expression"]`. Others, such as guides and
     /// antibodies, are left out and counted.
-    #[serde(default = "gene_expression")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub feature_types: Vec<String>,
     /// The column that names the perturbation of a cell. Cells without a value are left out.
     pub label: String,
@@ -56,7 +56,7 @@ pub struct PerturbSeq {
     #[serde(default)]
     pub separator: Option<String>,
     /// Use only cells (rows of a table) with these values in these columns, as in `{ cell_type = "K562" }`. Default all.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub only: BTreeMap<String, String>,
     /// The column that names the lane (batch) of a cell. Absent: all cells are one lane.
     #[serde(default)]
@@ -140,10 +140,6 @@ impl Default for CellNoise {
 
 fn barcode_column() -> String {
     "barcode".into()
-}
-
-fn gene_expression() -> Vec<String> {
-    framework::cells::Options::default().feature_types
 }
 
 fn target_sum() -> f64 {

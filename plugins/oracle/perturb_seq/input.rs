@@ -59,7 +59,10 @@ impl PerturbSeq {
             &Options {
                 layer: self.layer.clone(),
                 gene_column: self.gene_column.clone(),
-                feature_types: self.feature_types.clone(),
+                feature_types: match &self.feature_types[..] {
+                    [] => Options::default().feature_types,
+                    named => named.to_vec(),
+                },
             },
         )?;
         self.misplaced(&cells)?;
