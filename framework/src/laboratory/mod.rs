@@ -132,13 +132,14 @@ impl Laboratory {
         let (mut of_control, mut missing) = (0, 0);
         let n = self.pool.genes().len();
         let (mut sum, mut count) = (Array2::<f64>::zeros((n, columns.len())), vec![0.0; n]);
+        let value = |c: usize, row: usize| values[c][row];
         for row in 0..rows.len() {
             let genes = rows.genes(row);
             if lacks(row) {
                 missing += 1;
             } else if let Some(gene) = self.alone(&genes) {
                 count[gene.index()] += 1.0;
-                (0..columns.len()).for_each(|c| sum[(gene.index(), c)] += values[c][row]);
+                (0..columns.len()).for_each(|c| sum[(gene.index(), c)] += value(c, row));
             } else if genes.is_empty() {
                 of_control += 1;
             } else {
