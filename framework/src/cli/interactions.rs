@@ -26,7 +26,7 @@ const SHOWN: usize = 10;
 pub(crate) struct Interactions {
     /// Study file: [oracle] or [samples], [test.NAME] sections, [calls], seeds
     study: Option<PathBuf>,
-    /// Without a study file: samples as CSV, TSV, Parquet or AnnData (h5ad, zarr)
+    /// Without a study file: samples as CSV, TSV, Parquet or AnnData (h5ad, zarr), here or below the data root
     #[arg(long, value_name = "FILE")]
     samples: Option<PathBuf>,
     /// Columns that name what was done to a sample, with commas between them
@@ -85,8 +85,13 @@ impl Interactions {
     pub(crate) fn execute(self) -> Result<u8> {
         let (study, data) = match (&self.study, &self.samples) {
             (Some(file), _) => (self.overridden(PairStudy::read(file)?)?, self.folders.data()),
-            // A file named on the command line lies where the user says.
-            (None, Some(file)) => (self.overridden(self.of_samples(file)?)?, crate::data::DataRoot::new("")),
+            // A file named on the command line lies where the user says, or else below the data root.
+            (None, Some(file)) => {
+                let root = self.folders.data();
+                let here = file.exists() || !root.path(file).exists();
+                let data = if here { crate::data::DataRoot::new("") } else { root };
+                (self.overridden(self.of_samples(file)?)?, data)
+            }
             (None, None) => return Err(Error::Config("give a study file or --samples".into())),
         };
         study.check()?;
