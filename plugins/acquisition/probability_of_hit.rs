@@ -81,8 +81,7 @@ framework::register!(Acquisition, ProbabilityOfHit, "probability_of_hit", "proba
 #[cfg(test)]
 mod tests {
     use super::*;
-    use framework::testing::MockSurrogate;
-    use std::sync::Arc;
+    use framework::testing::{MockSurrogate, choose};
 
     fn select(
         rule: &dyn Acquisition,
@@ -90,21 +89,8 @@ mod tests {
         direction: Direction,
         measured: &[f64],
     ) -> Result<Batch> {
-        let genes = Arc::new(Genes::new((0..posterior.len()).map(|i| format!("g{i}")))?);
-        let inputs = Arc::new(Inputs::new(Arc::new(Pool::singles(genes)), vec![], Compose::Sum)?);
-        let mut observed = Observed::empty(1);
-        let ids: Vec<usize> = (0..measured.len()).collect();
-        observed.push(&Readouts::plain(&ids, Array2::from_shape_fn((ids.len(), 1), |(i, _)| measured[i])), 0)?;
-        let candidates = Candidates::new(posterior.len(), ids);
         let (mean, sd) = posterior.iter().copied().unzip();
-        let model = MockSurrogate { mean, sd };
-        let round = Round { index: 1, of: 1, batch: 3 };
-        let target = Target { direction, ..Target::default() };
-        let streams = Streams::new(1);
-        let cx = RunContext::new(round, &inputs, &candidates, &observed, streams)
-            .with_target(target)
-            .with_surrogate(Some(&model));
-        rule.select(&cx)
+        choose(rule, &MockSurrogate { mean, sd }, posterior.len(), direction, measured)
     }
 
     #[test]

@@ -106,6 +106,7 @@ framework::register!(Acquisition, Thompson, "thompson", "best candidate of one p
 mod tests {
     use super::*;
     use framework::plugin::Drawn;
+    use framework::testing::choose;
     use std::sync::Arc;
 
     /// A model that believes what it is told: mean and sd of each id; draw l is mean + l sd.
@@ -133,20 +134,7 @@ mod tests {
         direction: Direction,
         measured: &[f64],
     ) -> Result<Batch> {
-        let genes = Arc::new(Genes::new((0..posterior.len()).map(|i| format!("g{i}")))?);
-        let inputs = Arc::new(Inputs::new(Arc::new(Pool::singles(genes)), vec![], Compose::Sum)?);
-        let mut observed = Observed::empty(1);
-        let ids: Vec<usize> = (0..measured.len()).collect();
-        observed.push(&Readouts::plain(&ids, Array2::from_shape_fn((ids.len(), 1), |(i, _)| measured[i])), 0)?;
-        let candidates = Candidates::new(posterior.len(), ids);
-        let model = Told(posterior.to_vec());
-        let round = Round { index: 1, of: 1, batch: 3 };
-        let target = Target { direction, ..Target::default() };
-        let streams = Streams::new(1);
-        let cx = RunContext::new(round, &inputs, &candidates, &observed, streams)
-            .with_target(target)
-            .with_surrogate(Some(&model));
-        rule.select(&cx)
+        choose(rule, &Told(posterior.to_vec()), posterior.len(), direction, measured)
     }
 
     #[test]

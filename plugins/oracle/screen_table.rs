@@ -11,7 +11,7 @@ mod reading;
 #[cfg(test)]
 mod tests;
 
-use framework::domain::Names;
+use framework::domain::{MissingRows, Names};
 use framework::prelude::*;
 use rand_distr::{Distribution, StandardNormal};
 use std::path::PathBuf;
@@ -96,23 +96,6 @@ fn one_row() -> usize {
 
 fn is_one(n: &usize) -> bool {
     *n == 1
-}
-
-/// Rows in which a value is missing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum MissingRows {
-    /// Are refused.
-    #[default]
-    Error,
-    /// Are left out.
-    Drop,
-}
-
-impl MissingRows {
-    fn is_error(&self) -> bool {
-        *self == MissingRows::Error
-    }
 }
 
 /// How a row of readouts becomes one number.

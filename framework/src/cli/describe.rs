@@ -6,7 +6,7 @@ use crate::error::{Error, Result, counted, listed};
 use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::path::Path;
-use table::{Column, Description, FeatureChoice, Features, Found, GeneNames, Summary, Table};
+use table::{Description, FeatureChoice, Features, Found, GeneNames, Summary, Table};
 
 /// The table of symbols that a data root may have.
 const SYMBOLS: &str = "identifiers/hgnc_symbols.csv.gz";
@@ -98,10 +98,8 @@ fn names(t: &Table, c: &Summary, root: &DataRoot) -> Result<String> {
     let symbols = table::read(&path)?;
     let approved: HashSet<&str> = symbols.text("symbol")?.into_iter().collect();
     let updates = SymbolUpdates::read(&path)?;
-    let different: HashSet<&str> = match t.column(&c.name) {
-        Some(Column::Text(cells)) => cells.iter().flatten().map(String::as_str).collect(),
-        _ => t.text(&c.name)?.into_iter().collect(),
-    };
+    let cells = t.text_or_missing(&c.name)?;
+    let different: HashSet<&str> = cells.iter().flatten().map(String::as_str).collect();
     let current = different.iter().filter(|n| approved.contains(**n)).count();
     let old = different.iter().filter(|n| !approved.contains(**n) && updates.current(n).is_some()).count();
     let several = different.iter().filter(|n| !approved.contains(**n) && updates.successors(n).len() > 1).count();

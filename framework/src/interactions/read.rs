@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use ndarray::Array2;
 use numerics::memory::Limit;
 use std::path::Path;
-use table::{Column, FeatureChoice, Table};
+use table::FeatureChoice;
 
 /// 8 GB.
 const MOST: Limit = Limit::singles(1 << 31);
@@ -119,14 +119,14 @@ impl SampleFile {
     fn read_table(&self, data: &DataRoot, path: &Path) -> Result<Contents> {
         let t = data.table(&self.path)?;
         let mut notes = t.notes().to_vec();
-        let named = self.labels.iter().map(|c| words(&t, c)).collect::<Result<Vec<_>>>()?;
+        let named = self.labels.iter().map(|c| t.text_or_missing(c)).collect::<Result<Vec<_>, _>>()?;
         let label = |row: usize| {
             let parts: Option<Vec<&str>> = named.iter().map(|c| c[row].as_deref()).collect();
             parts.map(|p| p.join(&self.separator))
         };
         let mut labels: Vec<Option<String>> = (0..t.height()).map(label).collect();
-        notes.extend(self.keep_only(path, &mut labels, |c| words(&t, c))?);
-        let unit = self.unit.as_ref().map(|column| words(&t, column)).transpose()?;
+        notes.extend(self.keep_only(path, &mut labels, |c| Ok(t.text_or_missing(c)?))?);
+        let unit = self.unit.as_ref().map(|column| t.text_or_missing(column)).transpose()?;
         let choice = FeatureChoice { columns: self.columns.clone().unwrap_or_default(), exclude: self.exclude.clone() };
         let roles: Vec<&str> = self.labels.iter().chain(&self.unit).map(String::as_str).collect();
         let chosen = choice.of(&t, &roles)?;
@@ -186,14 +186,6 @@ impl SampleFile {
             Ok(())
         })?;
         Ok(Contents { x, labels, unit, notes })
-    }
-}
-
-/// The cells of a column as text; none where they are empty.
-fn words(t: &Table, column: &str) -> Result<Vec<Option<String>>> {
-    match t.column(column) {
-        Some(Column::Text(cells)) => Ok(cells.iter().map(|c| c.clone().filter(|c| !c.trim().is_empty())).collect()),
-        _ => Ok(t.text(column)?.into_iter().map(|c| Some(c.to_string())).collect()),
     }
 }
 

@@ -8,10 +8,10 @@ mod rows;
 mod tests;
 
 use crate::data::DataRoot;
-use crate::domain::{Gene, Genes, Names, Observed, Perturbation, Pool, Readouts};
+use crate::domain::{Gene, Genes, MissingRows, Names, Observed, Perturbation, Pool, Readouts};
 use crate::error::{Error, Result, counted};
 use crate::plugin::{Experiment, Screen};
-use crate::scenario::{Campaign, Library, Measured, MissingRows};
+use crate::scenario::{Campaign, Library, Measured};
 use ndarray::Array2;
 use numerics::streams::Streams;
 use rows::{Place, Rows};
@@ -41,38 +41,31 @@ impl Laboratory {
     pub fn open(campaign: &Campaign, root: &DataRoot) -> Result<Self> {
         let library = &campaign.pool;
         let accept = &library.accept;
-        let name = |path: &Path| root.path(path).display().to_string();
         let mut suspects = vec![];
-        let mut read = |path: &Path, genes: &[String], separator: Option<&str>| -> Result<_> {
-            let table = root.table(path)?;
-            suspects.push(Rows::read(&table, name(path), Place { genes, separator }, accept)?.1);
-            Ok(table)
+        let mut read = |path: &Path, genes: &[String], separator: &Option<String>| -> Result<Rows> {
+            let file = root.path(path).display().to_string();
+            let place = Place { genes, separator: separator.as_deref() };
+            let (rows, found) = Rows::read(root.table(path)?, file, place, accept)?;
+            suspects.push(found);
+            Ok(rows)
         };
-        let all = read(&library.path, &library.genes, library.separator.as_deref())?;
+        let all = read(&library.path, &library.genes, &library.separator)?;
         let measured = campaign.measured.as_ref();
-        let done = measured.map(|m| read(&m.path, &m.genes, m.separator.as_deref())).transpose()?;
-        let pending = campaign.pending.as_ref();
-        let under_way = pending.map(|p| read(&p.path, &p.genes, p.separator.as_deref())).transpose()?;
+        let done = measured.map(|m| read(&m.path, &m.genes, &m.separator)).transpose()?;
+        let pending = campaign.pending.as_ref().map(|p| read(&p.path, &p.genes, &p.separator)).transpose()?;
 
         let mut notes: Vec<String> = vec![];
-        for text in suspects.iter().flat_map(|s| s.lines()) {
-            if !notes.contains(&text) {
-                notes.push(text);
-            }
-        }
         let mut looks = vec![];
-        for name in suspects.into_iter().flat_map(|s| s.controls) {
-            if !looks.contains(&name) {
-                looks.push(name);
-            }
+        for found in suspects {
+            let new: Vec<String> = found.lines().into_iter().filter(|l| !notes.contains(l)).collect();
+            notes.extend(new);
+            let new: Vec<String> = found.controls.into_iter().filter(|n| !looks.contains(n)).collect();
+            looks.extend(new);
         }
         let control = controls(library, looks, &mut notes);
-        let rows = |table, path: &Path, genes: &[String], separator: Option<&str>| -> Result<Rows> {
-            Ok(Rows::read(table, name(path), Place { genes, separator }, accept)?.0.with_control(&control))
-        };
 
-        let library_rows = rows(&*all, &library.path, &library.genes, library.separator.as_deref())?;
-        let pool = Arc::new(pool_of(&library_rows, &mut notes)?);
+        let all = all.with_control(&control);
+        let pool = Arc::new(pool_of(&all, &mut notes)?);
         let mut lab = Self {
             observed: Observed::empty(measured.map_or(1, |m| m.values.0.len().max(1))),
             pending: vec![],
@@ -82,11 +75,11 @@ impl Laboratory {
             single_effects: None,
             pool,
         };
-        if let (Some(m), Some(table)) = (measured, &done) {
-            lab.measured(m, &rows(&**table, &m.path, &m.genes, m.separator.as_deref())?)?;
+        if let (Some(m), Some(rows)) = (measured, done) {
+            lab.measured(m, &rows.with_control(&control))?;
         }
-        if let (Some(p), Some(table)) = (pending, &under_way) {
-            let rows = rows(&**table, &p.path, &p.genes, p.separator.as_deref())?;
+        if let Some(rows) = pending {
+            let rows = rows.with_control(&control);
             for row in (0..rows.len()).filter(|r| !rows.genes(*r).is_empty()) {
                 let id = lab.id(&rows, row)?;
                 if !lab.pending.contains(&id) && !lab.observed.ids.contains(&id) {
@@ -95,7 +88,7 @@ impl Laboratory {
             }
             lab.notes.push(format!("{} under way", lab.pending.len()));
         }
-        lab.withheld = library_rows.len() - lab.pool.len() + lab.excluded.len() + lab.pending.len();
+        lab.withheld = all.len() - lab.pool.len() + lab.excluded.len() + lab.pending.len();
         Ok(lab)
     }
 

@@ -2,15 +2,16 @@
 
 use crate::domain::{Names, Suspects};
 use crate::error::{Error, Result};
+use std::sync::Arc;
 use table::Table;
 
 /// A table whose rows name perturbations: the names of each row, without those of controls.
-pub(super) struct Rows<'a> {
-    pub table: &'a Table,
+pub(super) struct Rows {
+    pub table: Arc<Table>,
     /// How errors name the file.
     pub file: String,
     /// By row, what is written there; the genes of one row may be one label.
-    names: Vec<Vec<&'a str>>,
+    names: Vec<Vec<String>>,
     /// Names that stand where no gene is perturbed.
     control: Names,
 }
@@ -22,9 +23,9 @@ pub(super) struct Place<'a> {
     pub separator: Option<&'a str>,
 }
 
-impl<'a> Rows<'a> {
+impl Rows {
     /// Reads the names; words for no value among them are refused unless `accept`ed.
-    pub(super) fn read(table: &'a Table, file: String, at: Place, accept: &[String]) -> Result<(Self, Suspects)> {
+    pub(super) fn read(table: Arc<Table>, file: String, at: Place, accept: &[String]) -> Result<(Self, Suspects)> {
         let wrong = |what: &str| Err(Error::Config(format!("{file}: {what}")));
         let columns = match (at.genes, at.separator) {
             ([], _) => return wrong("`genes` names no column; name at least one, as in genes = [\"gene\"]"),
@@ -34,13 +35,13 @@ impl<'a> Rows<'a> {
             }
             (columns, _) => columns.iter().map(|c| Ok(table.text(c)?)).collect::<Result<Vec<_>>>()?,
         };
-        let names: Vec<Vec<&str>> = (0..table.height())
+        let names: Vec<Vec<String>> = (0..table.height())
             .map(|row| match at.separator {
-                Some(s) => columns[0][row].split(s).map(str::trim).collect(),
-                None => columns.iter().map(|c| c[row]).collect(),
+                Some(s) => columns[0][row].split(s).map(|n| n.trim().to_string()).collect(),
+                None => columns.iter().map(|c| c[row].to_string()).collect(),
             })
             .collect();
-        let suspects = Suspects::among(names.iter().flatten().copied(), accept);
+        let suspects = Suspects::among(names.iter().flatten().map(String::as_str), accept);
         suspects.refuse_missing(&file, "`accept` under [pool]")?;
         Ok((Self { table, file, names, control: Names::default() }, suspects))
     }
@@ -59,8 +60,8 @@ impl<'a> Rows<'a> {
     }
 
     /// The genes of a row.
-    pub(super) fn genes(&self, row: usize) -> Vec<&'a str> {
-        self.names[row].iter().copied().filter(|n| !self.control.contains(n)).collect()
+    pub(super) fn genes(&self, row: usize) -> Vec<&str> {
+        self.names[row].iter().map(String::as_str).filter(|n| !self.control.contains(n)).collect()
     }
 
     /// An error of a row.

@@ -3,7 +3,7 @@
 use super::diagnose::Document;
 use super::file::Place;
 use super::schema::{Shape, Slot, check_table};
-use crate::domain::{Compose, Missing, Names, Target};
+use crate::domain::{Compose, Missing, MissingRows, Names, Target};
 use crate::error::{Error, Result};
 use crate::plugin::{Acquisition, Kernel, Kind, Model, Prior};
 use serde::{Deserialize, Serialize};
@@ -64,17 +64,6 @@ pub struct Measured {
     /// What is done with rows without a readout.
     #[serde(default)]
     pub missing: MissingRows,
-}
-
-/// Rows in which a readout is missing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum MissingRows {
-    /// Are refused.
-    #[default]
-    Error,
-    /// Are left out and counted.
-    Drop,
 }
 
 /// A table of what is being measured.

@@ -24,7 +24,7 @@ mod variants;
 
 pub use arm::{Arm, NUMBERS};
 pub(crate) use campaign::check_campaign;
-pub use campaign::{Campaign, Library, Measured, MissingRows, Pending};
+pub use campaign::{Campaign, Library, Measured, Pending};
 pub use claims::{Assertion, At, Claim, ClaimEntry, ClaimKind};
 pub use cost::Cost;
 pub use diagnose::Document;

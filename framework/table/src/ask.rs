@@ -25,6 +25,16 @@ impl Table {
         }
     }
 
+    /// A required column of text, none where a cell is empty or blank.
+    pub fn text_or_missing(&self, name: &str) -> Result<Vec<Option<String>>, TableError> {
+        let named = self.find(name)?;
+        let filled = |cell: &str| (!cell.trim().is_empty()).then(|| cell.to_owned());
+        Ok(match &named.column {
+            Column::Text(values) => values.iter().map(|value| value.as_deref().and_then(filled)).collect(),
+            _ => named.written().iter().map(filled).collect(),
+        })
+    }
+
     /// A required column of finite numbers.
     pub fn numbers(&self, name: &str) -> Result<Vec<f64>, TableError> {
         self.measured(name, false)

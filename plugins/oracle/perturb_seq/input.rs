@@ -50,7 +50,7 @@ impl PerturbSeq {
     pub(super) fn input(&self, setup: &Setup, path: &Path, is_table: bool) -> Result<Input> {
         if is_table {
             let table = setup.data.table(&self.path)?;
-            let (label, lane, mut notes) = self.labels(path, vec![], |c| cells_of(&table, c))?;
+            let (label, lane, mut notes) = self.labels(path, vec![], |c| Ok(table.text_or_missing(c)?))?;
             let matrix = self.profiles(&table, &mut notes)?;
             return Ok(Input { matrix, label, lane, notes });
         }
@@ -103,7 +103,7 @@ impl PerturbSeq {
             )));
         }
         let take = |c: &str| {
-            let values = cells_of(&table, c)?;
+            let values = table.text_or_missing(c)?;
             Ok(rows.iter().map(|r| r.and_then(|r| values[r].clone())).collect())
         };
         let (label, lane, notes) = self.labels(path, cells.notes(), take)?;
@@ -142,15 +142,5 @@ impl PerturbSeq {
             x.column_mut(j).assign(&Array1::from(values));
         }
         Ok(Matrix::Table(x, chosen.names))
-    }
-}
-
-/// A column of text where cells may be empty.
-fn cells_of(table: &Table, name: &str) -> Result<Texts> {
-    match table.column(name) {
-        Some(framework::table::Column::Text(values)) => {
-            Ok(values.iter().map(|c| c.clone().filter(|c| !c.trim().is_empty())).collect())
-        }
-        _ => Ok(table.text(name)?.into_iter().map(|t| Some(t.to_string())).collect()),
     }
 }

@@ -1,7 +1,7 @@
 //! From a table to an opened screen: rows become perturbations with readouts, truth, errors and single effects.
 
-use super::{Errors, MissingRows, Noise, Reduce, Repeats, Replay, SameGene, ScreenTable, Unit};
-use framework::domain::Suspects;
+use super::{Errors, Noise, Reduce, Repeats, Replay, SameGene, ScreenTable, Unit};
+use framework::domain::{MissingRows, Suspects};
 use framework::prelude::*;
 use framework::table::Table;
 use std::borrow::Cow;

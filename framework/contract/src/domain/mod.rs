@@ -20,7 +20,7 @@ pub use inputs::{Block, Compose, Inputs, Missing};
 pub use names::Names;
 pub use numerics::samples::{Class, SampleSource};
 pub use pool::{Perturbation, Pool, ScreenId};
-pub use readout::{Cells, Control, Observed, Posterior, Readouts};
+pub use readout::{Cells, Control, MissingRows, Observed, Posterior, Readouts};
 pub use samples::{Grouped, Labels, PairClass, Samples};
 pub use suspects::Suspects;
 pub use symbols::SymbolUpdates;

@@ -3,7 +3,26 @@
 use super::target::Target;
 use crate::error::{Error, Result};
 use ndarray::{Array1, Array2, ArrayView1};
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+
+/// Rows in which a value is missing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MissingRows {
+    /// Are refused.
+    #[default]
+    Error,
+    /// Are left out.
+    Drop,
+}
+
+impl MissingRows {
+    /// Whether it is the default, which files need not tell.
+    pub fn is_error(&self) -> bool {
+        *self == MissingRows::Error
+    }
+}
 
 /// Single cells (or wells) of one perturbation.
 #[derive(Clone, Debug)]

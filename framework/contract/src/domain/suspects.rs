@@ -1,6 +1,6 @@
 //! Names in a column of genes that are probably none: words for no value, dates, controls.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, listed};
 use table::words::{is_control_word, is_missing_word, is_spreadsheet_date};
 
 /// Names that are probably no genes, each once, in the order in which they are seen.
@@ -49,7 +49,7 @@ impl Suspects {
                  under {accept} if it is a gene",
                 match self.missing.len() {
                     1 => String::new(),
-                    n => format!(" ({n} such words: {})", some(&self.missing)),
+                    n => format!(" ({n} such words: {})", listed(&self.missing, 5)),
                 }
             ))),
         }
@@ -66,16 +66,11 @@ impl Suspects {
             lines.push(format!(
                 "warning: {n} {} a date that a spreadsheet made of a gene ({}); write the genes again from their source",
                 if n == 1 { "name is" } else { "names are each" },
-                some(&self.dates)
+                listed(&self.dates, 5)
             ));
         }
         lines
     }
-}
-
-fn some(names: &[String]) -> String {
-    let more = if names.len() > 5 { ", ..." } else { "" };
-    format!("{}{more}", names[..names.len().min(5)].join(", "))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use crate::error::Result;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
-use table::{Column, Table};
+use table::Table;
 
 /// Old gene symbols and what they are called now.
 #[derive(Clone, Debug, Default)]
@@ -75,7 +75,7 @@ impl Columns<'_> {
     }
 
     fn read(&self, t: &Table) -> Result<SymbolUpdates> {
-        let symbols = cells(t, self.symbol)?;
+        let symbols = t.text_or_missing(self.symbol)?;
         let approved: HashSet<&str> = symbols.iter().filter_map(Option::as_deref).collect();
         let mut pairs = vec![];
         // An approved symbol is current; a former symbol goes before an alias of another gene.
@@ -83,7 +83,7 @@ impl Columns<'_> {
         let lists = [self.previous].into_iter().chain([self.alias]).flatten().chain(self.ids.iter().copied());
         for column in lists {
             let mut seen = vec![];
-            for (symbol, names) in symbols.iter().zip(cells(t, column)?) {
+            for (symbol, names) in symbols.iter().zip(t.text_or_missing(column)?) {
                 let (Some(symbol), Some(names)) = (symbol, names) else { continue };
                 for name in names.split(['|', ',']).map(str::trim).filter(|n| !n.is_empty() && !known.contains(*n)) {
                     pairs.push((name.to_string(), symbol.clone()));
@@ -93,19 +93,6 @@ impl Columns<'_> {
             known.extend(seen);
         }
         Ok(SymbolUpdates::new(pairs))
-    }
-}
-
-/// The cells of a column as text.
-fn cells(t: &Table, column: &str) -> Result<Vec<Option<String>>> {
-    match t.column(column) {
-        Some(Column::Text(cells)) => Ok(cells.clone()),
-        Some(Column::Integer(cells)) => Ok(cells.iter().map(|v| Some(v.to_string())).collect()),
-        // A number beside empty cells.
-        _ => {
-            let values = t.numbers_or_missing(column)?;
-            Ok(values.into_iter().map(|v| (!v.is_nan()).then(|| v.to_string())).collect())
-        }
     }
 }
 

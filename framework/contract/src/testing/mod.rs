@@ -16,17 +16,41 @@ pub use conformance::{check_entry, conformance, conformance_of};
 pub use mixture::Mixture;
 
 use crate::data::DataRoot;
-use crate::domain::{Block, Candidates, Compose, Genes, Inputs, Observed, Pool, Posterior, Readouts};
+use crate::domain::{
+    Batch, Block, Candidates, Compose, Direction, Genes, Inputs, Observed, Pool, Posterior, Readouts, Target,
+};
 use crate::error::{Error, Result};
 use crate::plugin::{
-    Functions, JointDraws, Kernel, KernelContext, LayerFactors, LayerGradients, PosteriorCovariance, Prior,
-    PriorContext, Representation, Round, RunContext, Setup, Surrogate, VarianceGradient,
+    Acquisition, Functions, JointDraws, Kernel, KernelContext, LayerFactors, LayerGradients, PosteriorCovariance,
+    Prior, PriorContext, Representation, Round, RunContext, Setup, Surrogate, VarianceGradient,
 };
 use ndarray::{Array1, Array2, Array3, ArrayView2, Axis};
 use numerics::Gram;
 use numerics::streams::{StreamRng, Streams};
 use rand_distr::{Distribution, StandardNormal};
 use std::sync::Arc;
+
+/// What a rule chooses, three at once, among `n` genes of which the first ones are measured.
+pub fn choose(
+    rule: &dyn Acquisition,
+    model: &dyn Surrogate,
+    n: usize,
+    direction: Direction,
+    measured: &[f64],
+) -> Result<Batch> {
+    let genes = Arc::new(Genes::new((0..n).map(|i| format!("g{i}")))?);
+    let inputs = Arc::new(Inputs::new(Arc::new(Pool::singles(genes)), vec![], Compose::Sum)?);
+    let mut observed = Observed::empty(1);
+    let ids: Vec<usize> = (0..measured.len()).collect();
+    observed.push(&Readouts::plain(&ids, Array2::from_shape_fn((ids.len(), 1), |(i, _)| measured[i])), 0)?;
+    let candidates = Candidates::new(n, ids);
+    let round = Round { index: 1, of: 1, batch: 3 };
+    let target = Target { direction, ..Target::default() };
+    let cx = RunContext::new(round, &inputs, &candidates, &observed, Streams::new(1))
+        .with_target(target)
+        .with_surrogate(Some(model));
+    rule.select(&cx)
+}
 
 /// A surrogate with chosen means and standard deviations, one output.
 #[derive(Clone, Debug)]

@@ -145,11 +145,6 @@ pub fn wrap(text: &str, width: usize) -> String {
     out + &line + "\n"
 }
 
-/// A number with its noun.
-pub fn count(n: usize, noun: &str) -> String {
-    format!("{n} {}", plural(n, noun))
-}
-
 /// The noun for a number of things.
 pub fn plural(n: usize, noun: &str) -> String {
     if n == 1 { noun.to_string() } else { format!("{noun}s") }

@@ -1,8 +1,9 @@
 //! Tables for the terminal.
 
-use super::format::{Digits, chars, count, fill, pad, percent, plural, shorten, value, wrap};
+use super::format::{Digits, chars, fill, pad, percent, plural, shorten, value, wrap};
 use super::warnings::warnings;
 use super::{columns, notes};
+use crate::error::counted;
 use crate::report::model::claims::{Judgement, Verdict, judge_all};
 use crate::report::model::groups::{GroupSummary, group_summaries};
 use crate::report::model::published_curves::{self, PublishedCurves};
@@ -110,13 +111,13 @@ fn claims(judgements: &[Judgement]) -> String {
     }
     let without = judgements.iter().filter(|j| j.verdict == Verdict::NotRun).count();
     if without > 0 {
-        out += &format!("not run: {} whose arms or values are missing here\n", count(without, "claim"));
+        out += &format!("not run: {} whose arms or values are missing here\n", counted(without, "claim"));
     }
     out
 }
 
 fn published_curves(study: &Study, p: &PublishedCurves) -> String {
-    let n = count(p.arms.len(), "arm");
+    let n = counted(p.arms.len(), "arm");
     let mut out =
         format!("\n{}", wrap(&format!("Published curves of {}: {n} matched, published.csv", p.source), WIDTH));
     for note in published_curves::notes(study, p) {
@@ -158,7 +159,7 @@ fn heading(study: &Study) -> String {
     let seeds = if least == most { format!("{most}") } else { format!("{least} to {most}") };
     let text = format!(
         "{}, {seeds} {} each. {}",
-        count(n.len(), "arm"),
+        counted(n.len(), "arm"),
         plural(most, "seed"),
         notes::ranked_by(&study.metrics[0])
     );
