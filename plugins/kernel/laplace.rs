@@ -5,7 +5,7 @@
 //! exponential an entry.
 
 use framework::numerics::exp_slice;
-use framework::plugin::{FeatureMap, fourier_features, median_distance};
+use framework::plugin::{FeatureMap, Length, Stationary, fourier_features};
 use framework::prelude::*;
 use rand_distr::{Distribution, StandardNormal};
 
@@ -13,28 +13,29 @@ use rand_distr::{Distribution, StandardNormal};
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Laplace {
-    /// Length scale ℓ in units of the features; absent: the median distance between measured
-    /// perturbations (of the first 1,000 pool entries while fewer than 2 are measured).
+    /// Length scale ℓ in units of the features, or a table of one for each prior; absent: the median distance between
+    /// measured perturbations (of the first 1,000 pool entries while fewer than 2 are measured).
     #[serde(default)]
-    pub length: Option<f64>,
+    pub length: Option<Length>,
 }
 
 #[typetag::serde(name = "laplace")]
 impl Kernel for Laplace {
     fn gram(&self, cx: &KernelContext) -> Result<Gram> {
-        let l = median_distance(self.length, cx)?;
+        let s = Stationary::new(self.length.as_ref(), cx)?;
+        let l = s.length;
         let f = move |d2: &mut [f64]| {
             d2.iter_mut().for_each(|v| *v = -v.sqrt() / l);
             exp_slice(d2);
         };
-        Ok(Gram::new(FeatureGram::radial(Rows::Made(cx.inputs.clone()), f)))
+        Ok(Gram::new(FeatureGram::radial(s.rows, f)))
     }
 
     fn random_features(&self, cx: &KernelContext, n: usize, rng: &mut StreamRng) -> Result<Option<FeatureMap>> {
-        let l = median_distance(self.length, cx)?;
-        let mut frequencies = Array2::from_shape_simple_fn((cx.inputs.n_features(), n), || {
+        let s = Stationary::new(self.length.as_ref(), cx)?;
+        let mut frequencies = Array2::from_shape_fn((s.of_features.len(), n), |(j, _)| {
             let z: f64 = StandardNormal.sample(rng);
-            z / l
+            z / s.of_features[j]
         });
         for mut column in frequencies.columns_mut() {
             // A normal vector over an independent |normal| is a multivariate Cauchy.
@@ -53,6 +54,9 @@ mod tests {
 
     #[test]
     fn entries_random_features_and_length_are_the_formula() {
-        framework::testing::check_stationary(|length| Box::new(Laplace { length }), |r| (-r).exp());
+        framework::testing::check_stationary(
+            |length| Box::new(Laplace { length: length.map(Length::One) }),
+            |r| (-r).exp(),
+        );
     }
 }

@@ -5,7 +5,7 @@
 //! one root and one exponential an entry.
 
 use framework::numerics::exp_slice;
-use framework::plugin::{FeatureMap, fourier_features, median_distance};
+use framework::plugin::{FeatureMap, Length, Stationary, fourier_features};
 use framework::prelude::*;
 use rand_distr::{ChiSquared, Distribution, StandardNormal};
 
@@ -13,17 +13,17 @@ use rand_distr::{ChiSquared, Distribution, StandardNormal};
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Matern52 {
-    /// Length scale ℓ in units of the features; absent: the median distance between measured
-    /// perturbations (of the first 1,000 pool entries while fewer than 2 are measured).
+    /// Length scale ℓ in units of the features, or a table of one for each prior; absent: the median distance between
+    /// measured perturbations (of the first 1,000 pool entries while fewer than 2 are measured).
     #[serde(default)]
-    pub length: Option<f64>,
+    pub length: Option<Length>,
 }
 
 #[typetag::serde(name = "matern52")]
 impl Kernel for Matern52 {
     fn gram(&self, cx: &KernelContext) -> Result<Gram> {
-        let l = median_distance(self.length, cx)?;
-        let scale = 5.0 / (l * l);
+        let s = Stationary::new(self.length.as_ref(), cx)?;
+        let scale = 5.0 / (s.length * s.length);
         let f = move |d2: &mut [f64]| {
             let mut decay = [0.0; 64];
             for piece in d2.chunks_mut(64) {
@@ -38,15 +38,15 @@ impl Kernel for Matern52 {
                 piece.iter_mut().zip(decay.iter()).for_each(|(v, e)| *v *= e);
             }
         };
-        Ok(Gram::new(FeatureGram::radial(Rows::Made(cx.inputs.clone()), f)))
+        Ok(Gram::new(FeatureGram::radial(s.rows, f)))
     }
 
     fn random_features(&self, cx: &KernelContext, n: usize, rng: &mut StreamRng) -> Result<Option<FeatureMap>> {
-        let l = median_distance(self.length, cx)?;
+        let s = Stationary::new(self.length.as_ref(), cx)?;
         let chi = ChiSquared::new(5.0).map_err(|e| Error::Numerical(format!("matern52: {e}")))?;
-        let mut frequencies = Array2::from_shape_simple_fn((cx.inputs.n_features(), n), || {
+        let mut frequencies = Array2::from_shape_fn((s.of_features.len(), n), |(j, _)| {
             let z: f64 = StandardNormal.sample(rng);
-            z / l
+            z / s.of_features[j]
         });
         for mut column in frequencies.columns_mut() {
             let c: f64 = chi.sample(rng);
@@ -65,7 +65,7 @@ mod tests {
     #[test]
     fn entries_random_features_and_length_are_the_formula() {
         framework::testing::check_stationary(
-            |length| Box::new(Matern52 { length }),
+            |length| Box::new(Matern52 { length: length.map(Length::One) }),
             |r| (1.0 + 5f64.sqrt() * r + 5.0 * r * r / 3.0) * (-(5f64.sqrt()) * r).exp(),
         );
     }

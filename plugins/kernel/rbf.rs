@@ -4,7 +4,7 @@
 //! its feature rows and one exponential an entry.
 
 use framework::numerics::exp_slice;
-use framework::plugin::{FeatureMap, fourier_features, median_distance};
+use framework::plugin::{FeatureMap, Length, Stationary, fourier_features};
 use framework::prelude::*;
 use rand_distr::{Distribution, StandardNormal};
 
@@ -12,29 +12,29 @@ use rand_distr::{Distribution, StandardNormal};
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rbf {
-    /// Length scale ℓ in units of the features; absent: the median distance between measured
-    /// perturbations (of the first 1,000 pool entries while fewer than 2 are measured).
+    /// Length scale ℓ in units of the features, or a table of one for each prior; absent: the median distance between
+    /// measured perturbations (of the first 1,000 pool entries while fewer than 2 are measured).
     #[serde(default)]
-    pub length: Option<f64>,
+    pub length: Option<Length>,
 }
 
 #[typetag::serde(name = "rbf")]
 impl Kernel for Rbf {
     fn gram(&self, cx: &KernelContext) -> Result<Gram> {
-        let l = median_distance(self.length, cx)?;
-        let scale = -0.5 / (l * l);
+        let s = Stationary::new(self.length.as_ref(), cx)?;
+        let scale = -0.5 / (s.length * s.length);
         let f = move |d2: &mut [f64]| {
             d2.iter_mut().for_each(|v| *v *= scale);
             exp_slice(d2);
         };
-        Ok(Gram::new(FeatureGram::radial(Rows::Made(cx.inputs.clone()), f)))
+        Ok(Gram::new(FeatureGram::radial(s.rows, f)))
     }
 
     fn random_features(&self, cx: &KernelContext, n: usize, rng: &mut StreamRng) -> Result<Option<FeatureMap>> {
-        let l = median_distance(self.length, cx)?;
-        let frequencies = Array2::from_shape_simple_fn((cx.inputs.n_features(), n), || {
+        let s = Stationary::new(self.length.as_ref(), cx)?;
+        let frequencies = Array2::from_shape_fn((s.of_features.len(), n), |(j, _)| {
             let z: f64 = StandardNormal.sample(rng);
-            z / l
+            z / s.of_features[j]
         });
         Ok(Some(fourier_features(frequencies, rng)))
     }
@@ -48,6 +48,9 @@ mod tests {
 
     #[test]
     fn entries_random_features_and_length_are_the_formula() {
-        framework::testing::check_stationary(|length| Box::new(Rbf { length }), |r| (-0.5 * r * r).exp());
+        framework::testing::check_stationary(
+            |length| Box::new(Rbf { length: length.map(Length::One) }),
+            |r| (-0.5 * r * r).exp(),
+        );
     }
 }

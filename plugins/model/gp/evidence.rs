@@ -1,9 +1,11 @@
-//! Marginal likelihood: noise and scale at which the measurements are likeliest.
+//! Marginal likelihood of noise and scale for one matrix, where no error is known beforehand.
 
+use super::contrasts::Contrasts;
+use super::priors::Priors;
 use argmin::core::Executor;
 use argmin::solver::brent::BrentOpt;
 use framework::numerics::minimise::Cost;
-use framework::numerics::{Band, eigh, matmul};
+use framework::numerics::{Band, eigh, matmul, symmetric_product};
 use framework::prelude::*;
 
 /// Hyper-parameters and how likely they make the data.
@@ -16,17 +18,19 @@ pub(super) struct Hyper {
     pub(super) log_marginal: f64,
 }
 
-/// What the marginal likelihood needs of the data.
+/// What the marginal likelihood of the contrasts needs of the data.
 pub(super) struct Evidence {
     reduced: Reduced,
+    /// Contrasts: rows less one.
     n: f64,
     outputs: f64,
-    /// Sum of squares of the centred outputs.
+    /// Sum of squares of the contrasts.
     total: f64,
-    /// All rows alike: nothing to learn from.
-    pub(super) constant: bool,
-    /// Rows less features where the matrix is that of the features, else nothing.
+    /// Contrasts less features where the matrix is that of the features, else nothing.
     missing: Option<f64>,
+    /// Mean variance about the mean of a function of scale 1.
+    unit: f64,
+    priors: Priors,
 }
 
 /// The matrix in a form in which adding to the diagonal is cheap.
@@ -40,7 +44,23 @@ enum Reduced {
 const FEW_OUTPUTS: usize = 32;
 
 impl Evidence {
-    pub(super) fn new(matrix: &Array2<f64>, rhs: &Array2<f64>, y: &Array2<f64>, by_features: bool) -> Result<Self> {
+    /// Of at least two measurements, by the matrix of the kernel or by its features (rows x features).
+    pub(super) fn new(kernel: Side, y: &Array2<f64>, priors: Priors) -> Result<Self> {
+        let contrasts = Contrasts::new(y.nrows());
+        let (matrix, rhs, missing, trace) = match kernel {
+            Side::Function(k) => {
+                let k = contrasts.of_matrix(k);
+                let trace = k.diag().sum();
+                (k, contrasts.of_rows(y), None, trace)
+            }
+            Side::Features(x) => {
+                let x = contrasts.of_rows(x);
+                let m = symmetric_product(x.view());
+                let (missing, trace) = (x.nrows() as f64 - x.ncols() as f64, m.diag().sum());
+                let rhs = matmul(x.t(), contrasts.of_rows(y).view());
+                (m, rhs, Some(missing), trace)
+            }
+        };
         let reduced = if y.ncols() <= FEW_OUTPUTS {
             Reduced::Band(Band::new(matrix.view(), rhs.view()))
         } else {
@@ -48,15 +68,11 @@ impl Evidence {
             let along = matmul(vectors.t(), rhs.view());
             Reduced::Eigen(values, along.mapv(|v| v * v).sum_axis(Axis(1)))
         };
-        let (n, outputs) = (y.nrows() as f64, y.ncols() as f64);
-        Ok(Self {
-            reduced,
-            n,
-            outputs,
-            total: y.iter().map(|v| v * v).sum(),
-            constant: false,
-            missing: by_features.then(|| n - matrix.nrows() as f64),
-        })
+        let n = y.nrows() as f64 - 1.0;
+        let total = contrasts.of_rows(y).iter().map(|v| v * v).sum();
+        // A kernel that is the same everywhere has no signal; 1 then stands for the unit of its ratios.
+        let unit = if trace > 1e-12 * n { trace / n } else { 1.0 };
+        Ok(Self { reduced, n, outputs: y.ncols() as f64, total, missing, unit, priors })
     }
 
     /// log|K + rI| and tr Yᵀ(K + rI)⁻¹Y.
@@ -78,34 +94,54 @@ impl Evidence {
         })
     }
 
-    /// The likelihood at a ratio, with the scale given, implied by a given noise, or at its best.
-    fn at(&self, ratio: f64, noise: Option<f64>, scale: Option<f64>) -> Option<Hyper> {
+    /// The likelihood at a ratio and the cost to minimise, with the scale given, implied by a given noise, or at its best.
+    fn at(&self, ratio: f64, noise: Option<f64>, scale: Option<f64>) -> Option<(Hyper, f64)> {
         let (log_det, quadratic) = self.log_det_and_quadratic(ratio)?;
         let cells = self.n * self.outputs;
-        let scale2 = match (scale, noise) {
-            (Some(s), _) => s * s,
-            (None, Some(noise)) if noise > 0.0 => noise * noise / ratio,
-            _ => quadratic / cells,
+        let log_scale2 = match (scale, noise) {
+            (Some(s), _) => 2.0 * s.ln(),
+            (None, Some(noise)) if noise > 0.0 => 2.0 * noise.ln() - ratio.ln(),
+            _ => self.best_scale(ratio, quadratic, cells, noise.is_none()),
         };
-        let half = |v: f64| 0.5 * v;
-        let log_marginal = -half(quadratic / scale2)
-            - half(self.outputs * log_det)
-            - half(cells * (scale2.ln() + std::f64::consts::TAU.ln()));
-        log_marginal.is_finite().then_some(Hyper { ratio, scale2, log_marginal })
+        let scale2 = log_scale2.exp();
+        let log_marginal =
+            -0.5 * (quadratic / scale2 + self.outputs * log_det + cells * (log_scale2 + std::f64::consts::TAU.ln()));
+        let of_signal = if scale.is_none() { self.priors.cost(log_scale2 + self.unit.ln()).0 } else { 0.0 };
+        let of_noise = if noise.is_none() { self.priors.cost(log_scale2 + ratio.ln()).0 } else { 0.0 };
+        let cost = of_signal + of_noise - log_marginal;
+        cost.is_finite().then_some((Hyper { ratio, scale2, log_marginal }, cost))
     }
 
-    pub(super) fn maximise(&self, noise: Option<f64>, scale: Option<f64>, unit: f64) -> Result<Hyper> {
-        let known = |noise: f64, scale: f64| {
-            let ratio = (noise / scale).powi(2);
-            let at = self.at(ratio, Some(noise), Some(scale));
-            // A singular kernel without noise has no likelihood; the factorisation adds what it needs.
-            at.unwrap_or(Hyper { ratio, scale2: scale * scale, log_marginal: f64::NEG_INFINITY })
-        };
+    /// log s² of least cost at a ratio: the bottom of a convex function, by Newton's method.
+    fn best_scale(&self, ratio: f64, quadratic: f64, cells: f64, noise_is_free: bool) -> f64 {
+        let mut u = (quadratic / cells).max(1e-300).ln();
+        for _ in 0..100 {
+            let misfit = 0.5 * quadratic * (-u).exp();
+            let (mut slope, mut curvature) = (0.5 * cells - misfit, misfit);
+            let free = [Some(self.unit.ln()), noise_is_free.then(|| ratio.ln())];
+            for shift in free.into_iter().flatten() {
+                slope += self.priors.cost(u + shift).1;
+                curvature += Priors::curvature();
+            }
+            let step = slope / curvature;
+            u -= step.clamp(-2.0, 2.0);
+            if step.abs() < 1e-12 {
+                break;
+            }
+        }
+        u
+    }
+
+    pub(super) fn maximise(&self, noise: Option<f64>, scale: Option<f64>) -> Result<Hyper> {
         match (noise, scale) {
-            (Some(noise), Some(scale)) => return Ok(known(noise, scale)),
-            _ if self.constant => return Ok(known(noise.unwrap_or(0.1), scale.unwrap_or(1.0))),
+            (Some(noise), Some(scale)) => {
+                let ratio = (noise / scale).powi(2);
+                // A singular kernel without noise has no likelihood; the factorisation adds what it needs.
+                let unknown = Hyper { ratio, scale2: scale * scale, log_marginal: f64::NEG_INFINITY };
+                return Ok(self.at(ratio, Some(noise), Some(scale)).map_or(unknown, |(h, _)| h));
+            }
             (Some(0.0), None) => {
-                return self.at(0.0, noise, scale).ok_or_else(|| {
+                return self.at(0.0, noise, scale).map(|(h, _)| h).ok_or_else(|| {
                     Error::Numerical(
                         "gp: without noise the kernel matrix is singular (perturbations with equal features, or \
                          replicates); leave `noise` out or set it above 0"
@@ -117,19 +153,26 @@ impl Evidence {
         }
         // One free number, log r. A coarse look over twelve decades finds the basin, Brent its bottom.
         const FAILED: f64 = 1e100;
-        let cost = |t: f64| self.at(t.exp(), noise, scale).map_or(FAILED, |h| -h.log_marginal);
+        let cost = |t: f64| self.at(t.exp(), noise, scale).map_or(FAILED, |(_, cost)| cost);
         let decade = std::f64::consts::LN_10;
-        let at = |i: usize| unit.ln() + decade * (i as f64 - 8.0);
+        let at = |i: usize| self.unit.ln() + decade * (i as f64 - 8.0);
         let costs: Vec<f64> = (0..=12).map(|i| cost(at(i))).collect();
         let best = (0..costs.len()).min_by(|&a, &b| costs[a].total_cmp(&costs[b])).unwrap_or(0);
         let solver = BrentOpt::new(at(best) - decade, at(best) + decade).set_tolerance(1e-8, 1e-4);
         let text = |e: argmin::core::Error| Error::Numerical(format!("gp: the search for noise and scale failed: {e}"));
         let found = Executor::new(Cost(&cost), solver).configure(|s| s.max_iters(60)).run().map_err(text)?;
         let t = found.state.best_param.unwrap_or(at(best));
-        self.at(t.exp(), noise, scale).ok_or_else(|| {
+        self.at(t.exp(), noise, scale).map(|(h, _)| h).ok_or_else(|| {
             Error::Numerical(
                 "gp: the marginal likelihood is not finite at any noise; check the readouts and the kernel".into(),
             )
         })
     }
+}
+
+/// A kernel at the measurements: its matrix, or its features.
+#[derive(Clone, Copy)]
+pub(super) enum Side<'a> {
+    Function(&'a Array2<f64>),
+    Features(&'a Array2<f64>),
 }

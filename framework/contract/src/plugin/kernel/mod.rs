@@ -9,7 +9,7 @@ mod transform;
 pub use context::{KernelContext, Outputs};
 pub use fuse::{Fusion, SHARED_SETTINGS};
 pub use fusion::{Repair, Source, Sources, fit_weights, gp_problem, mean_readouts};
-pub use stationary::{fourier_features, median_distance};
+pub use stationary::{Length, Stationary, fourier_features, median_distance, median_of_pairs};
 pub use transform::transform_needs;
 
 use super::{Abilities, Plugin};
