@@ -55,6 +55,8 @@ pub struct Table {
     source: Option<Source>,
     /// The line of each row, for text files.
     lines: Option<Vec<usize>>,
+    /// The row of the file that each row is, where only some were taken.
+    taken: Option<Vec<usize>>,
     notes: Vec<String>,
     fault: Option<Fault>,
 }
@@ -79,6 +81,37 @@ impl Table {
     pub fn push(&mut self, name: impl Into<String>, column: Column) -> Result<(), TableError> {
         self.check()?;
         self.insert(name.into(), column, Spelling::default()).map_err(|fault| self.report(&fault))
+    }
+
+    /// The rows at these positions, in this order; their places in the file stay what they are.
+    ///
+    /// Panics where a position is not below [`Table::height`].
+    #[must_use]
+    pub fn take(&self, rows: &[usize]) -> Self {
+        let of = |all: &Vec<usize>| rows.iter().map(|&row| all[row]).collect();
+        let columns = self.columns.iter().map(|named| Named {
+            name: named.name.clone(),
+            column: named.column.take(rows),
+            index: named.index,
+            spelling: named.spelling.take(rows),
+            written: OnceLock::new(),
+        });
+        Self {
+            columns: columns.collect(),
+            places: self.places.clone(),
+            unread: self.unread.clone(),
+            path: self.path.clone(),
+            source: self.source.clone(),
+            lines: self.lines.as_ref().map(of),
+            taken: Some(self.taken.as_ref().map_or_else(|| rows.to_vec(), of)),
+            notes: self.notes.clone(),
+            fault: self.fault.clone(),
+        }
+    }
+
+    /// A table without columns that stands for the same file in messages, for what is computed from its rows.
+    pub fn emptied(&self) -> Self {
+        Self { path: self.path.clone(), source: self.source.clone(), ..Self::default() }
     }
 
     /// Number of rows.
@@ -132,7 +165,7 @@ impl Table {
     pub fn place(&self, row: usize) -> String {
         match self.lines.as_ref().and_then(|lines| lines.get(row)) {
             Some(line) => format!("line {line}"),
-            None => format!("row {}", row + 1),
+            None => format!("row {}", self.taken.as_ref().and_then(|taken| taken.get(row)).unwrap_or(&row) + 1),
         }
     }
 
