@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -31,6 +32,8 @@ pub(crate) struct Named {
     pub column: Column,
     /// Whether it only numbers or names the rows.
     pub index: bool,
+    /// Whether the file says that it describes rows.
+    pub metadata: bool,
     spelling: Spelling,
     /// The cells as the file has them, made when they are first asked for.
     written: OnceLock<Cells>,
@@ -93,6 +96,7 @@ impl Table {
             name: named.name.clone(),
             column: named.column.take(rows),
             index: named.index,
+            metadata: named.metadata,
             spelling: named.spelling.take(rows),
             written: OnceLock::new(),
         });
@@ -152,11 +156,13 @@ impl Table {
         self.columns.iter().filter(|named| named.index).map(|named| named.name.as_str()).collect()
     }
 
-    /// The names of the columns which hold numbers or integers, in order, without the index.
+    /// The names of the columns which hold numbers or integers, in order, without the index and what describes rows.
     pub fn numeric_columns(&self) -> Vec<&str> {
         self.columns
             .iter()
-            .filter(|named| !named.index && matches!(named.column, Column::Number(_) | Column::Integer(_)))
+            .filter(|named| {
+                !named.index && !named.metadata && matches!(named.column, Column::Number(_) | Column::Integer(_))
+            })
             .map(|named| named.name.as_str())
             .collect()
     }
@@ -185,7 +191,7 @@ impl Table {
             return Err(Fault::Length { name, found, expected });
         }
         self.places.insert(name.clone(), self.columns.len());
-        self.columns.push(Named { name, column, index: false, spelling, written: OnceLock::new() });
+        self.columns.push(Named { name, column, index: false, metadata: false, spelling, written: OnceLock::new() });
         Ok(())
     }
 
@@ -223,6 +229,13 @@ impl Table {
             if named.index {
                 self.notes.push(format!("column {:?} is taken for the index of the rows", named.name));
             }
+        }
+    }
+
+    /// Marks the columns at these places as descriptions of rows.
+    pub(crate) fn mark_metadata(&mut self, places: RangeInclusive<usize>) {
+        for (_, named) in self.columns.iter_mut().enumerate().filter(|(at, _)| places.contains(at)) {
+            named.metadata = true;
         }
     }
 
