@@ -20,6 +20,6 @@ mod tiny;
 
 use contract::panics;
 pub use contract::{
-    Error, ErrorKind, Result, cells, data, domain, error, inventory, metric, ndarray, numerics, plugin, prelude,
-    register, serde_json, streams, table, testing, typetag,
+    Error, ErrorKind, Result, cells, data, domain, error, inventory, measured, metric, ndarray, numerics, plugin,
+    prelude, register, serde_json, streams, table, testing, typetag,
 };

@@ -12,24 +12,42 @@ mod reading;
 mod tests;
 
 use framework::domain::{MissingRows, Names};
+use framework::measured::{Counts, Form, GuideMap, Mageck, Measurements};
 use framework::prelude::*;
 use rand_distr::{Distribution, StandardNormal};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Replays a table of measured perturbations: one gene column for single-gene screens, two for pairs, k
 /// for sets of k genes (their order within a row means nothing).
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ScreenTable {
-    /// Table with one row for each perturbation (.csv, .csv.gz, .tsv, .tsv.gz, .parquet), relative to the
-    /// data folder.
+    /// Table with one row for each perturbation, or for each guide (.csv, .tsv, .txt and others, also with .gz, or .parquet),
+    /// relative to the data folder.
     pub path: PathBuf,
+    /// Use only rows with these values in these columns, as in `{ screen = "A" }`. Default all.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub only: BTreeMap<String, String>,
+    /// The table that tells the genes of guides, where `genes` names columns of guides: `{ path = "library.csv", guide =
+    /// "sgRNA", gene = "Gene" }`. Default: `genes` are genes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guides: Option<GuideMap>,
+    /// Reads of guides, a column a sample, as log2 ratios of genes: `{ treatment = ["T1", "T2"], control = ["C1", "C2"] }`,
+    /// with `normalise` (`"median"`, `"total"`, `"control"`, `"none"`), `pseudocount` (1), `min_count` (0), `paired` (false) and
+    /// `summary` (`"mean"`, `"median"`). It gives the columns `log2_ratio`, `sd`, `guides` and those of the treated samples.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counts: Option<Counts>,
+    /// Which effect of a table of MAGeCK is read: `"lfc"` (gene_summary or sgrna_summary of test), `"beta"` or `"z"` (of mle), or
+    /// `{ effect = "beta", sample = "HL60" }`. Its error, where known, is the column `sd`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mageck: Option<Mageck>,
     /// Columns that name the genes of a row; default `["gene"]`.
     #[serde(default = "gene_column")]
     pub genes: Vec<String>,
     /// Columns of the readout: one for a scalar phenotype, several for a profile. Absent: `["value"]`, or
-    /// the mean of the replicate columns where `noise` or `replicates` names some.
+    /// the mean of the replicate columns where `noise` or `replicates` names some, or what `counts` or `mageck` gives.
     #[serde(default)]
     pub values: Option<Vec<String>>,
     /// Columns that hits and test scores are judged by instead of the measured values, such as those of another donor;
@@ -194,16 +212,59 @@ fn gene_column() -> Vec<String> {
 #[typetag::serde(name = "screen_table")]
 impl Oracle for ScreenTable {
     fn open(&self, setup: &Setup) -> Result<Box<dyn Screen>> {
-        let table = setup.data.table(&self.path)?;
-        Ok(Box::new(self.read(&table, &setup.data.path(&self.path))?))
+        let form = Form {
+            genes: &self.genes,
+            separator: self.separator.as_deref(),
+            control: self.control.as_ref(),
+            accept: &self.accept,
+            only: &self.only,
+            guides: self.guides.as_ref(),
+            counts: self.counts.as_ref(),
+            mageck: self.mageck.as_ref(),
+        };
+        let mut found = form.read(&self.path, setup.data)?;
+        let (table, notes) = (found.table.clone(), std::mem::take(&mut found.notes));
+        let mut replay = self.with(found)?.read(&table, &setup.data.path(&self.path))?;
+        replay.notes.splice(0..0, notes);
+        Ok(Box::new(replay))
     }
 
     fn data_files(&self) -> Vec<PathBuf> {
-        vec![self.path.clone()]
+        std::iter::once(&self.path).chain(self.guides.as_ref().map(|g| &g.path)).cloned().collect()
     }
 
     fn seeded(&self) -> bool {
         false
+    }
+}
+
+impl ScreenTable {
+    /// The settings for what was made of the file: its columns stand in where the settings name none.
+    fn with(&self, found: Measurements) -> Result<Self> {
+        if self.mageck.is_some() && self.values.is_some() {
+            return Err(Error::Config(format!(
+                "screen_table ({}): `mageck` and `values` both say what is read; leave out one",
+                self.path.display()
+            )));
+        }
+        if self.counts.is_some() && !self.mark.is_empty() {
+            return Err(Error::Config(format!(
+                "screen_table ({}): `mark` tells columns of genes apart, and `counts` takes both orders of a pair for one; leave out \
+                 one",
+                self.path.display()
+            )));
+        }
+        let mut own = self.clone();
+        own.genes = found.genes;
+        own.values = own.values.or((!found.values.is_empty()).then_some(found.values));
+        // Replicates serve one readout that is their mean.
+        let by_columns = matches!(self.noise, Noise::Replicates { .. }) || !self.replicates.is_empty();
+        let plain = self.values.is_none() && self.reduce == Reduce::None && self.noise == Noise::None {};
+        if plain && !by_columns {
+            own.replicates = found.replicates;
+        }
+        own.control = own.control.or((!found.control.is_empty()).then_some(Names(found.control)));
+        Ok(own)
     }
 }
 

@@ -29,6 +29,7 @@ impl Prior for Permuted {
         }
         let mut out = Block::new(cx.name, x, block.present.clone())?;
         out.note = format!("{}; rows permuted among genes", block.note);
+        out.names = block.names;
         Ok(out)
     }
 

@@ -1,10 +1,12 @@
 //! What a plugin sees of screenwright: the nouns ([`domain`]), the six traits with what
-//! a plugin is handed, and the catalogue ([`plugin`]), what a metric is ([`metric`]), and the kit that tests them ([`testing`]). Knows no
+//! a plugin is handed, and the catalogue ([`plugin`]), tables of measurements as tools write them ([`measured`]), what a metric is
+//! ([`metric`]), and the kit that tests them ([`testing`]). Knows no
 //! scenario, no loop, no store and no figure, so that a change of those compiles no plugin again.
 
 pub mod data;
 pub mod domain;
 pub mod error;
+pub mod measured;
 pub mod metric;
 #[doc(hidden)]
 pub mod panics;

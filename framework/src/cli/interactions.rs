@@ -1,7 +1,9 @@
 use super::Folders;
 use super::named::{checked, parse_plugin};
-use crate::error::{Error, Result};
+use crate::domain::Names;
+use crate::error::{Error, Result, counted, listed};
 use crate::interactions::{Calls, Loaded, PairStudy, SampleFile, TestTable};
+use crate::measured::GuideMap;
 use crate::plugin::{InteractionTest, Kind};
 use crate::report::{write_contact_sheet, write_test};
 use crate::scenario::{Place, Seeds};
@@ -53,6 +55,15 @@ pub(crate) struct Interactions {
     /// Use only samples with that value in that column, such as cell_type=K562; may be repeated
     #[arg(long, value_name = "COLUMN=VALUE", requires = "samples", value_parser = column_value)]
     only: Vec<(String, String)>,
+    /// Table that tells the genes of guides, where labels name guides; in a study file: guides
+    #[arg(long, value_name = "FILE", requires = "samples")]
+    guides: Option<PathBuf>,
+    /// Its columns of guides and genes, with a comma between them (several genes: a construct)
+    #[arg(long, value_name = "COLUMNS", requires = "guides", value_delimiter = ',', default_value = "guide,gene")]
+    guide_columns: Vec<String>,
+    /// Name every feature that is used
+    #[arg(long)]
+    verbose: bool,
     /// Bring features to one scale: none, or control (standard deviations over control)
     #[arg(long, value_name = "HOW", requires = "samples", default_value = "none")]
     scale: String,
@@ -108,6 +119,11 @@ impl Interactions {
         for (k, seed) in study.seeds.iter().enumerate() {
             let loaded = study.load(seed, &data)?;
             if k == 0 {
+                if !loaded.features.is_empty() {
+                    let most = if self.verbose { usize::MAX } else { 5 };
+                    let n = counted(loaded.features.len(), "feature");
+                    bar.suspend(|| eprintln!("{n}: {}", listed(&loaded.features, most)));
+                }
                 loaded.notes.iter().for_each(|n| bar.suspend(|| eprintln!("{n}")));
                 if let Some(sheet) = write_contact_sheet(&loaded.samples, &study.name, &dir)? {
                     bar.suspend(|| eprintln!("wrote {}", sheet.display()));
@@ -185,6 +201,14 @@ impl Interactions {
     }
 
     fn of_samples(&self, file: &Path) -> Result<PairStudy> {
+        let [guide, genes @ ..] = &self.guide_columns[..] else {
+            return Err(Error::Config("--guide-columns names no column; give two, as in guide,gene".into()));
+        };
+        if genes.is_empty() {
+            return Err(Error::Config(format!(
+                "--guide-columns {guide} lacks the column of genes; give two, as in guide,gene"
+            )));
+        }
         let scale = serde_json::from_value(json!(self.scale))
             .map_err(|e| Error::Config(format!("--scale {}: {e}", self.scale)))?;
         let mut test: BTreeMap<String, Box<dyn InteractionTest>> = BTreeMap::new();
@@ -223,6 +247,11 @@ impl Interactions {
                 exclude: self.exclude.clone(),
                 layer: self.layer.clone(),
                 only: self.only.iter().cloned().collect(),
+                guides: self.guides.clone().map(|path| GuideMap {
+                    path,
+                    guide: guide.clone(),
+                    gene: Names(genes.to_vec()),
+                }),
                 scale,
             }),
             test,

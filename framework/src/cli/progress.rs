@@ -74,7 +74,7 @@ impl Progress {
                 self.ended(run, format!("{}  will go on next time", self.head(run, "stop")));
             }
             // The log has them.
-            Event::Note { .. } | Event::RoundStarted { .. } => return,
+            Event::Note { .. } | Event::Unplaced { .. } | Event::RoundStarted { .. } => return,
         }
         self.bar.set_message(self.message());
     }

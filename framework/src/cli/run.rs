@@ -1,10 +1,11 @@
 use super::progress::Progress;
 use super::{Folders, Which, duration};
 use crate::campaign;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, listed};
 use crate::runner::{Event, Workers, Worlds};
 use crate::store::{Provenance, Store};
 use clap::Args;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -22,6 +23,9 @@ pub(crate) struct Run {
     /// Threads inside each run [default: cores / jobs]; results do not depend on it
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
+    /// Name every feature that priors use in log.txt of each run
+    #[arg(long)]
+    verbose: bool,
     #[command(flatten)]
     which: Which,
     #[command(flatten)]
@@ -41,6 +45,7 @@ impl Run {
         let store = Store::create(&self.folders.results_dir, &plan.sweep.name)?;
         super::print(&plan.headline());
         let worlds = Worlds::new(plan.data.clone(), workers + 2);
+        let worlds = if self.verbose { worlds.verbose() } else { worlds };
         if !plan.jobs.is_empty() {
             plan.preflight(&worlds)?;
         }
@@ -48,12 +53,14 @@ impl Run {
         let provenance = Provenance::gather(&self.scenario);
         let mut failed = 0;
         let mut stopped = false;
+        let mut unplaced = BTreeSet::new();
         let mut progress = Progress::new(&plan);
         let (worlds, store, provenance) = (&worlds, &store, &provenance);
         Workers { workers, threads, worlds, store, provenance, stop }.run(&plan.jobs, |job, event| {
             match &event {
                 Event::RunFailed { .. } => failed += 1,
                 Event::RunStopped { .. } => stopped = true,
+                Event::Unplaced { names } => drop(unplaced.insert(names.summary.clone())),
                 _ => {}
             }
             progress.show(job, &event);
@@ -69,6 +76,10 @@ impl Run {
             duration(clock.elapsed().as_secs_f64()),
             store.folder().display()
         ));
+        if !unplaced.is_empty() {
+            let all: Vec<String> = unplaced.into_iter().collect();
+            super::print(&format!("genes by name: {} (names.csv in the folder of each run)", listed(&all, 3)));
+        }
         let mut unreadable = false;
         if n > left {
             let (mut report, runs) = campaign::study(&plan)?;

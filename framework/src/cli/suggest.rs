@@ -3,7 +3,7 @@ use super::named::{checked, parse_plugin, set_parameter};
 use crate::compatibility::{Facts, Lab, Misfit, Parts, misfits};
 use crate::data::DataRoot;
 use crate::domain::{
-    Block, Candidates, Compose, Genes, Inputs, Observed, Pool, Readouts, Suspects, SymbolUpdates, Target,
+    Block, Candidates, Compose, Genes, Inputs, NameReport, Observed, Pool, Readouts, Suspects, SymbolUpdates, Target,
 };
 use crate::error::{Error, Result, counted};
 use crate::laboratory::Laboratory;
@@ -108,6 +108,8 @@ struct Problem {
     acquisition: Box<dyn Acquisition>,
     device: Place,
     notes: Vec<String>,
+    /// Names that symbol updates left lost or ambiguous.
+    unplaced: Option<Table>,
 }
 
 impl Suggest {
@@ -118,11 +120,17 @@ impl Suggest {
             (None, None) => return Err(Error::Config("give a campaign file or --features".into())),
         };
         problem.notes.iter().for_each(|n| eprintln!("{n}"));
+        let unplaced = problem.unplaced.clone();
         let table = choose(problem)?;
         match &self.out {
             Some(path) => {
                 table::write_csv(&table, path)?;
                 eprintln!("wrote {} ({} perturbations)", path.display(), table.height());
+                if let Some(names) = unplaced {
+                    let path = path.with_extension("names.csv");
+                    table::write_csv(&names, &path)?;
+                    eprintln!("wrote {} ({} lost or ambiguous)", path.display(), counted(names.height(), "name"));
+                }
             }
             None => super::print(&table::to_csv(&table)),
         }
@@ -148,6 +156,7 @@ impl Suggest {
         // Prior tables are looked up beside the campaign file first, then below the data root.
         let root = self.folders.data();
         let mut blocks = Vec::new();
+        let mut names: Vec<(&str, NameReport)> = Vec::new();
         for (name, prior) in &campaign.prior {
             let beside = prior.data_files().iter().all(|f| own.path(f).exists());
             let data = if beside { &own } else { &root };
@@ -161,6 +170,7 @@ impl Suggest {
                 notes.push(format!("prior {name} uses {}", crate::error::listed(&block.features, most)));
             }
             notes.extend(block.warning.take().map(|w| format!("warning: {w}")));
+            names.push((name.as_str(), std::mem::take(&mut block.names)));
             block.fill(campaign.pool.missing.unwrap_or(campaign.missing));
             blocks.push(Arc::new(block));
         }
@@ -177,7 +187,10 @@ impl Suggest {
         if !found.is_empty() {
             return Err(doc.report(&found));
         }
+        let reports: Vec<(&str, &NameReport)> = names.iter().map(|(name, report)| (*name, report)).collect();
+        let unplaced = updates.as_ref().and_then(|_| NameReport::unplaced(&reports));
         Ok(Problem {
+            unplaced,
             campaign_seed: self.seed.unwrap_or(campaign.seed),
             batch: self.batch.unwrap_or(campaign.batch),
             target: campaign.target,
@@ -272,6 +285,7 @@ impl Suggest {
         });
         let excluded: Vec<usize> = excluded.collect();
         Ok(Problem {
+            unplaced: None,
             campaign_seed: self.seed.unwrap_or(0),
             batch: self.batch.ok_or_else(|| Error::Config("say how many to choose with --batch".into()))?,
             target: Target::default(),

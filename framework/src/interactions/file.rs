@@ -1,6 +1,7 @@
 //! The file of a study of interactions.
 
 use crate::error::{Error, Result};
+use crate::measured::GuideMap;
 use crate::plugin::{InteractionTest, Kind, Oracle};
 use crate::scenario::schema::{Shape, Slot, check_table};
 use crate::scenario::{Document, Known, Mistake, Place, Seeds};
@@ -74,6 +75,10 @@ pub struct SampleFile {
     /// Use only samples with these values in these columns, as in `{ cell_type = "K562" }`. Default all.
     #[serde(default)]
     pub only: BTreeMap<String, String>,
+    /// The table that tells the genes of guides, where labels name guides: `{ path = "library.csv", guide = "sgRNA", gene =
+    /// "Gene" }`. Samples of guides that it lacks are left out and counted. Default: labels name genes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guides: Option<GuideMap>,
     /// `"none"` (default), or `"control"`: each feature is divided by its standard deviation over control.
     #[serde(default)]
     pub scale: Scale,

@@ -48,7 +48,14 @@ impl PairStudy {
                 let of = |p: usize| pool.parse(&samples.label(p));
                 let ids = (0..samples.pairs.len()).map(of).collect::<Result<Vec<_>>>()?;
                 let relations = screen.relations(&ids);
-                Ok(Loaded { relations, known: None, notes: screen.notes(), samples, left_out: vec![] })
+                Ok(Loaded {
+                    relations,
+                    known: None,
+                    features: vec![],
+                    notes: screen.notes(),
+                    samples,
+                    left_out: vec![],
+                })
             }
             (None, Some(file)) => file.read(data),
             _ => Err(Error::Config("give either an [oracle] or [samples], and not both".into())),

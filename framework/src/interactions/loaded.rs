@@ -13,6 +13,8 @@ pub struct Loaded {
     pub known: Option<Vec<bool>>,
     /// Pairs that cannot be tested, with the reason.
     pub left_out: Vec<(String, String)>,
+    /// What the features are called, where samples come from a file.
+    pub features: Vec<String>,
     /// What the log should say.
     pub notes: Vec<String>,
 }

@@ -4,9 +4,11 @@ use super::file::{SampleFile, Scale};
 use super::loaded::Loaded;
 use crate::data::DataRoot;
 use crate::domain::{Labels, Samples};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, counted, listed};
+use crate::measured::GuideMap;
 use ndarray::Array2;
 use numerics::memory::Limit;
+use std::collections::BTreeSet;
 use std::path::Path;
 use table::FeatureChoice;
 
@@ -21,6 +23,7 @@ struct Contents {
     labels: Vec<Option<String>>,
     /// By sample.
     unit: Option<Vec<Option<String>>>,
+    features: Vec<String>,
     /// What was left out by `only`.
     notes: Vec<String>,
 }
@@ -39,9 +42,12 @@ impl SampleFile {
         };
         let at = |e: Error| e.at(path.display().to_string());
         let mut notes = std::mem::take(&mut contents.notes);
+        if let Some(map) = &self.guides {
+            notes.push(self.name_by_genes(&mut contents.labels, map, data).map_err(at)?);
+        }
         let kept: Vec<usize> = (0..contents.labels.len()).filter(|r| contents.labels[*r].is_some()).collect();
         let dropped = contents.labels.len() - kept.len();
-        if dropped > 0 && self.only.is_empty() {
+        if dropped > 0 && self.only.is_empty() && self.guides.is_none() {
             notes.push(format!(
                 "{dropped} {} no label in `{}` and {} left out",
                 if dropped == 1 { "sample has" } else { "samples have" },
@@ -103,7 +109,58 @@ impl SampleFile {
                 n => format!("; {n} labels cannot be tested (column not_tested says why)"),
             }
         ));
-        Ok(Loaded { samples: grouped.samples, relations: None, known: None, left_out: grouped.left_out, notes })
+        Ok(Loaded {
+            samples: grouped.samples,
+            relations: None,
+            known: None,
+            left_out: grouped.left_out,
+            features: contents.features,
+            notes,
+        })
+    }
+
+    /// Puts the genes of guides into the labels, and takes away the labels of guides that the table lacks.
+    fn name_by_genes(&self, labels: &mut [Option<String>], map: &GuideMap, data: &DataRoot) -> Result<String> {
+        let genes = map.genes(data)?;
+        let mut unknown = BTreeSet::new();
+        let (mut known, mut lost) = (0, 0);
+        for slot in labels.iter_mut().filter(|l| l.is_some()) {
+            let label = slot.take().unwrap_or_default();
+            let parts = label.split(&self.separator).map(str::trim).map(|guide| match genes.get(guide) {
+                Some(genes) => Ok(genes.join(&self.separator)),
+                None if self.control.iter().any(|c| c == guide) => Ok(guide.to_string()),
+                None => Err(guide.to_string()),
+            });
+            match parts.collect::<Result<Vec<String>, String>>() {
+                Ok(parts) => {
+                    known += 1;
+                    *slot = Some(parts.join(&self.separator));
+                }
+                Err(guide) => {
+                    lost += 1;
+                    unknown.insert(guide);
+                }
+            }
+        }
+        let file = data.path(&map.path);
+        if known == 0 {
+            return Err(Error::Data(format!(
+                "no sample is labelled with guides of {} (`{}` here); check the columns of labels and of guides",
+                file.display(),
+                unknown.first().map_or("", String::as_str)
+            )));
+        }
+        let unknown: Vec<String> = unknown.into_iter().collect();
+        Ok(match lost {
+            0 => format!("labels are guides of {}", file.display()),
+            _ => format!(
+                "labels are guides of {}; {} of {} that it lacks left out: {}",
+                file.display(),
+                counted(lost, "sample"),
+                counted(unknown.len(), "guide"),
+                listed(&unknown, 5)
+            ),
+        })
     }
 
     /// Takes away the labels of samples that are not asked for.
@@ -130,18 +187,13 @@ impl SampleFile {
         let choice = FeatureChoice { columns: self.columns.clone().unwrap_or_default(), exclude: self.exclude.clone() };
         let roles: Vec<&str> = self.labels.iter().chain(&self.unit).map(String::as_str).collect();
         let chosen = choice.of(&t, &roles)?;
-        notes.push(format!(
-            "{}: {}",
-            crate::error::counted(chosen.names.len(), "feature"),
-            crate::error::listed(&chosen.names, 5)
-        ));
         notes.extend(chosen.lines());
         check_size(path, t.height(), chosen.names.len())?;
         let mut x = Array2::zeros((t.height(), chosen.names.len()));
         for (j, values) in t.all_numbers(&chosen.names, false)?.into_iter().enumerate() {
             x.column_mut(j).iter_mut().zip(values).for_each(|(x, v)| *x = v as f32);
         }
-        Ok(Contents { x, labels, unit, notes })
+        Ok(Contents { x, labels, unit, features: chosen.names, notes })
     }
 
     fn read_cells(&self, path: &Path) -> Result<Contents> {
@@ -185,7 +237,8 @@ impl SampleFile {
             x[[cell, j]] = v as f32;
             Ok(())
         })?;
-        Ok(Contents { x, labels, unit, notes })
+        let features = keep.iter().map(|&g| genes[g].clone()).collect();
+        Ok(Contents { x, labels, unit, features, notes })
     }
 }
 

@@ -10,13 +10,16 @@ mod tests;
 use crate::data::DataRoot;
 use crate::domain::{Gene, Genes, MissingRows, Names, Observed, Perturbation, Pool, Readouts};
 use crate::error::{Error, Result, counted};
+use crate::measured::{Form, Measurements};
 use crate::plugin::{Experiment, Screen};
 use crate::scenario::{Campaign, Library, Measured};
 use ndarray::Array2;
 use numerics::streams::Streams;
 use rows::{Place, Rows};
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
+use table::Table;
 
 /// The tables of a campaign file, joined.
 pub struct Laboratory {
@@ -42,19 +45,25 @@ impl Laboratory {
         let library = &campaign.pool;
         let accept = &library.accept;
         let mut suspects = vec![];
-        let mut read = |path: &Path, genes: &[String], separator: &Option<String>| -> Result<Rows> {
+        let mut read = |table: Arc<Table>, path: &Path, genes: &[String], separator: &Option<String>| -> Result<Rows> {
             let file = root.path(path).display().to_string();
             let place = Place { genes, separator: separator.as_deref() };
-            let (rows, found) = Rows::read(root.table(path)?, file, place, accept)?;
+            let (rows, found) = Rows::read(table, file, place, accept)?;
             suspects.push(found);
             Ok(rows)
         };
-        let all = read(&library.path, &library.genes, &library.separator)?;
-        let measured = campaign.measured.as_ref();
-        let done = measured.map(|m| read(&m.path, &m.genes, &m.separator)).transpose()?;
-        let pending = campaign.pending.as_ref().map(|p| read(&p.path, &p.genes, &p.separator)).transpose()?;
+        let all = read(root.table(&library.path)?, &library.path, &library.genes, &library.separator)?;
+        let mut found = campaign.measured.as_ref().map(|m| form(m, library).read(&m.path, root)).transpose()?;
+        let mut notes: Vec<String> = found.as_mut().map_or(vec![], |f| std::mem::take(&mut f.notes));
+        let done = match campaign.measured.as_ref().zip(found) {
+            Some((m, found)) => Some((read(found.table.clone(), &m.path, &found.genes, &m.separator)?, m, found)),
+            None => None,
+        };
+        let pending = match &campaign.pending {
+            Some(p) => Some(read(root.table(&p.path)?, &p.path, &p.genes, &p.separator)?),
+            None => None,
+        };
 
-        let mut notes: Vec<String> = vec![];
         let mut looks = vec![];
         for found in suspects {
             let new: Vec<String> = found.lines().into_iter().filter(|l| !notes.contains(l)).collect();
@@ -67,7 +76,7 @@ impl Laboratory {
         let all = all.with_control(&control);
         let pool = Arc::new(pool_of(&all, &mut notes)?);
         let mut lab = Self {
-            observed: Observed::empty(measured.map_or(1, |m| m.values.0.len().max(1))),
+            observed: Observed::empty(1),
             pending: vec![],
             excluded: excluded(&pool, &library.exclude, &control, &mut notes)?,
             notes,
@@ -75,8 +84,8 @@ impl Laboratory {
             single_effects: None,
             pool,
         };
-        if let (Some(m), Some(rows)) = (measured, done) {
-            lab.measured(m, &rows.with_control(&control))?;
+        if let Some((rows, m, found)) = done {
+            lab.measured(&Readings::of(m, found, &rows)?, &rows.with_control(&control))?;
         }
         if let Some(rows) = pending {
             let rows = rows.with_control(&control);
@@ -102,51 +111,58 @@ impl Laboratory {
         found.map_err(|e| rows.at(row, e))
     }
 
-    fn measured(&mut self, spec: &Measured, rows: &Rows) -> Result<()> {
-        let wrong = |what: String| Error::Config(format!("{}: {what}", rows.file));
-        let columns = &spec.values.0;
-        if columns.is_empty() {
-            return Err(wrong(
-                "say which columns hold readouts, for example values = \"value\" under [measured]".into(),
-            ));
-        }
-        if let Some(sd) = spec.sd.as_ref().filter(|sd| sd.0.len() != columns.len()) {
-            return Err(wrong(format!(
-                "`sd` names {} columns and `values` {}; give one for each",
-                sd.0.len(),
-                columns.len()
-            )));
-        }
-        let drop = spec.missing == MissingRows::Drop;
-        let values = rows.table.all_numbers(columns, drop)?;
-        let errors = spec.sd.as_ref().map(|sd| rows.table.all_numbers(&sd.0, drop)).transpose()?;
-        let lacks = |row: usize| values.iter().chain(errors.iter().flatten()).any(|c| c[row].is_nan());
+    fn measured(&mut self, readings: &Readings, rows: &Rows) -> Result<()> {
+        let drop = readings.missing == MissingRows::Drop;
+        let may_lack = drop || readings.replicates;
+        let values = rows.table.all_numbers(&readings.values, may_lack)?;
+        let errors = readings.sd.as_ref().map(|sd| rows.table.all_numbers(sd, may_lack)).transpose()?;
+        let lacks = |row: usize, columns: &[usize]| {
+            columns.iter().any(|&c| values[c][row].is_nan() || errors.as_ref().is_some_and(|e| e[c][row].is_nan()))
+        };
+        // The columns of each measurement of a row.
+        let all: Vec<usize> = (0..values.len()).collect();
+        let measurements: Vec<&[usize]> = if readings.replicates { all.chunks(1).collect() } else { vec![&all[..]] };
+        let width = measurements[0].len();
+        self.observed = Observed::empty(width);
         let (mut ids, mut kept) = (vec![], vec![]);
-        let (mut of_control, mut missing) = (0, 0);
+        let (mut of_control, mut missing, mut incomplete) = (0, 0, 0);
         let n = self.pool.genes().len();
-        let (mut sum, mut count) = (Array2::<f64>::zeros((n, columns.len())), vec![0.0; n]);
-        let value = |c: usize, row: usize| values[c][row];
+        let (mut sum, mut count) = (Array2::<f64>::zeros((n, width)), vec![0.0; n]);
         for row in 0..rows.len() {
             let genes = rows.genes(row);
-            if lacks(row) {
+            let known: Vec<&[usize]> = measurements.iter().copied().filter(|c| !lacks(row, c)).collect();
+            if known.is_empty() && !drop {
+                let what = "every replicate is missing; fill one in, or set missing = \"drop\" to leave out such rows";
+                return Err(rows.at(row, Error::Data(what.into())));
+            }
+            if known.is_empty() {
                 missing += 1;
             } else if let Some(gene) = self.alone(&genes) {
-                count[gene.index()] += 1.0;
-                (0..columns.len()).for_each(|c| sum[(gene.index(), c)] += value(c, row));
+                for columns in known {
+                    count[gene.index()] += 1.0;
+                    columns.iter().enumerate().for_each(|(o, &c)| sum[(gene.index(), o)] += values[c][row]);
+                }
             } else if genes.is_empty() {
                 of_control += 1;
             } else {
-                ids.push(self.id(rows, row)?);
-                kept.push(row);
+                incomplete += usize::from(known.len() < measurements.len());
+                let id = self.id(rows, row)?;
+                ids.extend(known.iter().map(|_| id));
+                kept.extend(known.into_iter().map(|columns| (row, columns)));
             }
         }
-        let gather = |from: &[Vec<f64>]| Array2::from_shape_fn((kept.len(), columns.len()), |(i, c)| from[c][kept[i]]);
+        let gather = |from: &[Vec<f64>]| {
+            Array2::from_shape_fn((kept.len(), width), |(i, o)| {
+                let (row, columns) = kept[i];
+                from[columns[o]][row]
+            })
+        };
         let mut readouts = Readouts::plain(&ids, gather(&values));
         if let Some(errors) = &errors {
             let sd = gather(errors);
             if let Some(((i, _), v)) = sd.indexed_iter().find(|(_, v)| **v < 0.0) {
                 return Err(
-                    rows.at(kept[i], Error::Data(format!("the standard error is {v}; it must not be negative")))
+                    rows.at(kept[i].0, Error::Data(format!("the standard error is {v}; it must not be negative")))
                 );
             }
             readouts.sd = Some(sd);
@@ -158,7 +174,16 @@ impl Laboratory {
             self.single_effects = Some(sum);
             self.notes.push(format!("effects of {alone} of {n} genes alone"));
         }
-        for (n, what) in [(missing, "without a readout left out"), (of_control, "of control only left out")] {
+        let different = ids.iter().collect::<HashSet<_>>().len();
+        if ids.len() > different {
+            let what = format!("{} of {}", counted(ids.len(), "measurement"), counted(different, "perturbation"));
+            self.notes.push(format!("{}: {what}: those of the same one are its replicates", rows.file));
+        }
+        for (n, what) in [
+            (missing, "without a readout left out"),
+            (incomplete, "without some of the replicates"),
+            (of_control, "of control only left out"),
+        ] {
             if n > 0 {
                 self.notes.push(format!("{}: {} {what}", rows.file, counted(n, "row")));
             }
@@ -189,6 +214,64 @@ impl Screen for Laboratory {
 
     fn single_effects(&self) -> Option<Array2<f64>> {
         self.single_effects.clone()
+    }
+}
+
+/// How the table of what was measured is read.
+fn form<'a>(m: &'a Measured, library: &'a Library) -> Form<'a> {
+    Form {
+        genes: &m.genes,
+        separator: m.separator.as_deref(),
+        control: library.control.as_ref(),
+        accept: &library.accept,
+        only: &m.only,
+        guides: m.guides.as_ref(),
+        counts: m.counts.as_ref(),
+        mageck: m.mageck.as_ref(),
+    }
+}
+
+/// The columns of what was measured.
+struct Readings {
+    /// Readouts, one column for each output, or replicates of one.
+    values: Vec<String>,
+    /// Whether each cell is a measurement of its own.
+    replicates: bool,
+    /// Their standard errors, as many.
+    sd: Option<Vec<String>>,
+    missing: MissingRows,
+}
+
+impl Readings {
+    /// As the campaign says, else as `counts` or `mageck` gives them.
+    fn of(m: &Measured, found: Measurements, rows: &Rows) -> Result<Self> {
+        let wrong = |what: String| Err(Error::Config(format!("{}: {what}", rows.file)));
+        let (values, replicates) = (&m.values.0, &m.replicates.0);
+        if !values.is_empty() && !replicates.is_empty() {
+            return wrong("`values` and `replicates` under [measured] both name readouts; leave out one".into());
+        }
+        if m.mageck.is_some() && !(values.is_empty() && replicates.is_empty()) {
+            return wrong("`mageck` and `values` both say what is read; leave out one".into());
+        }
+        let own = !values.is_empty() || !replicates.is_empty();
+        let columns = match (own, replicates.is_empty()) {
+            (false, _) => found.values,
+            (true, true) => values.clone(),
+            (true, false) => replicates.clone(),
+        };
+        if columns.is_empty() {
+            return wrong("say which columns hold readouts, for example values = \"value\" under [measured]".into());
+        }
+        let sd = match (&m.sd, own) {
+            (Some(sd), _) => Some(sd.0.clone()),
+            (None, false) => found.sd.map(|sd| vec![sd]),
+            (None, true) => None,
+        };
+        if let Some(sd) = sd.as_ref().filter(|sd| sd.len() != columns.len()) {
+            let key = if replicates.is_empty() { "values" } else { "replicates" };
+            return wrong(format!("`sd` names {} columns and `{key}` {}; give one for each", sd.len(), columns.len()));
+        }
+        Ok(Self { values: columns, replicates: !replicates.is_empty(), sd, missing: m.missing })
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::domain::{Names, Suspects};
 use crate::error::{Error, Result};
+use crate::measured::gene_names;
 use std::sync::Arc;
 use table::Table;
 
@@ -26,21 +27,10 @@ pub(super) struct Place<'a> {
 impl Rows {
     /// Reads the names; words for no value among them are refused unless `accept`ed.
     pub(super) fn read(table: Arc<Table>, file: String, at: Place, accept: &[String]) -> Result<(Self, Suspects)> {
-        let wrong = |what: &str| Err(Error::Config(format!("{file}: {what}")));
-        let columns = match (at.genes, at.separator) {
-            ([], _) => return wrong("`genes` names no column; name at least one, as in genes = [\"gene\"]"),
-            (_, Some("")) => return wrong("`separator` is empty; give what stands between two genes, such as \"_\""),
-            ([_, _, ..], Some(_)) => {
-                return wrong("`separator` is for one column with several genes, and `genes` names several columns");
-            }
-            (columns, _) => columns.iter().map(|c| Ok(table.text(c)?)).collect::<Result<Vec<_>>>()?,
-        };
-        let names: Vec<Vec<String>> = (0..table.height())
-            .map(|row| match at.separator {
-                Some(s) => columns[0][row].split(s).map(|n| n.trim().to_string()).collect(),
-                None => columns.iter().map(|c| c[row].to_string()).collect(),
-            })
-            .collect();
+        let names = gene_names(&table, at.genes, at.separator).map_err(|e| match e {
+            Error::Config(what) => Error::Config(format!("{file}: {what}")),
+            other => other,
+        })?;
         let suspects = Suspects::among(names.iter().flatten().map(String::as_str), accept);
         suspects.refuse_missing(&file, "`accept` under [pool]")?;
         Ok((Self { table, file, names, control: Names::default() }, suspects))

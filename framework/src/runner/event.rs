@@ -1,5 +1,6 @@
 //! What happens in a run, told while it happens.
 
+use super::world::Unplaced;
 use crate::error::Result;
 use crate::store::RoundRecord;
 use std::collections::BTreeMap;
@@ -21,6 +22,12 @@ pub enum Event {
         round: Option<usize>,
         /// What to know.
         text: String,
+    },
+
+    /// Names of genes that priors lack or that may mean several genes.
+    Unplaced {
+        /// Which, and how many.
+        names: Unplaced,
     },
 
     /// A round began.

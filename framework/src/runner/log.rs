@@ -18,6 +18,10 @@ pub(super) fn write(event: &Event, job: &Job, partial: &mut Partial) -> Result<(
         }
         Event::Note { round: Some(round), text } => partial.log(&format!("round {round}: {text}")),
         Event::Note { round: None, text } => partial.log(text),
+        Event::Unplaced { names } => {
+            table::write_csv(&names.table, &partial.folder().join("names.csv"))?;
+            partial.log(&format!("genes by name: {} (names.csv)", names.summary));
+        }
         Event::RoundFinished { record } => {
             partial.keep(record)?;
             partial.log(&summary(record));

@@ -119,6 +119,9 @@ impl Workers<'_> {
         for text in base.notes.iter().cloned() {
             listen(Event::Note { round: None, text })?;
         }
+        if let Some(names) = base.unplaced.clone() {
+            listen(Event::Unplaced { names })?;
+        }
         execute(Start { scenario: &job.scenario, seeds, base: &base, done, stop: self.stop }, &mut listen)
     }
 

@@ -3,7 +3,7 @@
 use super::part::Part;
 use crate::compatibility::{Facts, Lab};
 use crate::data::DataRoot;
-use crate::domain::{Block, Gene, Inputs, Perturbation, Pool, Readouts, SymbolUpdates};
+use crate::domain::{Block, Gene, Inputs, NameReport, Perturbation, Pool, Readouts, SymbolUpdates};
 use crate::error::{Error, Result};
 use crate::plugin::{Experiment, PriorContext, Relation, Screen, Setup};
 use crate::scenario::{CoveredBy, Known, Scenario};
@@ -12,6 +12,7 @@ use ndarray::Array2;
 use numerics::streams::Streams;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock};
+use table::Table;
 
 /// An opened screen with its pool and priors, before it is split.
 pub struct Base {
@@ -25,14 +26,33 @@ pub struct Base {
     known: OnceLock<Option<Arc<Vec<usize>>>>,
     /// What was dropped, lost or filled, for the log.
     pub notes: Vec<String>,
+    /// The names that symbol updates left lost or ambiguous, and how many; absent without updates.
+    pub unplaced: Option<Unplaced>,
+}
+
+/// Names that are lost or ambiguous.
+#[derive(Clone, Debug)]
+pub struct Unplaced {
+    /// As [`NameReport::unplaced`] gives them.
+    pub table: Arc<Table>,
+    /// How many, by prior.
+    pub summary: String,
 }
 
 /// Above this many perturbations hits are not ranked and the full truth is not tabulated.
 const TABULATED: usize = 5_000_000;
 
+/// Features of a prior that notes name.
+const FEATURES: usize = 5;
+
 impl Base {
     /// Opens the oracle and embeds every prior that the scenario names.
     pub fn open(scenario: &Scenario, data: &DataRoot, world_seed: u64) -> Result<Self> {
+        Self::opened(scenario, data, world_seed, FEATURES)
+    }
+
+    /// The same; notes name this many features of a prior.
+    fn opened(scenario: &Scenario, data: &DataRoot, world_seed: u64, features: usize) -> Result<Self> {
         let streams = Streams::new(world_seed).child("world");
         let setup = Setup { data, streams: &streams.child("oracle") };
         let screen = scenario.oracle.open(&setup)?;
@@ -57,11 +77,12 @@ impl Base {
             let block = prior.embed(&cx)?;
             notes.push(format!("prior {name}: {} features; {}", block.x.ncols(), block.note));
             if !block.features.is_empty() {
-                notes.push(format!("prior {name} uses {}", crate::error::listed(&block.features, 5)));
+                notes.push(format!("prior {name} uses {}", crate::error::listed(&block.features, features)));
             }
             notes.extend(block.warning.iter().map(|w| format!("warning: {w}")));
             blocks.push((name.clone(), block));
         }
+        let unplaced = updates.as_ref().and_then(|_| Unplaced::of(&blocks));
         let n_genes = full.genes().len();
         let mut keep: Vec<bool> = match scenario.pool.covered_by {
             CoveredBy::None => vec![true; n_genes],
@@ -127,6 +148,7 @@ impl Base {
             truth: OnceLock::new(),
             known,
             notes,
+            unplaced,
         })
     }
 
@@ -227,6 +249,19 @@ impl Base {
     }
 }
 
+impl Unplaced {
+    fn of(blocks: &[(String, Block)]) -> Option<Self> {
+        let reports: Vec<(&str, &NameReport)> = blocks.iter().map(|(name, b)| (name.as_str(), &b.names)).collect();
+        let table = Arc::new(NameReport::unplaced(&reports)?);
+        let count = |(name, r): &(&str, &NameReport)| {
+            let (lost, ambiguous) = (r.missing.len(), r.ambiguous.len());
+            (lost + ambiguous > 0).then(|| format!("{name} {lost} lost, {ambiguous} ambiguous"))
+        };
+        let counts: Vec<String> = reports.iter().filter_map(count).collect();
+        Some(Self { table, summary: counts.join("; ") })
+    }
+}
+
 /// The ids of the pairs of a table, ascending.
 pub(crate) fn known_pairs(known: &Known, pool: &Pool, data: &DataRoot) -> Result<Vec<usize>> {
     let [first, second] = &known.genes[..] else {
@@ -261,13 +296,20 @@ type Slot = Arc<OnceLock<Result<Arc<Base>, Arc<Error>>>>;
 pub struct Worlds {
     data: Arc<DataRoot>,
     most: usize,
+    /// Features of a prior that notes name.
+    features: usize,
     open: Mutex<Vec<(String, Slot)>>,
 }
 
 impl Worlds {
     /// Keeps at most `most` bases open.
     pub fn new(data: Arc<DataRoot>, most: usize) -> Self {
-        Self { data, most: most.max(1), open: Mutex::default() }
+        Self { data, most: most.max(1), features: FEATURES, open: Mutex::default() }
+    }
+
+    /// Notes name every feature of a prior.
+    pub fn verbose(self) -> Self {
+        Self { features: usize::MAX, ..self }
     }
 
     /// The base of a run, opened by the first run that needs it.
@@ -289,7 +331,8 @@ impl Worlds {
             }
             slot
         };
-        let base = slot.get_or_init(|| Base::open(scenario, &self.data, seed).map(Arc::new).map_err(Arc::new));
+        let base = slot
+            .get_or_init(|| Base::opened(scenario, &self.data, seed, self.features).map(Arc::new).map_err(Arc::new));
         Ok(base.clone()?)
     }
 }

@@ -5,6 +5,7 @@ use super::file::Place;
 use super::schema::{Shape, Slot, check_table};
 use crate::domain::{Compose, Missing, MissingRows, Names, Target};
 use crate::error::{Error, Result};
+use crate::measured::{Counts, GuideMap, Mageck};
 use crate::plugin::{Acquisition, Kernel, Kind, Model, Prior};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -55,10 +56,25 @@ pub struct Measured {
     /// What joins the genes of a perturbation where one column holds them all.
     #[serde(default)]
     pub separator: Option<String>,
-    /// The columns that hold readouts.
+    /// Only rows with these values in these columns are read.
+    #[serde(default)]
+    pub only: BTreeMap<String, String>,
+    /// The genes of guides, where `genes` names columns of guides.
+    #[serde(default)]
+    pub guides: Option<GuideMap>,
+    /// How reads of guides become effects of genes.
+    #[serde(default)]
+    pub counts: Option<Counts>,
+    /// Which effect of a table of MAGeCK is read.
+    #[serde(default)]
+    pub mageck: Option<Mageck>,
+    /// The columns that hold readouts: one for a scalar readout, several for a profile.
     #[serde(default)]
     pub values: Names,
-    /// The columns of their standard errors, as many as `values`.
+    /// Columns of replicates in place of `values`: each cell is a measurement of its own.
+    #[serde(default)]
+    pub replicates: Names,
+    /// The columns of standard errors, as many as `values` (or `replicates`).
     #[serde(default)]
     pub sd: Option<Names>,
     /// What is done with rows without a readout.

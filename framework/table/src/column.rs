@@ -24,6 +24,16 @@ impl Column {
         }
     }
 
+    /// The values at these rows, in this order.
+    pub(crate) fn take(&self, rows: &[usize]) -> Self {
+        match self {
+            Self::Text(values) => Self::Text(rows.iter().map(|&row| values[row].clone()).collect()),
+            Self::Number(values) => Self::Number(rows.iter().map(|&row| values[row]).collect()),
+            Self::Integer(values) => Self::Integer(rows.iter().map(|&row| values[row]).collect()),
+            Self::Flag(values) => Self::Flag(rows.iter().map(|&row| values[row]).collect()),
+        }
+    }
+
     /// Whether the column has no rows.
     pub fn is_empty(&self) -> bool {
         self.len() == 0

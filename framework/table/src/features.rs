@@ -103,7 +103,7 @@ impl FeatureChoice {
                     .all()
                     .iter()
                     .filter(free)
-                    .filter(|named| !named.index && numeric(named) && fits(wanted, &named.name))
+                    .filter(|named| !named.index && !named.metadata && numeric(named) && fits(wanted, &named.name))
                     .collect(),
                 None => return Err(table.no_column(wanted)),
             };

@@ -32,6 +32,17 @@ impl Spelling {
         (0..column.len()).map(|row| self.cell(column, row)).collect()
     }
 
+    /// How the rows at these positions are written.
+    pub fn take(&self, rows: &[usize]) -> Self {
+        let mut taken = Self { missing: self.missing.clone(), point_zero: self.point_zero, ..Self::default() };
+        for (at, &row) in rows.iter().enumerate() {
+            if let Some(cell) = self.odd_cell(row) {
+                taken.odd(at, cell);
+            }
+        }
+        taken
+    }
+
     pub fn odd_cell(&self, row: usize) -> Option<&str> {
         self.cells.get(self.rows.binary_search(&row).ok()?)
     }

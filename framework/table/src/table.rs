@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -31,6 +32,8 @@ pub(crate) struct Named {
     pub column: Column,
     /// Whether it only numbers or names the rows.
     pub index: bool,
+    /// Whether the file says that it describes rows.
+    pub metadata: bool,
     spelling: Spelling,
     /// The cells as the file has them, made when they are first asked for.
     written: OnceLock<Cells>,
@@ -55,6 +58,8 @@ pub struct Table {
     source: Option<Source>,
     /// The line of each row, for text files.
     lines: Option<Vec<usize>>,
+    /// The row of the file that each row is, where only some were taken.
+    taken: Option<Vec<usize>>,
     notes: Vec<String>,
     fault: Option<Fault>,
 }
@@ -79,6 +84,38 @@ impl Table {
     pub fn push(&mut self, name: impl Into<String>, column: Column) -> Result<(), TableError> {
         self.check()?;
         self.insert(name.into(), column, Spelling::default()).map_err(|fault| self.report(&fault))
+    }
+
+    /// The rows at these positions, in this order; their places in the file stay what they are.
+    ///
+    /// Panics where a position is not below [`Table::height`].
+    #[must_use]
+    pub fn take(&self, rows: &[usize]) -> Self {
+        let of = |all: &Vec<usize>| rows.iter().map(|&row| all[row]).collect();
+        let columns = self.columns.iter().map(|named| Named {
+            name: named.name.clone(),
+            column: named.column.take(rows),
+            index: named.index,
+            metadata: named.metadata,
+            spelling: named.spelling.take(rows),
+            written: OnceLock::new(),
+        });
+        Self {
+            columns: columns.collect(),
+            places: self.places.clone(),
+            unread: self.unread.clone(),
+            path: self.path.clone(),
+            source: self.source.clone(),
+            lines: self.lines.as_ref().map(of),
+            taken: Some(self.taken.as_ref().map_or_else(|| rows.to_vec(), of)),
+            notes: self.notes.clone(),
+            fault: self.fault.clone(),
+        }
+    }
+
+    /// A table without columns that stands for the same file in messages, for what is computed from its rows.
+    pub fn emptied(&self) -> Self {
+        Self { path: self.path.clone(), source: self.source.clone(), ..Self::default() }
     }
 
     /// Number of rows.
@@ -119,11 +156,13 @@ impl Table {
         self.columns.iter().filter(|named| named.index).map(|named| named.name.as_str()).collect()
     }
 
-    /// The names of the columns which hold numbers or integers, in order, without the index.
+    /// The names of the columns which hold numbers or integers, in order, without the index and what describes rows.
     pub fn numeric_columns(&self) -> Vec<&str> {
         self.columns
             .iter()
-            .filter(|named| !named.index && matches!(named.column, Column::Number(_) | Column::Integer(_)))
+            .filter(|named| {
+                !named.index && !named.metadata && matches!(named.column, Column::Number(_) | Column::Integer(_))
+            })
             .map(|named| named.name.as_str())
             .collect()
     }
@@ -132,7 +171,7 @@ impl Table {
     pub fn place(&self, row: usize) -> String {
         match self.lines.as_ref().and_then(|lines| lines.get(row)) {
             Some(line) => format!("line {line}"),
-            None => format!("row {}", row + 1),
+            None => format!("row {}", self.taken.as_ref().and_then(|taken| taken.get(row)).unwrap_or(&row) + 1),
         }
     }
 
@@ -152,7 +191,7 @@ impl Table {
             return Err(Fault::Length { name, found, expected });
         }
         self.places.insert(name.clone(), self.columns.len());
-        self.columns.push(Named { name, column, index: false, spelling, written: OnceLock::new() });
+        self.columns.push(Named { name, column, index: false, metadata: false, spelling, written: OnceLock::new() });
         Ok(())
     }
 
@@ -190,6 +229,13 @@ impl Table {
             if named.index {
                 self.notes.push(format!("column {:?} is taken for the index of the rows", named.name));
             }
+        }
+    }
+
+    /// Marks the columns at these places as descriptions of rows.
+    pub(crate) fn mark_metadata(&mut self, places: RangeInclusive<usize>) {
+        for (_, named) in self.columns.iter_mut().enumerate().filter(|(at, _)| places.contains(at)) {
+            named.metadata = true;
         }
     }
 

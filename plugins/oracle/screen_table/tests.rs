@@ -203,6 +203,57 @@ fn mistakes_name_the_place_and_the_remedy() {
 }
 
 #[test]
+fn reads_become_a_screen_with_replicates_and_single_effects() {
+    let text =
+        "g,gene1,gene2,T1,T2,C\n1,B,A,8,2,1\n2,A,B,2,2,1\n3,A,NT,4,4,1\n4,NT,B,1,1,1\n5,NT,NT,1,1,1\n6,A,C,2,8,1\n";
+    let counts = |more: serde_json::Value| {
+        let mut c =
+            serde_json::json!({ "treatment": ["T1", "T2"], "control": "C", "normalise": "none", "pseudocount": 1e-12 });
+        c.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        serde_json::json!({ "genes": ["gene1", "gene2"], "counts": c })
+    };
+    let s = open(text, counts(serde_json::json!({}))).unwrap();
+    let labels: Vec<String> = (0..s.pool().len()).map(|i| s.pool().label(i)).collect();
+    assert_eq!(labels, ["A+B", "A+C"]);
+    let close =
+        |got: Vec<f64>, want: &[f64]| assert!(got.iter().zip(want).all(|(g, w)| (g - w).abs() < 1e-9), "{got:?}");
+    close(s.truth(&[0, 1]).unwrap().iter().copied().collect(), &[1.5, 2.0]);
+    close(s.replicates(&[0, 1]).unwrap().iter().copied().collect(), &[2.0, 1.0, 1.0, 3.0]);
+    let single = s.single_effects().unwrap();
+    close(vec![single[(0, 0)], single[(1, 0)]], &[2.0, 0.0]);
+    assert!(single[(2, 0)].is_nan());
+    let notes = s.notes().join("; ");
+    assert!(notes.contains("1 guide of control (NT)") && notes.contains("1 rows of control only"), "{notes}");
+    // Its columns can be named: one replicate at a time, or its own error.
+    for noise in [
+        serde_json::json!({ "from": "replicates", "columns": ["T1", "T2"] }),
+        serde_json::json!({ "from": "sd", "column": "sd" }),
+    ] {
+        let mut settings = counts(serde_json::json!({}));
+        settings["noise"] = noise;
+        assert_eq!(open(text, settings).unwrap().pool().len(), 2);
+    }
+    let mut marked = counts(serde_json::json!({}));
+    marked["mark"] = serde_json::json!(["", "@q"]);
+    assert!(error(text, marked).contains("`mark` tells columns of genes apart"));
+    // Settings that are not used leave no trace in a run's identity.
+    let plain: ScreenTable = serde_json::from_value(serde_json::json!({ "path": "x" })).unwrap();
+    let written = serde_json::to_value(&plain).unwrap();
+    assert!(["only", "guides", "counts", "mageck"].iter().all(|k| written.get(k).is_none()));
+    assert_eq!(written.as_object().unwrap().len(), 9, "{written}");
+}
+
+#[test]
+fn a_table_of_several_screens_and_one_of_mageck_is_replayed() {
+    let text = "screen,id,neg|lfc,pos|lfc\nx,A,-1,-1\ny,A,2,2\nx,B,3,3\n";
+    let mut settings = serde_json::json!({ "mageck": "lfc", "only": { "screen": "x" } });
+    let s = open(text, settings.clone()).unwrap();
+    assert_eq!(s.truth(&[0, 1]).unwrap().as_slice().unwrap(), [-1.0, 3.0]);
+    settings["values"] = serde_json::json!(["neg|lfc"]);
+    assert!(error(text, settings).contains("`mageck` and `values` both say what is read"));
+}
+
+#[test]
 fn twenty_thousand_rows_open() {
     let text: String = (0..20_000).map(|i| format!("GENE{i},{}\n", i as f64 * 0.5)).collect();
     let path = file(&format!("gene,value\n{text}"));

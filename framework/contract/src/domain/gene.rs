@@ -5,6 +5,7 @@ use super::symbols::SymbolUpdates;
 use crate::error::{Error, Result};
 use std::collections::HashMap;
 use std::sync::Arc;
+use table::{Column, Table};
 
 /// A gene of one [`Genes`] table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -108,13 +109,15 @@ impl Genes {
                 }
                 let successors = updates.successors(name);
                 if successors.len() > 1 {
-                    report.ambiguous.push(name.to_string());
+                    report.ambiguous.push(Unplaced { name: name.to_string(), candidates: successors.to_vec() });
                     continue;
                 }
                 let now: &str = successors.first().map_or(*name, |s| s.as_str());
                 let found = self.find(now).or_else(|| current.get(now).copied());
                 match found {
-                    Some(g) if taken[g.index()] => report.ambiguous.push(name.to_string()),
+                    Some(g) if taken[g.index()] => report
+                        .ambiguous
+                        .push(Unplaced { name: name.to_string(), candidates: vec![self.name(g).into()] }),
                     Some(g) => {
                         taken[g.index()] = true;
                         report.updated += 1;
@@ -124,9 +127,13 @@ impl Genes {
                 }
             }
         }
-        report.missing = self.names().zip(&taken).filter(|(_, t)| !**t).map(|(n, _)| n.to_string()).collect();
+        let lost = |name: &str| Unplaced {
+            name: name.to_string(),
+            candidates: updates.map_or(vec![], |u| u.successors(name).to_vec()),
+        };
+        report.missing = self.names().zip(&taken).filter(|(_, t)| !**t).map(|(n, _)| lost(n)).collect();
         if report.uninformed() {
-            let missing: Vec<&str> = report.missing.iter().map(String::as_str).collect();
+            let missing: Vec<&str> = report.missing.iter().map(|m| m.name.as_str()).collect();
             let unused: Vec<&str> = names.iter().zip(&gene).filter(|(_, g)| g.is_none()).map(|(n, _)| *n).collect();
             report.cause = likely_cause(&missing, &unused);
         }
@@ -153,14 +160,41 @@ pub struct NameReport {
     /// Genes found only through a symbol update.
     pub updated: usize,
     /// Genes of the screen that the table does not have.
-    pub missing: Vec<String>,
+    pub missing: Vec<Unplaced>,
     /// Rows left out because their name has several successors, or their gene already had a row.
-    pub ambiguous: Vec<String>,
+    pub ambiguous: Vec<Unplaced>,
     /// Why fewer than half of the genes are found, where the names tell, and what to do.
     pub cause: Option<String>,
 }
 
+/// A name for which no counterpart was found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unplaced {
+    /// As it is written.
+    pub name: String,
+    /// What it may stand for: the symbols that came after it, or the gene that another row has already.
+    pub candidates: Vec<String>,
+}
+
 impl NameReport {
+    /// The names that are lost or ambiguous, in the columns `prior`, `name`, `became` and `candidates`; absent where all are
+    /// placed.
+    pub fn unplaced(reports: &[(&str, &NameReport)]) -> Option<Table> {
+        let mut columns: [Vec<Option<String>>; 4] = Default::default();
+        for (prior, report) in reports {
+            for (became, list) in [("lost", &report.missing), ("ambiguous", &report.ambiguous)] {
+                for u in list {
+                    let candidates = (!u.candidates.is_empty()).then(|| u.candidates.join("|"));
+                    let cells = [Some((*prior).into()), Some(u.name.clone()), Some(became.into()), candidates];
+                    columns.iter_mut().zip(cells).for_each(|(column, cell)| column.push(cell));
+                }
+            }
+        }
+        let names = ["prior", "name", "became", "candidates"];
+        let with = |t: Table, (name, cells): (&str, Vec<Option<String>>)| t.with(name, Column::Text(cells));
+        (!columns[0].is_empty()).then(|| names.into_iter().zip(columns).fold(Table::new(), with))
+    }
+
     /// Whether fewer than half of the genes are found.
     pub fn uninformed(&self) -> bool {
         self.exact + self.updated < self.missing.len()
@@ -176,7 +210,7 @@ impl std::fmt::Display for NameReport {
         }
         for (what, names) in [("missing", &self.missing), ("ambiguous", &self.ambiguous)] {
             if !names.is_empty() {
-                let shown: Vec<&str> = names.iter().take(5).map(String::as_str).collect();
+                let shown: Vec<&str> = names.iter().take(5).map(|u| u.name.as_str()).collect();
                 let more = if names.len() > 5 { ", ..." } else { "" };
                 write!(f, "; {} {what}: {}{more}", names.len(), shown.join(", "))?;
             }
@@ -198,8 +232,14 @@ mod tests {
         let found: Vec<Option<u32>> = m.gene.iter().map(|g| g.map(|g| g.0)).collect();
         assert_eq!(found, [Some(1), Some(0), Some(2), None, None, None]);
         assert_eq!((m.report.exact, m.report.updated), (1, 2));
-        assert_eq!(m.report.missing, ["D"]);
-        assert_eq!(m.report.ambiguous, ["OLDC2", "SPLIT"]);
+        let table = NameReport::unplaced(&[("go", &m.report)]).unwrap();
+        assert_eq!(table.text("name").unwrap(), ["D", "OLDC2", "SPLIT"]);
+        assert_eq!(table.text("became").unwrap(), ["lost", "ambiguous", "ambiguous"]);
+        assert_eq!(
+            table.text_or_missing("candidates").unwrap(),
+            [None, Some("C".to_string()), Some("X|D".to_string())]
+        );
+        assert!(NameReport::unplaced(&[("go", &NameReport::default())]).is_none());
         assert_eq!(
             m.report.to_string(),
             "3 of 4 genes covered (2 through symbol updates); 1 missing: D; 2 ambiguous: OLDC2, SPLIT"

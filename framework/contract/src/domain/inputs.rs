@@ -1,6 +1,6 @@
 //! Feature rows: what priors know about genes, composed into what models and kernels see.
 
-use super::gene::Gene;
+use super::gene::{Gene, NameReport};
 use super::pool::Pool;
 use super::readout::Control;
 use crate::error::{Error, Result};
@@ -44,6 +44,8 @@ pub struct Block {
     pub present: Vec<bool>,
     /// What was found and not found, in words, for the log.
     pub note: String,
+    /// Which names of the source found their genes.
+    pub names: NameReport,
     /// What makes it a poor guide, for the user to see.
     pub warning: Option<String>,
     /// What the features are called, where they have names.
@@ -69,7 +71,16 @@ impl Block {
                 )));
             }
         }
-        Ok(Self { name, x, present, note: String::new(), warning: None, features: vec![], graph: None })
+        Ok(Self {
+            name,
+            x,
+            present,
+            note: String::new(),
+            names: NameReport::default(),
+            warning: None,
+            features: vec![],
+            graph: None,
+        })
     }
 
     /// Attaches a network of the same genes.

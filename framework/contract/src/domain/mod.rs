@@ -15,7 +15,7 @@ mod target;
 
 pub use batch::{Batch, Top};
 pub use candidates::Candidates;
-pub use gene::{Gene, Genes, Match, NameReport};
+pub use gene::{Gene, Genes, Match, NameReport, Unplaced};
 pub use inputs::{Block, Compose, Inputs, Missing};
 pub use names::Names;
 pub use numerics::samples::{Class, SampleSource};

@@ -124,7 +124,7 @@ pub(super) fn reason(named: &Named) -> Option<Why> {
     let any = |patterns: &[&str]| patterns.iter().any(|pattern| fits(pattern, &name));
     Some(if named.index {
         Why::Index
-    } else if any(METADATA) {
+    } else if named.metadata || any(METADATA) {
         Why::Metadata
     } else if any(TEST_RESULTS) {
         Why::TestResult

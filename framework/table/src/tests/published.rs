@@ -113,7 +113,40 @@ fn gct() {
     }
     let folder = Folder::new();
     says(read(&folder.file("t.gct", text.replace("2\t3\n", "9\t3\n"))), &["promises 9 rows", "there are 2"]);
-    says(read(&folder.file("t.gct", "gene\tx\nA\t1\n")), &["not a GCT file", "GCT 1.2, or as CSV"]);
+    says(read(&folder.file("t.gct", "gene\tx\nA\t1\n")), &["not a GCT file", "GCT 1.3, or as CSV"]);
+}
+
+#[test]
+fn gct_with_descriptions_of_rows_and_samples() {
+    let text = "#1.3\n2\t2\t2\t3\nid\tsymbol\tentrez\ts1\ts2\ncell\tna\tna\tA375\tHT29\ndose\tna\tna\t10\t-666\ntime\tna\tna\t24\t6\n\
+        200814_at\tPSME1\t5720\t1.5\t-2\n222103_at\tATF1\t466\t0.25\t3\n";
+    for name in ["t.gct", "t.txt"] {
+        let table = named(name, text);
+        assert_eq!(table.names(), ["id", "symbol", "entrez", "s1", "s2"]);
+        assert_eq!((table.numeric_columns(), table.text("symbol").unwrap()), (vec!["s1", "s2"], vec!["PSME1", "ATF1"]));
+        assert_eq!((table.numbers("s1").unwrap(), table.place(0)), (vec![1.5, 0.25], "line 7".into()));
+        let features = crate::FeatureChoice::default().of(&table, &["symbol"]).unwrap();
+        assert_eq!(features.names, ["s1", "s2"]);
+        assert!(features.lines()[0].contains("no measurement: entrez"), "{:?}", features.lines());
+        assert!(table.notes()[0].ends_with("that describe samples are left out: 3"), "{:?}", table.notes());
+    }
+    let folder = Folder::new();
+    let says_so =
+        |from: &str, to: &str, parts: &[&str]| says(read(&folder.file("t.gct", text.replace(from, to))), parts);
+    says_so("2\t2\t2\t3", "2\t2\t2\t2", &["promises 2 rows", "there are 3"]);
+    says_so("2\t2\t2\t3", "2\t2", &["not a GCT file"]);
+}
+
+#[test]
+fn rows_that_are_taken_keep_their_places_and_spelling() {
+    let table = csv("id,x,y\n007,1,\n8,2.50,a\n0x,3,b\n").unwrap();
+    let taken = table.take(&[2, 0]).take(&[1, 0]);
+    assert_eq!(taken.text("id").unwrap(), ["007", "0x"]);
+    assert_eq!((taken.place(0), taken.place(1)), ("line 2".into(), "line 4".into()));
+    assert_eq!((taken.numbers("x").unwrap(), taken.height()), (vec![1.0, 3.0], 2));
+    says(taken.text("y"), &["line 2, column \"y\": the cell is empty"]);
+    let memory = Table::new().with("x", Column::Integer(vec![5, 6, 7])).take(&[2]);
+    assert_eq!((memory.place(0), memory.emptied().names().len()), ("row 3".into(), 0));
 }
 
 #[test]

@@ -84,9 +84,11 @@ fn pass(
     if ending == Ending::Gct && plan.promised.is_none() {
         return Err(TableError::WrongKind {
             path: file.path.into(),
-            expected: "a GCT file of version 1.2",
-            found: "its first two lines are not \"#1.2\" and the numbers of rows and samples".into(),
-            remedy: "export it again as GCT 1.2, or as CSV",
+            expected: "a GCT file of version 1.2 or 1.3",
+            found: "its first two lines are not \"#1.2\" (or \"#1.3\") and the numbers of rows and samples (in 1.3 also of columns \
+                    and rows that describe them)"
+                .into(),
+            remedy: "export it again as GCT 1.3, or as CSV",
         }
         .into());
     }
@@ -95,10 +97,16 @@ fn pass(
         records.skip_line()?;
     }
     let names = header(file, &mut records, &plan)?;
+    for _ in 0..plan.promised.map_or(0, |gct| gct.of_samples) {
+        records.skip_line()?;
+    }
     let mut columns: Vec<Growing> = (0..names.len()).map(|at| Growing::new(as_text.contains(&at))).collect();
     let lines = rows::read(file, &mut records, &plan, &mut columns)?;
-    if let Some((rows, samples)) = plan.promised {
-        check_gct(file, (rows, samples), (lines.len(), names.len().saturating_sub(2)))?;
+    if let Some(gct) = plan.promised {
+        check_gct(file, (gct.rows, gct.samples), (lines.len(), names.len().saturating_sub(1 + gct.of_rows)))?;
+        if gct.of_samples > 0 {
+            plan.notes.push(format!("rows after the header that describe samples are left out: {}", gct.of_samples));
+        }
     }
 
     let mut read = Vec::new();
@@ -129,6 +137,9 @@ fn pass(
         table.push_spelled(name, column, spelling)?;
     }
     table.mark_index();
+    if let Some(gct) = plan.promised {
+        table.mark_metadata(1..=gct.of_rows);
+    }
     Ok(Pass::Done(Box::new(table)))
 }
 
@@ -157,7 +168,7 @@ fn header(file: &TextFile<'_>, records: &mut Records<'_>, plan: &Plan) -> Result
         Shape::HeaderTail => drop(names.pop()),
         Shape::Equal | Shape::RowTail => {}
     }
-    if plan.promised.is_some() && names.len() >= 2 {
+    if plan.promised.is_some_and(|gct| gct.old) && names.len() >= 2 {
         names[0] = "Name".into();
         names[1] = "Description".into();
     }

@@ -13,9 +13,22 @@ pub(crate) struct Plan {
     /// Lines before the header that are not blank.
     pub skipped: usize,
     pub shape: Shape,
-    /// Rows and samples that a GCT file promises.
-    pub promised: Option<(usize, usize)>,
+    /// What the second line of a GCT file promises.
+    pub promised: Option<Gct>,
     pub notes: Vec<String>,
+}
+
+/// The sizes of a GCT file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Gct {
+    pub rows: usize,
+    pub samples: usize,
+    /// Columns after the first that describe rows.
+    pub of_rows: usize,
+    /// Rows after the header that describe samples.
+    pub of_samples: usize,
+    /// Whether columns are called as version 1.2 calls them, whatever the header says.
+    pub old: bool,
 }
 
 /// How the cells of a row stand below the names of the header.
@@ -89,12 +102,15 @@ pub(crate) fn plan(lines: &[String], ending: Ending) -> Plan {
     Plan { delimiter, skipped, shape, promised: None, notes }
 }
 
-/// The numbers of rows and samples at the top of a GCT file.
-fn gct(lines: &[&str]) -> Option<(usize, usize)> {
+/// What a GCT file says at its top.
+fn gct(lines: &[&str]) -> Option<Gct> {
     let [first, second, ..] = lines else { return None };
-    let mut numbers = second.trim_end().split('\t').map(|cell| cell.trim().parse().ok());
-    let (rows, samples) = (numbers.next()??, numbers.next()??);
-    (first.trim() == "#1.2" && numbers.next().is_none()).then_some((rows, samples))
+    let numbers: Option<Vec<usize>> = second.trim_end().split('\t').map(|cell| cell.trim().parse().ok()).collect();
+    match (first.trim_end(), &numbers?[..]) {
+        ("#1.2", &[rows, samples]) => Some(Gct { rows, samples, of_rows: 1, of_samples: 0, old: true }),
+        ("#1.3", &[rows, samples, of_rows, of_samples]) => Some(Gct { rows, samples, of_rows, of_samples, old: false }),
+        _ => None,
+    }
 }
 
 fn cells(line: &str, delimiter: Delimiter) -> Vec<String> {

@@ -76,6 +76,7 @@ impl PriorContext<'_> {
             )));
         }
         block.note = report.to_string();
+        block.names = report.clone();
         if report.uninformed() {
             block.warning = Some(format!(
                 "prior `{}` knows {} of {} genes of the pool; all others get the same features, so that a choice among them is not \
