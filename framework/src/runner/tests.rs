@@ -12,6 +12,7 @@ fn name(event: &Event) -> String {
         Event::RunStarted { rounds_done } => format!("run started {rounds_done}"),
         Event::Note { round: None, .. } => "note".into(),
         Event::Note { round: Some(round), .. } => format!("note {round}"),
+        Event::Unplaced { .. } => "unplaced".into(),
         Event::RoundStarted { round } => format!("round {round} started"),
         Event::RoundFinished { record } => format!("round {} finished", record.round),
         Event::RunFinished { .. } => "run finished".into(),
