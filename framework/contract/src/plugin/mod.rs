@@ -22,8 +22,8 @@ pub use acquisition::{
 pub use catalogue::{Entry, Kind, Plugin, catalogue, check, fields, find};
 pub use interaction::{InteractionTest, Null, TestContext, TestOutcome};
 pub use kernel::{
-    FeatureMap, Fusion, Kernel, KernelContext, Outputs, Repair, SHARED_SETTINGS, Source, Sources, fit_weights,
-    Length, Stationary, fourier_features, gp_problem, mean_readouts, median_distance, median_of_pairs, transform_needs,
+    FeatureMap, Fusion, Kernel, KernelContext, Length, Outputs, Repair, SHARED_SETTINGS, Source, Sources, Stationary,
+    fit_weights, fourier_features, gp_problem, mean_readouts, median_distance, median_of_pairs, transform_needs,
 };
 pub use model::{FitContext, Model};
 pub use oracle::{DrawClass, Experiment, Oracle, Relation, SampledScreen, Screen, Setup};
