@@ -326,6 +326,7 @@ impl Inducing {
 }
 
 /// The posterior in units of s². `noise` is σ² + e² of each measurement in these units.
+#[allow(clippy::large_enum_variant)] // one a fit
 enum Space {
     Function {
         /// Of C = K + diag(noise).

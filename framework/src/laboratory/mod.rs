@@ -128,6 +128,7 @@ impl Laboratory {
         let (mut of_control, mut missing, mut incomplete) = (0, 0, 0);
         let n = self.pool.genes().len();
         let (mut sum, mut count) = (Array2::<f64>::zeros((n, width)), vec![0.0; n]);
+        #[allow(clippy::needless_range_loop)] // a row is more than its values
         for row in 0..rows.len() {
             let genes = rows.genes(row);
             let known: Vec<&[usize]> = measurements.iter().copied().filter(|c| !lacks(row, c)).collect();

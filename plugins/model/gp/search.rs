@@ -1,9 +1,9 @@
 //! Marginal likelihood with its gradient: for measurements with known errors, and for a length scale for each prior.
 //!
 //! An output has the covariance A = s²K + σ²I + E, E diagonal with the squared known errors, and a mean with a flat prior,
-//! P = A⁻¹ - A⁻¹11ᵀA⁻¹/1ᵀA⁻¹1. The log likelihood of the contrasts is -½ tr YᵀPY - (L/2)(log|A| + log 1ᵀA⁻¹1 - log n)
-//! - ((n-1)L/2) log 2π, its derivative ½ tr (PYYᵀP - L P) ∂A (Rasmussen & Williams 2006, eq. 5.9 and section 2.7). O(n³) a
-//! point.
+//! P = A⁻¹ - A⁻¹11ᵀA⁻¹/1ᵀA⁻¹1. The log likelihood of the contrasts is
+//! -½ (tr YᵀPY + L(log|A| + log 1ᵀA⁻¹1 - log n) + (n-1)L log 2π), its derivative
+//! ½ tr (PYYᵀP - L P) ∂A (Rasmussen & Williams 2006, eq. 5.9 and section 2.7). O(n³) a point.
 
 use super::priors::Priors;
 use framework::numerics::{eigh, exp_slice, lbfgs, matmul, matmul_t};
